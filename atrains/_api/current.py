@@ -1,0 +1,69 @@
+"""Which task is the current one: of this asyncio context, else of the process. Nothing but that question."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from atrains._api.task import TaskBase
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    task: TaskBase
+    owner: object
+
+
+@dataclass(slots=True)
+class _Main:
+    """The main task of one process; a forked child starts without."""
+
+    pid: int
+    task: TaskBase | None
+
+
+_context: ContextVar[_Opened | None] = ContextVar("atrains_current_task", default=None)
+_main = _Main(os.getpid(), None)
+
+
+def current_task() -> TaskBase | None:
+    """The open task of this context, else the process's main task, else None."""
+    opened = _context.get()
+    if opened is not None and not opened.task.is_closed:
+        return opened.task
+    return main_task()
+
+
+def main_task() -> TaskBase | None:
+    """The process's main task while it is open."""
+    task = _main.task if _main.pid == os.getpid() else None
+    return task if task is not None and not task.is_closed else None
+
+
+def set_main(task: TaskBase) -> None:
+    """Make a task the process's main task."""
+    _main.pid, _main.task = os.getpid(), task
+
+
+def opened_here() -> TaskBase | None:
+    """The open task that this very asyncio task opened: one that a parent opened and this one only inherited does not count."""
+    opened = _context.get()
+    if opened is not None and not opened.task.is_closed and opened.owner is _owner():
+        return opened.task
+    return None
+
+
+def enter(task: TaskBase) -> None:
+    """Make a task the current one of this context. Call it where the user's code runs: what is set on another thread's loop stays there."""
+    _context.set(_Opened(task, _owner()))
+
+
+def _owner() -> object:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop on this thread: the thread's own context
+        return None

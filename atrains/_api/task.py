@@ -1,0 +1,213 @@
+"""TaskBase: the state of one task object and everything it can answer without asking its home. What does I/O is in `_async`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from atrains._api import current
+from atrains._api.logger import Logger
+from atrains._config import Settings, settings
+from atrains._engine.channel import Channel
+from atrains._engine.disabled import DisabledChannel
+from atrains._engine.runtime import Runtime
+from atrains._wire.parameters import as_nested_dict
+from atrains.errors import TaskClosedError, ValidationError
+from atrains.types import TaskStatusEnum, TaskTypes
+
+
+class TaskBase:
+    """What the two worlds share; do not use it directly."""
+
+    TaskTypes: ClassVar = TaskTypes
+    TaskStatusEnum: ClassVar = TaskStatusEnum
+
+    _record: dict[str, Any]
+    _channel: Channel | DisabledChannel
+    _runtime: Runtime | None
+    _logger: Logger | None
+    _closed: bool
+    _owns_run: bool
+    _run_job: int
+    _ended: bool
+    _ending_lock: asyncio.Lock
+    _offset: int
+    _project_name: str | None
+
+    # ---- identity
+
+    @property
+    def id(self) -> str:
+        """The task's id, 32 hexadecimal digits."""
+        return str(self._record["id"])
+
+    @property
+    def task_id(self) -> str:
+        """The task's id; the same as `id`."""
+        return self.id
+
+    @property
+    def name(self) -> str:
+        """The task's name, as of the last `reload`."""
+        return str(self._record.get("name", ""))
+
+    @property
+    def comment(self) -> str:
+        """The task's comment, as of the last `reload`."""
+        return str(self._record.get("comment") or "")
+
+    @property
+    def project(self) -> str | None:
+        """The id of the task's project."""
+        return self._record.get("project")
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the parent task, or None."""
+        return self._record.get("parent")
+
+    @property
+    def task_type(self) -> str:
+        """The task's type, as a string equal to a member of `TaskTypes`."""
+        return str(self._record.get("type", TaskTypes.training))
+
+    @property
+    def output_uri(self) -> str | None:
+        """Where the task's models and artifacts go, or None for the home itself."""
+        return (self._record.get("output") or {}).get("destination") or None
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The raw record, as of the last `reload`."""
+        return self._record
+
+    def get_tags(self) -> list[str]:
+        """The task's tags, as of the last `reload`; the system's own are not among them."""
+        return list(self._record.get("tags") or [])
+
+    def get_system_tags(self) -> list[str]:
+        """The tags that the system itself keeps (`development`, `archived`)."""
+        return list(self._record.get("system_tags") or [])
+
+    # ---- where it stands among the tasks of this process
+
+    def is_main_task(self) -> bool:
+        """Whether this is the process's main task."""
+        return current.main_task() is self
+
+    def is_current_task(self) -> bool:
+        """Whether this is the current task of this context."""
+        return current.current_task() is self
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called; what is reported or edited then raises `TaskClosedError`, reading still works."""
+        return self._closed
+
+    @staticmethod
+    def running_locally() -> bool:
+        """Whether the task runs here, started by its user, rather than by an agent."""
+        return settings().remote_task_id is None
+
+    # ---- reporting
+
+    def get_logger(self) -> Logger:
+        """The logger of this task.
+
+        Raises:
+            TaskClosedError: the task was closed.
+        """
+        if self._logger is None:
+            self._check_open()
+            channel = self._channel
+            outlet = channel.open(self._runtime)
+            self._logger = Logger(self.id, outlet, worker=channel.settings.reporting.worker, wake=channel.wake)
+            self._logger.set_offset(self._offset)
+        return self._logger
+
+    @property
+    def logger(self) -> Logger:
+        """The logger of this task; the same as `get_logger()`."""
+        return self.get_logger()
+
+    def set_initial_iteration(self, offset: int = 0) -> int:
+        """Shift the iterations of what is reported from now on, for training that continues from a checkpoint.
+
+        Args:
+            offset: Added to every iteration at the call.
+
+        Returns:
+            The offset.
+
+        Raises:
+            ValidationError: `offset` is not an integer.
+        """
+        if not isinstance(offset, int) or isinstance(offset, bool):
+            raise ValidationError(f"the initial iteration is an integer, not {offset!r}")
+        self._offset = offset
+        if self._logger is not None:
+            self._logger.set_offset(offset)
+        return offset
+
+    def get_initial_iteration(self) -> int:
+        """The number that is added to every reported iteration; 0 by default."""
+        return self._offset
+
+    # ---- parameters, as of the last reload
+
+    def get_parameters(self) -> dict[str, str]:
+        """The parameters as stored: `section/name` to text."""
+        sections: Mapping[str, Mapping[str, Mapping[str, str]]] = self._record.get("hyperparams") or {}
+        return {f"{section}/{name}": item.get("value", "") for section, items in sections.items() for name, item in items.items()}
+
+    def get_parameters_as_dict(self) -> dict[str, Any]:
+        """The parameters as a nested dictionary of text: the first level is the section. Nothing is parsed."""
+        return as_nested_dict(self._record.get("hyperparams") or {})
+
+    # ---- where to look at it
+
+    def get_output_log_web_page(self) -> str:
+        """The address that shows this task: of the server's page, or of the task's folder when it is kept in the local home."""
+        settings = self._channel.settings
+        if settings.target.kind == "local":
+            return (settings.home.path / "tasks" / self.id).resolve().as_uri()
+        return f"{settings.api.web_host}/projects/{self.project or '*'}/experiments/{self.id}/output/log"
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder for files that belong to this task; not created before it is used."""
+        return self._channel.settings.home.cache_dir / self.id
+
+    # ---- inner workings
+
+    @property
+    def known_project_name(self) -> str | None:
+        """The name of the project, if this object was opened with it or asked for it before."""
+        return self._project_name
+
+    def _attach(self, record: Mapping[str, Any], channel: Channel | DisabledChannel, runtime: Runtime | None) -> None:
+        self._record = dict(record)
+        self._channel = channel
+        self._runtime = runtime
+        self._logger = None
+        self._closed = False
+        self._owns_run = False
+        self._run_job = 0
+        self._ended = False
+        self._ending_lock = asyncio.Lock()
+        self._offset = 0
+        self._project_name = None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TaskClosedError(f"task {self.id} was closed: do this before close(), or open it again with Task.get_task({self.id!r})")
+
+    @property
+    def _settings(self) -> Settings:
+        return self._channel.settings
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__
+        return f"<{kind} {self.id} {self.name!r} {self._record.get('status', '?')}{' (closed)' if self._closed else ''}>"

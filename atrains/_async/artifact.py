@@ -1,0 +1,122 @@
+"""AsyncArtifact: one artifact of a task as read back. Its upload is in `artifacts`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from atrains._engine.channel import Channel
+from atrains._engine.disabled import DisabledChannel
+from atrains._storage.registry import default_registry
+from atrains._wire.artifacts import ArtifactRecord
+from atrains.errors import StorageError
+
+if TYPE_CHECKING:
+    from atrains._engine.artifact_codec import Decoded
+
+HOME_URL: Final = "home://"
+"""Scheme of files inside the local home: relative to it, so that a home can be moved and copied."""
+
+
+def resolve_url(url: str, home: Path) -> str:
+    """The URL under which a storage finds a file."""
+    return f"file://{home / url.removeprefix(HOME_URL)}" if url.startswith(HOME_URL) else url
+
+
+class AsyncArtifact:
+    """One artifact of a task: what the task knows of it, and its content.
+
+    Example:
+        >>> weights = await task.artifacts["weights"].get()
+    """
+
+    def __init__(self, record: ArtifactRecord, channel: Channel | DisabledChannel, task_id: str) -> None:
+        self._record = record
+        self._channel = channel
+        self._task_id = task_id
+
+    @property
+    def name(self) -> str:
+        """The artifact's name, unique in its task."""
+        return self._record.key
+
+    @property
+    def type(self) -> str:
+        """What it was: `JSON`, `string`, `bytes`, `custom` (a file), `archive` (a folder or several files)."""
+        return self._record.type
+
+    @property
+    def mode(self) -> str:
+        """`output`, or `input` when the task only uses it."""
+        return self._record.mode
+
+    @property
+    def url(self) -> str:
+        """Where the file is."""
+        return resolve_url(self._record.uri or "", self._channel.settings.home.path)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the stored file."""
+        return self._record.content_size or 0
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the stored file, in hex."""
+        return self._record.hash or ""
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it was uploaded, in UTC."""
+        return datetime.fromtimestamp(self._record.timestamp or 0, UTC)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The pairs given with the upload, as text."""
+        return self._record.metadata
+
+    @property
+    def preview(self) -> str:
+        """Text that shows what is in it, cut at 65,536 characters."""
+        return self._record.preview or ""
+
+    async def get_local_copy(self) -> Path:
+        """The artifact as a file of this machine.
+
+        Returns:
+            The stored file itself when it is on this machine: do not change it; otherwise a copy in the cache.
+
+        Raises:
+            StorageError: the file is not there or cannot be read.
+        """
+        storage = default_registry(self._channel.run).for_url(self.url)
+        path = storage.local_path(self.url)
+        if path is None:
+            path = self._cache / (self.url.rpartition("/")[2] or self.name)
+            await storage.get(self.url, path)
+        elif not await storage.exists(self.url):
+            raise StorageError(f"artifact {self.name!r} of task {self._task_id} is recorded at {self.url}, but there is no such file; upload it again")
+        return path
+
+    async def get(self) -> Decoded:
+        """The artifact's content, checked against its recorded hash.
+
+        Returns:
+            What was uploaded: a dict or list, text, bytes; the path of the file; the path of the folder that an archive was unpacked to.
+
+        Raises:
+            StorageError: the file is not there, was changed, or does not hold what its type says.
+        """
+        from atrains._engine import artifact_codec  # needs zipfile and more, which a run without artifacts should not pay for
+
+        path = await self.get_local_copy()
+        return await self._channel.run(lambda: artifact_codec.decode(path, self._record, folder=self._cache))
+
+    @property
+    def _cache(self) -> Path:
+        return self._channel.settings.home.cache_dir / self._task_id
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} ({self.type}, {self.size} bytes) of task {self._task_id}>"

@@ -1,0 +1,107 @@
+"""Artifacts: files and objects that a run keeps. A part of AsyncTask; reading one back is in `artifact`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from atrains._async.artifact import HOME_URL, AsyncArtifact, resolve_url
+from atrains._async.identity import Identity
+from atrains._engine.disabled import DisabledChannel
+from atrains._storage import layout
+from atrains._storage.registry import default_registry
+from atrains._wire import endpoints
+from atrains._wire.artifacts import ArtifactRecord
+from atrains.errors import StorageError
+
+if TYPE_CHECKING:
+    from atrains._engine.artifact_codec import EncodedArtifact
+
+_log = logging.getLogger("atrains")
+
+
+class Artifacts(Identity):
+    """Uploading artifacts, and the record of those that are there."""
+
+    @property
+    def artifacts(self) -> Mapping[str, AsyncArtifact]:
+        """The task's artifacts by name, read-only, as of the last `reload` or upload."""
+        entries = (self._record.get("execution") or {}).get("artifacts") or []
+        records = [ArtifactRecord.from_wire(entry) for entry in entries]
+        return MappingProxyType({record.key: AsyncArtifact(record, self._channel, self.id) for record in records})
+
+    async def upload_artifact(
+        self,
+        name: str,
+        artifact_object: object,
+        metadata: Mapping[str, object] | None = None,
+        delete_after_upload: bool = False,  # noqa: FBT001, FBT002  # documented
+    ) -> bool:
+        """Store an object or file with the task.
+
+        Args:
+            name: The artifact's name; an artifact of that name is replaced.
+            artifact_object: A dict or list, text, bytes, or the path (text or `Path`) of a file, a folder or a wildcard.
+            metadata: Pairs to show beside it, kept as text.
+            delete_after_upload: Remove the file or folder once it is stored.
+
+        Returns:
+            True once it is stored. False for a path that is not there, or a wildcard that matches nothing; the log says which.
+
+        Raises:
+            UnsupportedTypeError: the object is of a kind that cannot be stored; lists those that can.
+            StorageError: the destination cannot be written.
+            TaskStatusError: the run has ended.
+        """
+        # All of these need modules (zipfile above all) that a run without artifacts should not pay for at its start.
+        import shutil
+        import tempfile
+
+        from atrains._engine import artifact_codec
+
+        self._check_open()
+        if isinstance(self._channel, DisabledChannel):
+            return True
+        work = Path(await self._channel.run(partial(tempfile.mkdtemp, prefix="atrains-")))
+        try:
+            encoded = await self._channel.run(partial(artifact_codec.encode, name, artifact_object, folder=work, metadata=metadata))
+            if isinstance(encoded, artifact_codec.KnownFailure):
+                _log.error("atrains: nothing was uploaded: %s", encoded.reason)
+                return False
+            url = await self._artifact_url(name, encoded.file_name)
+            await self._store(encoded, url)
+            record = encoded.record(name, uri=url, timestamp=int(time.time()))
+            await self._call(endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS, "record an artifact of", artifacts=[record.to_wire()], force=True)
+            await self.reload()
+        finally:
+            await self._channel.run(partial(shutil.rmtree, work, ignore_errors=True))
+        if delete_after_upload and isinstance(artifact_object, str | Path):
+            await self._channel.run(partial(_remove, Path(artifact_object)))
+        return True
+
+    async def _artifact_url(self, name: str, file_name: str) -> str:
+        """Where an artifact goes: below the task's destination, else into its folder in the home."""
+        if self.output_uri is not None:
+            folder = layout.task_folder(await self.get_project_name(), self.name, self.id)
+            return layout.join_url(self.output_uri, layout.file_path(folder, "artifacts", name, file_name))
+        return HOME_URL + layout.file_path(f"tasks/{self.id}/files", "artifacts", name, file_name)
+
+    async def _store(self, encoded: EncodedArtifact, url: str) -> None:
+        target = resolve_url(url, self._settings.home.path)
+        stored = await default_registry(self._channel.run).for_url(target).put(encoded.path, target)
+        if stored.sha256 != encoded.hash:
+            raise StorageError(f"{encoded.path} changed while it was uploaded to {target}; upload it again once nobody writes to it")
+
+
+def _remove(path: Path) -> None:
+    import shutil
+
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,287 @@
+"""A task's life: opened, delivered, closed. A part of AsyncTask; how a run begins in detail is in `opening`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from atrains._api import current
+from atrains._async import opening
+from atrains._async.base import call
+from atrains._async.status import FLUSH_BUDGET, StatusPart
+from atrains._config import Mode, mark_connected, settings
+from atrains._config.env import process_variables
+from atrains._engine.channel import Channel
+from atrains._engine.disabled import DisabledChannel
+from atrains._engine.endings import Ending, ending_of
+from atrains._engine.ledger import Receipt, Stats
+from atrains._engine.notices import say
+from atrains._engine.process import process
+from atrains._engine.runtime import Runtime
+from atrains._wire import endpoints
+from atrains._wire.names import validate_name, validate_task_id, validate_task_type
+from atrains.errors import HomeError, NotFoundError, TransportError, UsageError
+from atrains.types import TaskStatusEnum, TaskTypes
+
+CLOSE_BUDGET: Final = 10.0
+"""Seconds that `close` waits for the home; what is not delivered by then stays in the journal."""
+
+_FINAL_CALLS: Final = {
+    TaskStatusEnum.completed: endpoints.TASKS_COMPLETED,
+    TaskStatusEnum.failed: endpoints.TASKS_FAILED,
+    TaskStatusEnum.stopped: endpoints.TASKS_STOPPED,
+}
+_log = logging.getLogger("atrains")
+
+
+class Lifecycle(StatusPart):
+    """Opening and closing."""
+
+    # ---- opening
+
+    @classmethod
+    async def init(
+        cls,
+        project_name: str | None = None,
+        task_name: str | None = None,
+        task_type: TaskTypes | str | None = TaskTypes.training,
+        reuse_last_task_id: bool | str = False,  # noqa: FBT001, FBT002  # the documented signature
+        output_uri: str | Path | None = None,
+        auto_connect_arg_parser: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
+        auto_connect_frameworks: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
+        auto_resource_monitoring: bool = True,  # noqa: FBT001, FBT002
+        *,
+        continue_last_task: bool | str = False,
+    ) -> Self:
+        """Begin the run of this asyncio context; the first of the process becomes its main task.
+
+        Args:
+            project_name: At least 3 characters; the repository's name by default. Created when there is none.
+            task_name: At least 3 characters; the script's file name by default.
+            task_type: A member of `TaskTypes` or its name.
+            reuse_last_task_id: True resets and reuses the last task of this project, name and type, unless it has artifacts or models, or
+                was published or archived; a text reuses the task of that id. False, the default here, always creates one.
+            output_uri: A folder for artifacts and models, instead of the home itself.
+            auto_connect_arg_parser: Kept for compatibility: nothing is connected on its own yet.
+            auto_connect_frameworks: Kept for compatibility: nothing is connected on its own yet.
+            auto_resource_monitoring: Kept for compatibility: nothing is monitored yet.
+            continue_last_task: Go on with the last task (or the one of that id) behind its last iteration, keeping what it holds.
+
+        Returns:
+            The task; the open one when this context has one already.
+
+        Raises:
+            UsageError: this context has an open task of another project, name or type.
+            ValidationError: a name that is too short, an unknown type.
+            HomeError: the local home cannot be written to.
+        """
+        del auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring
+        open_task = current.opened_here()
+        if open_task is not None:
+            opening.check_same(open_task, (project_name, task_name, task_type))
+            assert isinstance(open_task, cls)
+            return open_task
+        task = await cls.open(
+            opening.check_wish(
+                project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task
+            )
+        )
+        current.enter(task)
+        if current.main_task() is None:
+            current.set_main(task)
+        return task
+
+    @classmethod
+    async def create(
+        cls, project_name: str | None = None, task_name: str | None = None, task_type: TaskTypes | str | None = TaskTypes.training
+    ) -> Self:
+        """Create a task without running it: it stays a draft, and does not become the main task.
+
+        Args:
+            project_name: The project; that of the main task by default. Created when there is none.
+            task_name: At least 3 characters; the script's file name by default.
+            task_type: A member of `TaskTypes` or its name.
+
+        Returns:
+            The new task, with status `created`.
+
+        Raises:
+            UsageError: no project was named, and there is no main task to take it from.
+            ValidationError: a name that is too short, an unknown type.
+        """
+        from atrains._capture.defaults import default_task_name
+
+        kind = validate_task_type(task_type)
+        name = validate_name(task_name, what="task") if task_name is not None else default_task_name(process_variables())
+        main = current.current_task()
+        if project_name is None and main is None:
+            raise UsageError("Task.create needs project_name when there is no main task to take it from; name one, or call Task.init first")
+        channel, runtime = await _connect()
+        if project_name is not None:
+            project = await opening.project_id(channel, validate_name(project_name, what="project"))
+        else:
+            assert main is not None
+            project = str(main.project)
+        return await cls._load(channel, runtime, await opening.create_task(channel, name, kind, project))
+
+    @classmethod
+    async def get_task(cls, task_id: str | None = None, project_name: str | None = None, task_name: str | None = None) -> Self | None:
+        """Get a task by its id, or by project and name.
+
+        Args:
+            task_id: The id; if given, the names are ignored.
+            project_name: The exact name of the project; all projects by default.
+            task_name: The exact name of the task. Of several the one updated last is taken, archived ones only when there is no other.
+
+        Returns:
+            The task, or None when no task has that name.
+
+        Raises:
+            NotFoundError: there is no task of that id, or no such project.
+            UsageError: neither an id nor a name was given.
+        """
+        channel, runtime = await _connect()
+        found = validate_task_id(task_id) if task_id else await _find(channel, project_name, task_name)
+        return None if found is None else await cls._load(channel, runtime, found)
+
+    @classmethod
+    async def open(cls, wish: opening.Wish) -> Self:
+        """Begin a run without making it current; for `Task.init`, which does that where the user's code runs."""
+        channel, runtime = await _connect()
+        opened = await opening.open_run(channel, wish)
+        task = cls._bound(opened.record, channel, runtime)
+        task._project_name = wish.project
+        task.set_initial_iteration(opened.first_iteration)
+        task.get_logger()
+        task._owns_run = task.running_locally()
+        task._run_job = channel.outlet.journal.add_job("run", task.id, {"name": task.name}) if channel.outlet else 0
+        if isinstance(channel, Channel):
+            process().open_runs[task.id] = task
+            for line in opening.start_lines(opened, channel.settings, channel.transport.target):
+                say(channel.settings, line)
+        return task
+
+    @classmethod
+    async def _load(cls, channel: Channel | DisabledChannel, runtime: Runtime | None, task_id: str) -> Self:
+        answer = await call(channel, endpoints.TASKS_GET_BY_ID, f"cannot read task {task_id}", task=task_id)
+        return cls._bound(answer["task"], channel, runtime)
+
+    @classmethod
+    def _bound(cls, record: Mapping[str, Any], channel: Channel | DisabledChannel, runtime: Runtime | None) -> Self:
+        task = object.__new__(cls)
+        task._attach(record, channel, runtime)
+        return task
+
+    # ---- delivering and closing
+
+    async def flush(self, wait_for_uploads: bool = False, *, timeout: float | None = FLUSH_BUDGET) -> Receipt:  # noqa: FBT001, FBT002
+        """Wait until everything that this task reported so far is stored.
+
+        Args:
+            wait_for_uploads: Kept for compatibility: an upload is stored before its call returns.
+            timeout: Seconds to wait at most; None for ever. What is not stored by then stays in the journal.
+
+        Returns:
+            What happened to everything ever reported; true when all of it was stored.
+        """
+        del wait_for_uploads
+        return await self._channel.flush(self.id, timeout)
+
+    async def stats(self) -> Stats:
+        """How this task's reports stand right now: the ledger, and the journal behind it.
+
+        Returns:
+            The counts by kind. They are those of the open journal: a task that was closed starts again at zero.
+        """
+        return await self._channel.stats(self.id)
+
+    async def close(self) -> None:
+        """End the run: deliver what was reported, set the final status, let go of everything. Closing twice is fine.
+
+        A run that `init` began becomes `completed`, unless it was marked otherwise before; any other task keeps its status. What could not
+        be delivered within 10 seconds stays on disk, and one line says where.
+        """
+        await self.end(ending_of(None))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.end(ending_of(error))
+
+    async def end(self, ending: Ending) -> None:
+        """Close with a given ending; for the hooks that notice how a process ends."""
+        async with self._ending_lock:
+            if self._ended:
+                return
+            self._closed = True
+            reported = self._logger is not None
+            if self._logger is not None:
+                self._logger.close()
+            receipt = await self._channel.flush(self.id, CLOSE_BUDGET)
+            if self._owns_run and self._record.get("status") == TaskStatusEnum.in_progress:
+                await self._set_final_status(ending)
+            self._finish_job(self._run_job)
+            process().open_runs.pop(self.id, None)
+            self._ended = True
+            if receipt.error is not None:
+                say(self._settings, f"task {self.id}: not everything was stored ({receipt.error}); the rest is kept in {self._settings.home.path / 'journals'}")
+            if reported:
+                await self._channel.close()
+
+    async def _set_final_status(self, ending: Ending) -> None:
+        """Set the status with which the run ended; recorded before it is tried, so that it is known whatever happens to this process."""
+        outlet = self._channel.outlet
+        content = {"status": ending.status, "status_reason": ending.reason}
+        job = outlet.journal.add_job("status", self.id, content) if outlet is not None else 0
+        try:
+            await self._signal(_FINAL_CALLS[ending.status], "end", ignore_errors=True, reason=ending.reason)
+        except (HomeError, TransportError) as error:
+            say(self._settings, f"task {self.id}: its status could not be set to {ending.status} ({error}); it is recorded in the journal")
+        else:
+            self._finish_job(job)
+
+    def _finish_job(self, job: int) -> None:
+        outlet = self._channel.outlet
+        if outlet is not None and job:
+            # A mark that cannot be written costs a repetition at the next start, and jobs can be repeated.
+            with contextlib.suppress(OSError):
+                outlet.journal.finish_job(job)
+
+
+async def _connect() -> tuple[Channel | DisabledChannel, Runtime | None]:
+    """The channel that the settings of this process choose."""
+    chosen = settings()
+    if chosen.mode is Mode.DISABLED:
+        return process().disabled(chosen), None
+    runtime = Runtime.current()
+    channel = await runtime.channel(chosen)
+    mark_connected(channel.transport.target)
+    return channel, runtime
+
+
+async def _find(channel: Channel | DisabledChannel, project_name: str | None, task_name: str | None) -> str | None:
+    """The id of the task of exactly these names."""
+    if not project_name and not task_name:
+        raise UsageError("Task.get_task needs a task_id, or the task_name (and best the project_name) of the task to get")
+    request: dict[str, Any] = {"only_fields": ["id", "name", "last_update", "system_tags"], "order_by": ["-last_update"]}
+    if project_name:
+        project = await opening.find_project(channel, project_name)
+        if project is None:
+            raise NotFoundError(f"there is no project {project_name!r} in {channel.transport.target}; check the name, or leave it out to search all")
+        request["project"] = [project]
+    if task_name:
+        request["name"] = f"^{re.escape(task_name)}$"
+    found = (await call(channel, endpoints.TASKS_GET_ALL, f"cannot look up task {task_name!r}", **request))["tasks"]
+    visible = [task for task in found if "archived" not in (task.get("system_tags") or [])] or found
+    if len(visible) > 1:
+        newest = max(visible, key=lambda task: str(task.get("last_update") or ""))
+        others = ", ".join(task["id"] for task in visible if task is not newest)
+        _log.warning("atrains: %d tasks are named %r in %r: taking %s, updated last; the others: %s", len(visible), task_name, project_name, newest["id"], others)
+        return str(newest["id"])
+    return str(visible[0]["id"]) if visible else None

@@ -1,0 +1,265 @@
+"""A task's status: read, signalled, waited for. A part of AsyncTask; which transition is allowed is in `_wire.status`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Final, TypedDict
+
+from atrains._async.base import TaskPart, call
+from atrains._async.pending import Pending
+from atrains._wire import endpoints
+from atrains._wire.endpoints import Endpoint
+from atrains.errors import NotFoundError, ServerError, TaskFailedError, TaskStatusError, ValidationError, WaitTimeoutError
+from atrains.types import TaskStatusEnum
+
+FLUSH_BUDGET: Final = 10.0
+"""Seconds to wait for what was reported before a status is set."""
+_log = logging.getLogger("atrains")
+
+
+class StatusAnswer(TypedDict):
+    """What a change of status answers: how many tasks were updated, and the fields that changed."""
+
+    updated: int | None
+    fields: dict[str, Any]
+
+
+class StatusPart(TaskPart):
+    """Status and everything that changes it."""
+
+    @property
+    def status(self) -> Pending[str]:
+        """The task's status, fetched from the home: a string equal to a member of `TaskStatusEnum`."""
+        return Pending("task.status", self.get_status)
+
+    async def get_status(self) -> str:
+        """The task's status, fetched without the rest of the record.
+
+        Returns:
+            A string equal to a member of `TaskStatusEnum`.
+
+        Raises:
+            NotFoundError: the task was deleted.
+            TransportError: the home cannot be reached.
+        """
+        return str((await self._fetch_status())["status"])
+
+    async def started(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:  # noqa: FBT001, FBT002  # documented
+        """Signal that the task started.
+
+        Args:
+            ignore_errors: Log a refusal instead of raising it.
+            force: Whatever the status is now.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        return await self._signal(endpoints.TASKS_STARTED, "start", ignore_errors=ignore_errors, force=force)
+
+    async def stopped(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:  # noqa: FBT001, FBT002  # documented
+        """Signal that the task was stopped before its end.
+
+        Args:
+            ignore_errors: Log a refusal instead of raising it.
+            force: Whatever the status is now.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        return await self._signal(endpoints.TASKS_STOPPED, "stop", ignore_errors=ignore_errors, force=force)
+
+    async def completed(self, ignore_errors: bool = True) -> StatusAnswer:  # noqa: FBT001, FBT002  # documented
+        """Signal that the task completed.
+
+        Args:
+            ignore_errors: Log a refusal instead of raising it.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        return await self._signal(endpoints.TASKS_COMPLETED, "complete", ignore_errors=ignore_errors, reason="completed")
+
+    async def mark_started(self, *, force: bool = False) -> None:
+        """Mark the task as started; a run that `init` began is.
+
+        Args:
+            force: Whatever the status is now.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        await self.started(ignore_errors=False, force=force)
+        await self.reload()
+
+    async def mark_stopped(self, *, force: bool = False, status_message: str | None = None) -> None:
+        """Deliver what was reported, then mark the task as stopped before its end.
+
+        Args:
+            force: Whatever the status is now.
+            status_message: What the home shows beside the status.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        await self._channel.flush(self.id, FLUSH_BUDGET)
+        await self._signal(endpoints.TASKS_STOPPED, "stop", ignore_errors=False, force=force, message=status_message)
+
+    async def mark_completed(self, ignore_errors: bool = True, status_message: str | None = None) -> StatusAnswer:  # noqa: FBT001, FBT002
+        """Deliver what was reported, then mark the task as completed.
+
+        Args:
+            ignore_errors: Log a refusal instead of raising it.
+            status_message: What the home shows beside the status.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        await self._channel.flush(self.id, FLUSH_BUDGET)
+        return await self._signal(
+            endpoints.TASKS_COMPLETED, "complete", ignore_errors=ignore_errors, reason="completed", message=status_message
+        )
+
+    async def mark_failed(
+        self,
+        ignore_errors: bool = True,  # noqa: FBT001, FBT002  # documented
+        status_reason: str | None = None,
+        status_message: str | None = None,
+    ) -> StatusAnswer:
+        """Mark the task as failed.
+
+        Args:
+            ignore_errors: Log a refusal instead of raising it.
+            status_reason: Why, in a few words.
+            status_message: What the home shows beside the status.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        return await self._signal(
+            endpoints.TASKS_FAILED, "fail", ignore_errors=ignore_errors, reason=status_reason, message=status_message
+        )
+
+    async def publish(self, ignore_errors: bool = True) -> StatusAnswer:  # noqa: FBT001, FBT002  # documented
+        """Publish the task: what it holds can no longer be changed.
+
+        Args:
+            ignore_errors: Log a refusal of the home instead of raising it.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the task is neither stopped nor completed.
+        """
+        status = await self.get_status()
+        if status not in {TaskStatusEnum.stopped, TaskStatusEnum.completed}:
+            raise TaskStatusError(f"cannot publish task {self.id}: its status is {status}; end the run first (stopped or completed)")
+        return await self._signal(endpoints.TASKS_PUBLISH, "publish", ignore_errors=ignore_errors)
+
+    async def reset(self, set_started_on_success: bool = False, force: bool = False) -> None:  # noqa: FBT001, FBT002  # documented
+        """Clear what the task reported and produced; parameters, tags and names stay.
+
+        Args:
+            set_started_on_success: Start it again at once.
+            force: Also while an agent executes it, where it otherwise does nothing.
+
+        Raises:
+            TaskStatusError: the task was published.
+        """
+        self._check_open()
+        if not self.running_locally() and self.is_main_task() and not force:
+            return
+        await self._channel.flush(self.id, FLUSH_BUDGET)
+        await self._call(endpoints.TASKS_RESET, "reset", force=force)
+        if set_started_on_success:
+            await self.started()
+        await self.reload()
+
+    async def wait_for_status(
+        self,
+        status: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str = (TaskStatusEnum.completed, TaskStatusEnum.stopped, TaskStatusEnum.closed),
+        raise_on_status: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str | None = (TaskStatusEnum.failed,),
+        check_interval_sec: float = 60.0,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Wait until the task has one of some statuses; looks at once, then again and again.
+
+        Args:
+            status: What to wait for: one or several.
+            raise_on_status: What to give up at: one, several or None.
+            check_interval_sec: Seconds between two looks at most; a home that is cheap to ask is asked more often.
+            timeout: Seconds to wait at most; None for ever.
+
+        Raises:
+            TaskFailedError: the task has a status of `raise_on_status`; names task, status and reason.
+            WaitTimeoutError: the time is up.
+            ValidationError: an unknown status.
+        """
+        wanted, refused = _statuses(status), _statuses(raise_on_status or ())
+        deadline = None if timeout is None else time.monotonic() + timeout
+        interval = min(check_interval_sec, self._channel.transport.status_poll_interval)
+        while True:
+            fields = await self._fetch_status()
+            if fields["status"] in refused:
+                detail = " ".join(str(fields[key]) for key in ("status_reason", "status_message") if fields.get(key)) or "no reason given"
+                raise TaskFailedError(f"task {self.id} {self.name!r} is {fields['status']}: {detail}")
+            if fields["status"] in wanted:
+                break
+            if deadline is not None and time.monotonic() + interval > deadline:
+                raise WaitTimeoutError(
+                    f"task {self.id} is still {fields['status']} after {timeout:g} s, not {' or '.join(sorted(wanted))}; wait longer, or look at its console"
+                )
+            await asyncio.sleep(interval)
+        await self.reload()
+
+    async def _fetch_status(self) -> dict[str, Any]:
+        what = f"cannot read the status of task {self.id}"
+        fields = ["status", "status_reason", "status_message"]
+        answer = await call(self._channel, endpoints.TASKS_GET_ALL, what, id=[self.id], only_fields=fields)
+        if not answer["tasks"]:
+            raise NotFoundError(f"{what}: there is no task of that id any more; it was deleted")
+        found: dict[str, Any] = answer["tasks"][0]
+        self._record.update(found)
+        return found
+
+    async def _signal(
+        self, endpoint: Endpoint, verb: str, *, ignore_errors: bool, force: bool = False, reason: str | None = None, message: str | None = None
+    ) -> StatusAnswer:
+        """Send a change of status, and remember what it became."""
+        request = {key: value for key, value in (("status_reason", reason), ("status_message", message)) if value is not None}
+        try:
+            answer = await self._call(endpoint, verb, force=force, **request)
+        except (TaskStatusError, NotFoundError, ServerError) as error:
+            if not ignore_errors:
+                raise
+            _log.warning("atrains: %s", error)
+            return {"updated": 0, "fields": {}}
+        self._record.update(answer.get("fields", {}))
+        return {"updated": answer.get("updated"), "fields": answer.get("fields", {})}
+
+
+def _statuses(given: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str) -> frozenset[str]:
+    several = [given] if isinstance(given, str) else list(given)
+    unknown = [item for item in several if item not in TaskStatusEnum.__members__]
+    if unknown:
+        raise ValidationError(f"unknown status {unknown[0]!r}; the statuses are {', '.join(TaskStatusEnum)}")
+    return frozenset(str(item) for item in several)

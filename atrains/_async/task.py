@@ -1,0 +1,25 @@
+"""AsyncTask: the async core, composed of its themed parts."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from atrains._async.artifacts import Artifacts
+from atrains._async.lifecycle import Lifecycle
+from atrains._async.parameters import Parameters
+from atrains._async.queries import Queries
+from atrains.errors import UsageError
+
+
+class AsyncTask(Lifecycle, Parameters, Artifacts, Queries):
+    """A task for asyncio programs: what does I/O is a coroutine, what reports is a plain call.
+
+    Get one with `Task.ainit`, `AsyncTask.create` or `AsyncTask.get_task`.
+
+    Example:
+        >>> async with Task.ainit("project", "name") as task:
+        ...     task.get_logger().report_scalar("loss", "train", value=0.25, iteration=10)
+    """
+
+    def __init__(self) -> NoReturn:
+        raise UsageError("a task is not made by calling its class: use Task.ainit for the current run, AsyncTask.get_task for an existing one")

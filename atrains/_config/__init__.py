@@ -1,0 +1,46 @@
+"""Configuration: `settings()` for this process, and the frozen dataclasses that it returns. Only names from here are used outside."""
+
+from __future__ import annotations
+
+from atrains._config.load import NOTHING_CONFIGURED, load_settings
+from atrains._config.process import mark_connected, reset, reset_in_child, set_credentials, settings
+from atrains._config.settings import (
+    ApiSettings,
+    Credentials,
+    Durability,
+    HomeSettings,
+    HttpSettings,
+    JournalSettings,
+    Mode,
+    Overflow,
+    ReportingSettings,
+    Secret,
+    Settings,
+    TargetChoice,
+    TaskSettings,
+    Timeout,
+)
+
+__all__ = [
+    "NOTHING_CONFIGURED",
+    "ApiSettings",
+    "Credentials",
+    "Durability",
+    "HomeSettings",
+    "HttpSettings",
+    "JournalSettings",
+    "Mode",
+    "Overflow",
+    "ReportingSettings",
+    "Secret",
+    "Settings",
+    "TargetChoice",
+    "TaskSettings",
+    "Timeout",
+    "load_settings",
+    "mark_connected",
+    "reset",
+    "reset_in_child",
+    "set_credentials",
+    "settings",
+]

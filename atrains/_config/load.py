@@ -1,0 +1,204 @@
+"""Which key, variable and default each setting has, and the choice of the home. What holds for the whole process is in `process`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, cast, get_args
+
+from atrains._config.env import Environment, host_name, process_variables
+from atrains._config.hocon import ConfigFile, read_config_files
+from atrains._config.hosts import derive_files_host, derive_web_host
+from atrains._config.layers import CALL, Found, Layers
+from atrains._config.settings import (
+    LOCAL,
+    ApiSettings,
+    Credentials,
+    Durability,
+    HomeSettings,
+    HttpSettings,
+    JournalSettings,
+    Mode,
+    Overflow,
+    ReportingSettings,
+    Settings,
+    TargetChoice,
+    TaskSettings,
+)
+from atrains.errors import ConfigurationError
+
+NOTHING_CONFIGURED: Final = "nothing configured"
+DERIVED: Final = "derived"
+"""The source of a host that follows from another one."""
+_LOGGER: Final = logging.getLogger("atrains")
+_VERSION: Final = re.compile(r"\d+(\.\d+)+")
+_WORKER: Final = "sdk.development.worker"
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, credentials: Credentials | None = None, home_directory: Path | None = None
+) -> Settings:
+    """Gather the settings: defaults, below what `set_credentials` was given, below the configuration files, below the environment.
+
+    Nothing is kept, and nothing but files is read. One warning is logged when a file or a variable wins over a given value.
+
+    Args:
+        environ: The variables; those of the process by default.
+        credentials: What `set_credentials` was given.
+        home_directory: The user's home directory; taken from the variables by default.
+
+    Raises:
+        ConfigurationError: naming the variable, or file, line and key, that cannot be used, and what was expected.
+    """
+    environment = Environment(process_variables() if environ is None else environ)
+    user_directory = home_directory or environment.user_directory()
+    first_look = Layers(environment, (), user_directory)
+    own_mode = first_look.find("mode", own="MODE")
+    mode = Mode(own_mode.choice(list(Mode))) if own_mode else Mode.ACTIVE
+    files: list[ConfigFile] = []
+    remarks: list[str] = []
+    if mode is Mode.ACTIVE:  # a disabled process is not stopped by a file that it does not need
+        files, remarks = read_config_files(environment, user_directory)
+    layers = Layers(environment, files, user_directory)
+    target, api_host = _target(layers, own_mode if mode is Mode.DISABLED else None, credentials or Credentials(), remarks)
+    quiet = layers.find("quiet", own="QUIET")
+    remote_task = layers.find("remote_task_id", suffix="TASK_ID")
+    settings = Settings(
+        target=target,
+        home=_home(layers, user_directory),
+        reporting=_reporting(layers),
+        api=_api(layers, api_host, credentials or Credentials()),
+        journal=_journal(layers),
+        task=_task(layers),
+        mode=mode,
+        quiet=quiet.boolean() if quiet else False,
+        remote_task_id=remote_task.text() if remote_task else None,
+        sources=MappingProxyType(first_look.sources | layers.sources),
+    )
+    if layers.overridden and mode is Mode.ACTIVE:
+        winners = ", ".join(f"{name} (set by {source})" for name, source in layers.overridden.items())
+        _LOGGER.warning("%s: what it was given is not used for %s; unset it there, or leave it out of the call", CALL, winners)
+    return settings
+
+
+def _target(layers: Layers, disabled: Found | None, credentials: Credentials, remarks: list[str]) -> tuple[TargetChoice, str | None]:
+    """Choose the home; with a server, its URL."""
+    offline = layers.find("target.kind", suffix="OFFLINE_MODE")
+    host = layers.find("api.api_host", suffix="API_HOST", keys=("api.api_server", "api.host"), given=credentials.api_host)
+    # The official clients take a version here as well: the one that the absent server would have.
+    forced = offline if offline and (_VERSION.fullmatch(str(offline.value)) or offline.boolean()) else None
+    chosen = disabled or forced or host
+    if host and host.source == CALL and chosen is not host and chosen is not None:
+        layers.overridden["api_host"] = chosen.source
+    if chosen is None:
+        layers.sources.pop("target.kind", None)  # a variable that says no
+        return TargetChoice("local", f"{NOTHING_CONFIGURED} ({'; '.join(remarks)})" if remarks else NOTHING_CONFIGURED), None
+    layers.sources["target.kind"] = chosen.source
+    if chosen is not host or host.text().lower() == LOCAL:
+        return TargetChoice("local", chosen.source), None
+    return TargetChoice("server", chosen.source), host.host()
+
+
+def _api(layers: Layers, api_host: str | None, credentials: Credentials) -> ApiSettings:
+    web = layers.find("api.web_host", suffix="WEB_HOST", keys=("api.web_server",), given=credentials.web_host)
+    files = layers.find("api.files_host", suffix="FILES_HOST", keys=("api.files_server",), given=credentials.files_host)
+    access_key = layers.find("api.access_key", suffix="API_ACCESS_KEY", keys=("api.credentials.access_key",), given=credentials.access_key)
+    secret_key = layers.find("api.secret_key", suffix="API_SECRET_KEY", keys=("api.credentials.secret_key",), given=credentials.secret_key)
+    token = layers.find("api.auth_token", suffix="AUTH_TOKEN")
+    verify = layers.find("api.verify_certificate", suffix="API_HOST_VERIFY_CERT", keys=("api.verify_certificate",))
+    web_host = files_host = None
+    if api_host:  # the local home has no other servers, whatever is configured for one
+        web_host = web.host() if web else derive_web_host(api_host)
+        files_host = files.host() if files else derive_files_host(web_host) if web_host else None
+        derived = {"api.web_host": web_host and not web, "api.files_host": files_host and not files}
+        layers.sources.update({name: DERIVED for name, holds in derived.items() if holds})
+    return ApiSettings(
+        api_host=api_host,
+        web_host=web_host,
+        files_host=files_host,
+        access_key=access_key.secret() if access_key else None,
+        secret_key=secret_key.secret() if secret_key else None,
+        auth_token=token.secret() if token else None,
+        verify_certificate=_verify_certificate(layers, verify) if verify else True,
+        http=_http(layers),
+    )
+
+
+def _verify_certificate(layers: Layers, found: Found) -> bool | str:
+    if isinstance(found.value, str) and os.path.isfile(path := layers.path(found)):
+        return str(path)
+    return found.boolean(otherwise=", or the path of a file of certificate authorities that exists")
+
+
+def _http(layers: Layers) -> HttpSettings:
+    default = HttpSettings()
+    size = layers.find("api.http.max_req_size", keys=("api.http.max_req_size",))
+    retries = layers.find("api.http.retries", keys=("api.http.retries.total",))
+    factor = layers.find("api.http.backoff_factor", keys=("api.http.retries.backoff_factor",))
+    longest = layers.find("api.http.backoff_max", keys=("api.http.retries.backoff_max",))
+    codes = layers.find("api.http.extra_retry_codes", suffix="API_EXTRA_RETRY_CODES", keys=("api.http.extra_retry_codes",))
+    wait = layers.find("api.http.wait_on_maintenance_forever", keys=("api.http.wait_on_maintenance_forever",))
+    threshold = layers.find("api.http.token_refresh_threshold", keys=("api.auth.token_expiration_threshold_sec",))
+    return HttpSettings(
+        max_req_size=size.whole(at_least=1, unit="bytes") if size else default.max_req_size,
+        retries=retries.whole(at_least=0, unit="attempts") if retries else default.retries,
+        backoff_factor=factor.number(at_least=0, unit="seconds") if factor else default.backoff_factor,
+        backoff_max=longest.number(at_least=0, unit="seconds") if longest else default.backoff_max,
+        extra_retry_codes=codes.statuses() if codes else default.extra_retry_codes,
+        wait_on_maintenance_forever=wait.boolean() if wait else default.wait_on_maintenance_forever,
+        token_refresh_threshold=threshold.number(at_least=0, unit="seconds") if threshold else default.token_refresh_threshold,
+    )
+
+
+def _home(layers: Layers, user_directory: Path | None) -> HomeSettings:
+    home = layers.find("home.path", own="HOME", keys=("atrains.home",))
+    cache = layers.find("home.cache_dir", suffix="CACHE_DIR", keys=("sdk.storage.cache.default_base_dir",))
+    if home is None and user_directory is None:
+        raise ConfigurationError("this user has no home directory, so there is no place for ~/.atrains; name a folder in ATRAINS_HOME")
+    path = layers.path(home) if home else cast("Path", user_directory).absolute() / ".atrains"
+    return HomeSettings(path=path, cache_dir=layers.path(cache) if cache else path / "cache")
+
+
+def _journal(layers: Layers) -> JournalSettings:
+    default = JournalSettings()
+    durability = layers.find("journal.durability", own="JOURNAL_DURABILITY", keys=("atrains.journal.durability",))
+    overflow = layers.find("journal.overflow", own="JOURNAL_OVERFLOW", keys=("atrains.journal.overflow",))
+    size = layers.find("journal.max_bytes", own="JOURNAL_MAX_BYTES", keys=("atrains.journal.max_bytes",))
+    directory = layers.find("journal.directory", own="JOURNAL_DIRECTORY", keys=("atrains.journal.directory",))
+    return JournalSettings(
+        durability=cast("Durability", durability.choice(get_args(Durability))) if durability else default.durability,
+        overflow=cast("Overflow", overflow.choice(get_args(Overflow))) if overflow else default.overflow,
+        max_bytes=size.whole(at_least=1, unit="bytes") if size else default.max_bytes,
+        directory=layers.path(directory) if directory else None,
+    )
+
+
+def _reporting(layers: Layers) -> ReportingSettings:
+    worker = layers.find("reporting.worker", suffix="WORKER_NAME")
+    ping = layers.find("reporting.ping_period", keys=(f"{_WORKER}.ping_period_sec",))
+    flush = layers.find("reporting.flush_period", own="FLUSH_PERIOD")
+    shared = None if flush else layers.find("reporting.flush_period", keys=(f"{_WORKER}.report_period_sec",))
+    default = ReportingSettings(worker=worker.text() if worker else host_name())
+    period = flush.number(above=0, unit="seconds") if flush else default.flush_period
+    return ReportingSettings(
+        worker=default.worker,
+        # In shared files a second is the least, as for the official clients; our own variable may go below.
+        flush_period=max(1.0, shared.number(unit="seconds")) if shared else period,
+        ping_period=max(1.0, ping.number(unit="seconds")) if ping else default.ping_period,
+    )
+
+
+def _task(layers: Layers) -> TaskSettings:
+    default = TaskSettings()
+    window = layers.find("task.reuse_window_hours", keys=("sdk.development.task_reuse_time_window_in_hours",))
+    no_reuse = layers.find("task.no_reuse", suffix="TASK_NO_REUSE")
+    output = layers.find("task.default_output_uri", suffix="DEFAULT_OUTPUT_URI", keys=("sdk.development.default_output_uri",))
+    return TaskSettings(
+        reuse_window_hours=window.number(at_least=0, unit="hours") if window else default.reuse_window_hours,
+        no_reuse=no_reuse.boolean() if no_reuse else default.no_reuse,
+        default_output_uri=output.text() if output else None,
+    )

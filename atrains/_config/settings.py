@@ -1,0 +1,208 @@
+"""The settings of a process as frozen dataclasses: what can be set, its unit, its default. Where a value comes from is up to `load`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+Durability: TypeAlias = Literal["process", "power", "memory"]
+"""What a reported value survives: the end of the process, a power cut as well, or nothing."""
+Overflow: TypeAlias = Literal["drop_oldest", "drop_new", "block", "raise"]
+"""What happens to reports when the journals have reached their cap."""
+TargetKind: TypeAlias = Literal["local", "server"]
+"""The two homes."""
+
+
+class Secret:
+    """A key or a token. It compares by content and prints as `***`; only `reveal` gives the text."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself, for the request that needs it."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._text))
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+class Mode(StrEnum):
+    """Whether anything is recorded at all."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+
+
+class Timeout(NamedTuple):
+    """How long one request may take."""
+
+    connect: float
+    """Seconds until the connection stands."""
+    read: float
+    """Seconds without a byte of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """How the API server is talked to."""
+
+    max_req_size: int = 15 * 1024 * 1024
+    """Bytes of the largest request body."""
+    first_timeout: Timeout = field(default=Timeout(3.0, 10.0))
+    """For the first request, which shows whether the server is there at all."""
+    timeout: Timeout = field(default=Timeout(10.0, 300.0))
+    """For every later request."""
+    large_timeout: Timeout = field(default=Timeout(300.0, 300.0))
+    """For a request whose body is larger than `large_body`."""
+    large_body: int = 15_000
+    """Bytes of a body from which on `large_timeout` holds."""
+    retries: int = 240
+    """Attempts after the first one, for failures that pass: no connection, 429, 502, 503, 509."""
+    backoff_factor: float = 1.0
+    """Seconds of the first wait between two attempts; each wait doubles the one before."""
+    backoff_max: float = 120.0
+    """Seconds of the longest wait between two attempts."""
+    extra_retry_codes: tuple[int, ...] = ()
+    """HTTP statuses that are retried besides the usual ones."""
+    wait_on_maintenance_forever: bool = True
+    """Whether a server that answers 503 is waited for without end."""
+    token_refresh_threshold: float = 360.0
+    """Seconds before its end at which a session token is renewed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The server and who we are to it."""
+
+    api_host: str | None = None
+    """Base URL of the API server, no trailing slash; None on the local home."""
+    web_host: str | None = None
+    """Base URL of the web application, given or derived; None when neither is possible."""
+    files_host: str | None = None
+    """Base URL of the file server, given or derived; None when neither is possible."""
+    access_key: Secret | None = None
+    """The user key of the key pair."""
+    secret_key: Secret | None = None
+    """The secret of the key pair."""
+    auth_token: Secret | None = None
+    """A ready session token, used instead of the key pair."""
+    verify_certificate: bool | str = True
+    """Whether the server's TLS certificate is checked; a text is the file of the authorities to check it against."""
+    http: HttpSettings = field(default_factory=HttpSettings)
+    """How requests are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class HomeSettings:
+    """The folders that atrains owns on this machine."""
+
+    path: Path
+    """The local home, absolute: tasks, files, index and journals."""
+    cache_dir: Path
+    """Where fetched files are kept, absolute; `<home>/cache` unless set."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """The buffer between a report and its home."""
+
+    durability: Durability = "process"
+    """What a reported value survives."""
+    overflow: Overflow = "drop_oldest"
+    """What happens at `max_bytes`."""
+    max_bytes: int = 1 << 30
+    """Bytes that all journals of a home may take together."""
+    directory: Path | None = None
+    """Where journals stand, absolute; None leaves the choice to the journal (in the home, if that is on a local disk)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportingSettings:
+    """How often the home hears from us, and under which name."""
+
+    worker: str
+    """The name of this machine to the home; its host name unless set."""
+    flush_period: float = 2.0
+    """Seconds between two deliveries of what was reported."""
+    ping_period: float = 30.0
+    """Seconds between two signs of life of a running task."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """Defaults of `Task.init`."""
+
+    reuse_window_hours: float = 72.0
+    """Hours after which the last task of a name is no longer reused."""
+    no_reuse: bool = False
+    """Whether reuse is switched off whatever the call says."""
+    default_output_uri: str | None = None
+    """Where models and artifacts go when the task names no destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetChoice:
+    """Which home was chosen, and what chose it."""
+
+    kind: TargetKind
+    """The local home, or a server."""
+    source: str
+    """The variable, file or call that decided, as the start line shows it; `nothing configured` when none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be configured, as it holds for this process."""
+
+    target: TargetChoice
+    """Which home this process records to."""
+    home: HomeSettings
+    """The folders of this machine."""
+    reporting: ReportingSettings
+    """Periods and the worker's name."""
+    api: ApiSettings = field(default_factory=ApiSettings)
+    """The server; without hosts on the local home."""
+    journal: JournalSettings = field(default_factory=JournalSettings)
+    """The buffer."""
+    task: TaskSettings = field(default_factory=TaskSettings)
+    """Defaults of `Task.init`."""
+    mode: Mode = Mode.ACTIVE
+    """Whether anything is recorded."""
+    quiet: bool = False
+    """Whether the lines printed at start and exit are left out."""
+    remote_task_id: str | None = None
+    """The task that an agent started this process for; None in a run of one's own."""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where each value came from, by its path in this tree (`api.api_host`); what has its default is not listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What `set_credentials` was given; None where it was given nothing."""
+
+    api_host: str | None = None
+    """Base URL of the API server, or `local`."""
+    web_host: str | None = None
+    """Base URL of the web application."""
+    files_host: str | None = None
+    """Base URL of the file server."""
+    access_key: Secret | None = None
+    """The user key."""
+    secret_key: Secret | None = None
+    """Its secret."""
+
+
+LOCAL: Final = "local"
+"""The API host that means the local home."""

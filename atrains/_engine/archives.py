@@ -1,0 +1,148 @@
+"""Zip files of folders: packed with what could not go in by name, and unpacked without trusting a word of what is inside. Blocking work."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Final
+
+from atrains._wire.artifacts import human_size
+from atrains.errors import StorageError
+
+_BLOCK: Final = 1 << 20
+_LARGE: Final = 1 << 30
+"""From here on an entry is written in the 64-bit form, since a file that grows could cross the limit of the other one."""
+_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
+
+
+@dataclass(slots=True)
+class PackedFolder:
+    """What went into an archive.
+
+    Attributes:
+        files: Name inside the archive and size of every file.
+        left_out: Name and reason of what did not go in: broken links, pipes, what was removed meanwhile.
+        problem: Why there is no archive; None when there is one.
+    """
+
+    source: Path
+    files: list[tuple[str, int]] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    problem: str | None = None
+
+    def listing(self) -> str:
+        """Return the preview: one line a file."""
+        total = sum(size for _, size in self.files)
+        lines = [f"{len(self.files):,} files of {self.source.name}, {human_size(total)}"]
+        lines += [f"{name} - {human_size(size)}" for name, size in self.files]
+        lines += [f"{name} - left out: {reason}" for name, reason in self.left_out]
+        return "\n".join(lines)
+
+
+def pack_folder(source: Path, pattern: str, target: Path) -> PackedFolder:
+    """Pack the files at any depth of a folder whose name fits a wildcard, one at a time, under their names relative to the folder.
+
+    Links to folders are not followed. A file that cannot be read is the archive's `problem`: half a folder must not look like one.
+
+    Raises:
+        StorageError: if the archive cannot be written; nothing is left behind.
+    """
+    packed = PackedFolder(source)
+    try:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in matching_files(source, pattern, ours=target.parent):
+                _add(archive, path, packed)
+                if packed.problem:
+                    break
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise StorageError(f"the archive {target} cannot be written ({error.strerror or error}); check the room left") from error
+    if packed.problem:
+        target.unlink(missing_ok=True)
+        packed.files.clear()
+    return packed
+
+
+def unpack_archive(path: Path, target: Path) -> Path:
+    """Unpack a zip file into `target`, all or nothing, and return it; a `target` that is there is taken as it is.
+
+    Raises:
+        StorageError: if it is no zip file, is damaged, does not fit on the disk, or has an entry that would lead out of the folder.
+    """
+    if target.is_dir():
+        return target
+    partial = target.with_name(f".{os.urandom(8).hex()}.partial")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            partial.mkdir(parents=True)
+            _check_entries(archive, path, free=shutil.disk_usage(partial).free)
+            archive.extractall(partial)
+        partial.rename(target)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:  # a damaged archive raises any of them
+        shutil.rmtree(partial, ignore_errors=True)
+        if target.is_dir():  # somebody else was faster
+            return target
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"{path} cannot be unpacked ({error}); fetch it again, or upload the artifact once more") from error
+    return target
+
+
+def matching_files(source: Path, pattern: str, *, ours: Path) -> Iterator[Path]:
+    """Yield every file at any depth of a folder whose name fits a wildcard, sorted; without `ours`, the folder that we write to."""
+    ours = ours.resolve()
+    for parent, folders, names in os.walk(source):
+        here = Path(parent)
+        folders[:] = sorted(name for name in folders if (here / name).resolve() != ours)
+        if here.resolve() != ours:
+            yield from (here / name for name in sorted(names) if fnmatchcase(name, pattern))
+
+
+def _add(archive: zipfile.ZipFile, path: Path, packed: PackedFolder) -> None:
+    name = _SURROGATES.sub(lambda found: f"0x{ord(found[0]):02x}", path.relative_to(packed.source).as_posix())
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            packed.left_out.append((name, "no regular file"))
+            return
+        entry = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
+        file = path.open("rb")
+    except FileNotFoundError:
+        packed.left_out.append((name, "a broken link" if path.is_symlink() else "removed meanwhile"))
+        return
+    except OSError as error:
+        packed.problem = f"{path} cannot be read ({error.strerror or error}); change its permissions, or choose the files by a wildcard"
+        return
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    size = 0
+    with file, archive.open(entry, "w", force_zip64=status.st_size >= _LARGE) as member:
+        # Not past the size of the beginning: a log that grows as fast as it is read would never end.
+        while size < status.st_size and (block := file.read(min(_BLOCK, status.st_size - size))):
+            member.write(block)
+            size += len(block)
+    packed.files.append((name, size))
+
+
+def _check_entries(archive: zipfile.ZipFile, path: Path, *, free: int) -> None:
+    """Refuse the whole archive for one entry that would be written, or lead, elsewhere."""
+    needed = 0
+    for entry in archive.infolist():
+        # Read both ways: an archive packed on one system is unpacked on another.
+        parts = {*PurePosixPath(entry.filename).parts, *PureWindowsPath(entry.filename).parts}
+        absolute = entry.filename.startswith(("/", "\\")) or PureWindowsPath(entry.filename).is_absolute()
+        reason = "would be written outside of the folder" if absolute or ".." in parts else ""
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            reason = "is a link, which could lead anywhere"
+        if reason:
+            raise StorageError(f"{path} was not unpacked: its entry {entry.filename!r} {reason}; do not trust this file")
+        needed += entry.file_size
+    if needed > free:
+        raise StorageError(f"{path} was not unpacked: it needs {human_size(needed)}, and {human_size(free)} are free; make room")

@@ -1,0 +1,167 @@
+"""A channel: one target's way out of this process, made of a transport, a journal and a reporter. Opened and closed by a `Runtime`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from atrains._config import Settings
+from atrains._engine.journal import Journal
+from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
+from atrains._engine.process import process
+from atrains._engine.reporter import Reporter
+from atrains._local.transport import LocalTransport
+from atrains._transport.base import Transport
+from atrains._wire.events import EventKind
+from atrains.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from atrains._engine.runtime import Runtime
+
+T = TypeVar("T")
+
+
+def open_transport(settings: Settings) -> Transport:
+    """The transport to what the settings name as target.
+
+    Raises:
+        ConfigurationError: the target is a server, which this version cannot talk to.
+        HomeError: the local home cannot be opened.
+    """
+    if settings.target.kind == "local":
+        return LocalTransport(settings.home.path, workers=process().workers)
+    raise ConfigurationError(
+        f"{settings.target.source} names the server {settings.api.api_host}, and this version of atrains records to the local home only; "
+        "unset it, or set ATRAINS_API_HOST=local"
+    )
+
+
+class Channel:
+    """What the tasks of one target share in this process.
+
+    The transport is there from the beginning; journal and reporter only while a task reports, so that reading leaves no trace.
+
+    Attributes:
+        owner: The runtime whose loop delivers.
+    """
+
+    def __init__(self, settings: Settings, transport: Transport, owner: Runtime) -> None:
+        self.settings = settings
+        self.transport = transport
+        self.owner = owner
+        self._users = 0
+        self._outlet: Outlet | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """Journal and reporter, while a task reports."""
+        return self._outlet
+
+    def open(self, runtime: Runtime | None) -> Outlet:
+        """Count one more task that reports, and make journal and reporter for the first, to be delivered by `runtime`; from any thread.
+
+        Raises:
+            HomeError: the journal cannot be written.
+        """
+        with self._lock:
+            if self._outlet is None:
+                self.owner = runtime or self.owner
+                self._outlet = Outlet(self.settings, self.transport, on_roll=self.wake)
+                self.owner.start(self)
+            self._users += 1
+            return self._outlet
+
+    async def close(self) -> None:
+        """Count one task less; after the last one, deliver what is left and let go of the journal."""
+        with self._lock:
+            self._users -= 1
+            outlet = self._outlet
+            if self._users or outlet is None:
+                return
+            self._outlet = None
+        await self._on_owner(lambda: self.owner.stop(self))
+        await outlet.close()
+
+    async def shut(self) -> None:
+        """Deliver and let go of the journal although tasks still hold it: the process ends."""
+        self._users = 1
+        self._inherit()
+        await self.close()
+
+    def wake(self) -> None:
+        """Start a delivery soon; from any thread, at any time."""
+        outlet = self._outlet
+        if outlet is not None:
+            self.owner.call_soon(outlet.reporter.wake)
+
+    async def flush(self, task: str | None, timeout: float | None) -> Receipt:
+        """Wait until everything reported so far is stored, from whichever loop; see `Receipt`."""
+        outlet = self._outlet
+        if outlet is None:
+            return Receipt(Counts(), Counts(), Counts())
+        self._inherit()
+        error = await self._on_owner(lambda: outlet.reporter.flush(timeout))
+        if self.settings.journal.durability == "power":
+            await self.run(outlet.journal.sync)
+        counts = await outlet.reporter.counts(task)
+        return Receipt(counts[EventKind.SCALARS], counts[EventKind.LOGS], counts[EventKind.PLOTS], error)
+
+    async def stats(self, task: str | None) -> Stats:
+        """How the reports of a task (or of all) stand right now."""
+        outlet = self._outlet
+        if outlet is None:
+            return Stats(Counts(), Counts(), Counts())
+        counts = await outlet.reporter.counts(task)
+        return Stats(
+            counts[EventKind.SCALARS],
+            counts[EventKind.LOGS],
+            counts[EventKind.PLOTS],
+            journal=outlet.journal.folder,
+            in_memory=outlet.journal.scalars.in_memory,
+            claimed=outlet.journal.scalars.claimed(),
+            abandoned=outlet.reporter.abandoned,
+            last_error=outlet.reporter.last_error,
+        )
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a call that blocks (files, databases) in a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(process().workers, call)
+
+    def _inherit(self) -> None:
+        """If the loop that delivered is gone, let the running one go on with it."""
+        if self.owner.is_gone:
+            from atrains._engine.runtime import Runtime
+
+            self.owner = Runtime.current()
+            self.owner.start(self)
+
+    async def _on_owner(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Await a coroutine on the loop that delivers."""
+        loop = self.owner.loop
+        if loop is asyncio.get_running_loop() or loop.is_closed():
+            return await make()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), loop))
+
+
+class Outlet:
+    """Journal and reporter of a channel: made when the first task reports, gone when the last one was closed."""
+
+    def __init__(self, settings: Settings, transport: Transport, *, on_roll: Callable[[], None]) -> None:
+        self.journal = Journal(
+            settings.journal.directory or settings.home.path / "journals",
+            target=transport.target,
+            worker=settings.reporting.worker,
+            workers=process().workers,
+            on_roll=on_roll,
+        )
+        self.reporter = Reporter(self.journal, transport, workers=process().workers, period=settings.reporting.flush_period)
+        self.ledger: Ledger = self.reporter.ledger
+
+    async def close(self) -> None:
+        """Let go of the journal; what was not delivered stays on disk."""
+        await self.reporter.deliver_once()
+        delivered = await self.reporter.is_empty()
+        await asyncio.get_running_loop().run_in_executor(process().workers, lambda: self.journal.close(delivered=delivered))

@@ -1,0 +1,147 @@
+"""What stands in for a channel when atrains is switched off: takes every call, keeps a task's record in memory, writes nothing, starts nothing."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from atrains._config import Settings
+from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
+from atrains._wire import endpoints
+from atrains._wire.endpoints import Endpoint
+from atrains._wire.events import EventBlock, ScalarBlock
+from atrains.errors import ServerError
+
+T = TypeVar("T")
+
+_STATUS: Final = {
+    endpoints.TASKS_STARTED: "in_progress",
+    endpoints.TASKS_STOPPED: "stopped",
+    endpoints.TASKS_COMPLETED: "completed",
+    endpoints.TASKS_FAILED: "failed",
+    endpoints.TASKS_PUBLISH: "published",
+    endpoints.TASKS_RESET: "created",
+}
+
+
+class DisabledTransport:
+    """Answers as a home would that forgets everything but the records of this process."""
+
+    target = "disabled"
+    status_poll_interval = 0.05
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, dict[str, Any]] = {}
+
+    async def call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer from memory."""
+        if endpoint is endpoints.TASKS_CREATE:
+            task = uuid.uuid4().hex
+            self._tasks[task] = {"status": "created", "created": time.time(), "hyperparams": {}, "execution": {}, **request, "id": task}
+            return {"id": task}
+        if endpoint is endpoints.PROJECTS_CREATE:
+            return {"id": uuid.uuid5(uuid.NAMESPACE_OID, request["name"]).hex}
+        if endpoint is endpoints.TASKS_GET_ALL:
+            return {"tasks": [self._tasks[task] for task in request.get("id", self._tasks) if task in self._tasks]}
+        if "task" not in request:
+            return {"projects": [], "project": {"id": request.get("project"), "name": "disabled"}}
+        return self._task_call(endpoint, request)
+
+    def _task_call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
+        record = self._tasks.get(request["task"])
+        if record is None:
+            raise ServerError(f"Invalid task id: id={request['task']} (atrains is disabled)", code=400, subcode=101, endpoint=endpoint.name)
+        if endpoint is endpoints.TASKS_GET_BY_ID:
+            return {"task": dict(record)}
+        if endpoint in _STATUS:
+            record["status"] = _STATUS[endpoint]
+        elif endpoint is endpoints.TASKS_EDIT:
+            record.update({key: value for key, value in request.items() if key not in {"task", "force"}})
+        elif endpoint is endpoints.TASKS_EDIT_HYPER_PARAMS:
+            for item in request["hyperparams"]:
+                record["hyperparams"].setdefault(item["section"], {})[item["name"]] = dict(item)
+        return {"updated": 1, "fields": {"status": record["status"]}, "events": [], "tasks": []}
+
+    async def add_events(self, block: EventBlock) -> int:
+        """Take the events and forget them."""
+        return len(block)
+
+    async def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
+        """Nothing was stored."""
+        del task
+        return
+        yield  # type: ignore[unreachable]  # what makes this an iterator
+
+    async def aclose(self) -> None:
+        """Nothing to release."""
+
+
+class _NoStream:
+    """Takes slots and records."""
+
+    def append(self, *_: object) -> bool:
+        return True
+
+
+class _NoJournal:
+    """Takes whatever a journal takes."""
+
+    id = "disabled"
+    folder = None
+
+    def __init__(self) -> None:
+        self.scalars = _NoStream()
+        self.records = _NoStream()
+
+    def register_series(self, *_: object) -> int:
+        return 1
+
+    def add_job(self, *_: object) -> int:
+        return 0
+
+    def finish_job(self, number: int) -> None:
+        del number
+
+
+class DisabledOutlet:
+    """Looks like an `Outlet`."""
+
+    def __init__(self) -> None:
+        self.journal = _NoJournal()
+        self.ledger = Ledger()
+
+
+class DisabledChannel:
+    """Looks like a `Channel`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.transport = DisabledTransport()
+        self.outlet = DisabledOutlet()
+
+    def open(self, runtime: object) -> DisabledOutlet:
+        """Nothing to open."""
+        del runtime
+        return self.outlet
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def wake(self) -> None:
+        """Nothing to deliver."""
+
+    async def flush(self, task: str | None, timeout: float | None) -> Receipt:
+        """Nothing to wait for."""
+        del task, timeout
+        return Receipt(Counts(), Counts(), Counts())
+
+    async def stats(self, task: str | None) -> Stats:
+        """Nothing was counted."""
+        del task
+        return Stats(Counts(), Counts(), Counts())
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a call where it is: there is no worker thread."""
+        return call()

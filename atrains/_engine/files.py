@@ -1,0 +1,87 @@
+"""What the journal needs of the operating system: locks between processes, mapped files of zeros. The only module that knows of flock and mmap."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from pathlib import Path
+from typing import Final
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EFBIG, errno.EIO})
+"""Errors of a place that cannot be written to now: the journal goes on in memory."""
+
+_ZEROS: Final = bytes(256 * 1024)
+
+
+class FolderLock:
+    """An exclusive lock on a folder, held until `release` or until every process that holds its descriptor has died.
+
+    `flock`, never `lockf`: a POSIX record lock is lost when any descriptor of the file is closed anywhere in the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def acquire(self) -> bool:
+        """Take the lock if it is free; never waits."""
+        try:
+            import fcntl
+        except ImportError:  # no flock on this platform: one process at a time is the user's business there
+            return True
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let go of the lock; closing is all it takes, and is what a forked child must do."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def map_zeros(path: Path, size: int) -> mmap.mmap:
+    """Create a file of `size` zero bytes and map it.
+
+    The zeros are written, not left as a hole: writing to a page of a sparse mapping when the disk is full ends the process with SIGBUS,
+    while writing zeros reports ENOSPC here, where it can be handled.
+
+    Raises:
+        OSError: there is no room, or the place is not writable; nothing is left behind.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        written = 0
+        while written < size:
+            written += os.write(descriptor, _ZEROS[: size - written])
+        return mmap.mmap(descriptor, size)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(descriptor: int, buffers: list[bytes | bytearray | memoryview]) -> int:
+    """Append buffers to a file that nobody else appends to meanwhile; all of them or none.
+
+    Raises:
+        OSError: there is no room; the file is cut back to where it was.
+    """
+    before = os.fstat(descriptor).st_size
+    pending = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+    total = 0
+    try:
+        while pending:
+            written = os.writev(descriptor, pending[:512])
+            total += written
+            while pending and written >= len(pending[0]):
+                written -= len(pending.pop(0))
+            if written:
+                pending[0] = pending[0][written:]
+    except OSError:
+        os.ftruncate(descriptor, before)
+        raise
+    return total

@@ -1,0 +1,164 @@
+"""The journal: one folder per process and target through which every event passes, as hot-path buffer, spool for outages and crash record in one.
+
+This file opens and closes the folder and owns the table of series and the jobs; slots are in `segments`, records in `records`, and what
+goes out of a journal in `reader`. The files are described byte by byte in docs/format.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from atrains._capture.host import ProcessIdentity
+from atrains._engine.files import FolderLock
+from atrains._engine.records import FrameFile, RecordStream
+from atrains._engine.segments import ScalarStream
+from atrains.errors import HomeError
+
+FORMAT_VERSION: Final = 1
+"""Written to `journal.json`. A journal of a version that is not known is left alone."""
+
+
+class Journal:
+    """One open journal of this process.
+
+    Args:
+        parent: The folder that journals are made in; created with mode 0700 when missing.
+        target: What names the home that the events go to.
+        worker: The name under which this process reports.
+        user: Who is logged in at a server; None on a local home. Never a key.
+        workers: Threads for making segments ahead.
+        on_roll: Called from any thread when a segment or a records file became full.
+
+    Raises:
+        HomeError: the folder cannot be written to.
+    """
+
+    def __init__(
+        self,
+        parent: Path,
+        *,
+        target: str,
+        worker: str,
+        workers: Executor,
+        user: str | None = None,
+        on_roll: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.pid = os.getpid()
+        self.target = target
+        self.folder = parent / f"{self.pid}-{self.id}"
+        try:
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700)
+            self._lock_file = FolderLock(self.folder / "lock")
+            self._lock_file.acquire()
+            self._write_description(worker, user)
+            self._series_file = FrameFile(self.folder / "series")
+            self._jobs_file = FrameFile(self.folder / "jobs")
+        except OSError as error:
+            raise HomeError(
+                error.errno, f"cannot make a journal in {parent}: {error.strerror}; make it writable, or set ATRAINS_HOME to a folder that is"
+            ) from error
+        self._series: list[tuple[str, str, str]] = [("", "", "")]
+        self._ids: dict[tuple[str, str, str], int] = {}
+        self._jobs = itertools.count(1)
+        self._lock = threading.RLock()
+        self.scalars = ScalarStream(self.folder, prepare=lambda call: _submit(workers, call), on_roll=on_roll)
+        self.records = RecordStream(self.folder, on_roll=on_roll)
+
+    def register_series(self, task: str, title: str, series: str) -> int:
+        """The id of a series, from 1 on; the record that names it is written before the id is known to anybody.
+
+        Raises:
+            OSError: there is no room.
+        """
+        key = (task, title, series)
+        with self._lock:
+            known = self._ids.get(key)
+            if known is None:
+                known = len(self._series)
+                self._series_file.append({"id": known, "task": task, "title": title, "series": series})
+                self._series.append(key)
+                self._ids[key] = known
+            return known
+
+    def series(self, number: int) -> tuple[str, str, str]:
+        """Task id, title and series of an id."""
+        return self._series[number]
+
+    def add_job(self, kind: str, task: str, content: Mapping[str, object]) -> int:
+        """Record something that is to be done for a task, before it is tried; returns the job's number.
+
+        Raises:
+            OSError: there is no room.
+        """
+        with self._lock:
+            number = next(self._jobs)
+            self._jobs_file.append({"job": number, "kind": kind, "task": task, "time": time.time(), **content})
+            return number
+
+    def finish_job(self, number: int) -> None:
+        """Mark a job as done.
+
+        Raises:
+            OSError: there is no room; a job that is found again must be harmless to repeat.
+        """
+        with self._lock:
+            self._jobs_file.append({"done": number})
+
+    def sync(self) -> None:
+        """Wait until records, series and jobs are on the disk."""
+        self._series_file.sync()
+        self._jobs_file.sync()
+        self.records.sync()
+
+    def close(self, *, delivered: bool) -> None:
+        """Let go of the journal; deletes it when everything in it was delivered, else leaves it for the next start."""
+        self._series_file.close()
+        self._jobs_file.close()
+        if delivered and self.pid == os.getpid():
+            self.scalars.close()
+            self.records.close()
+            for path in [*self.folder.iterdir()]:
+                path.unlink(missing_ok=True)
+            self.folder.rmdir()
+        self._lock_file.release()
+
+    def forget_in_child(self) -> None:
+        """In a forked child: let go of the parent's journal without touching it."""
+        self._lock_file.release()
+        self.scalars.forget_in_child()
+
+    def _write_description(self, worker: str, user: str | None) -> None:
+        identity = ProcessIdentity.current()
+        description: dict[str, Any] = {
+            "format": FORMAT_VERSION,
+            "journal": self.id,
+            "target": self.target,
+            "user": user,
+            "worker": worker,
+            "host": identity.host,
+            "boot_id": identity.boot_id,
+            "pid": identity.pid,
+            "pid_start_time": identity.start_time,
+            "created": time.time(),
+        }
+        path = self.folder / "journal.json"
+        path.write_bytes(orjson.dumps(description, option=orjson.OPT_INDENT_2))
+
+
+def _submit(workers: Executor, call: Callable[[], None]) -> None:
+    try:
+        workers.submit(call)
+    except RuntimeError:  # the threads were shut down at exit: the writer makes its segments itself
+        return

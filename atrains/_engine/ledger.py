@@ -1,0 +1,124 @@
+"""The ledger: what was reported is acknowledged, pending or dropped for a named reason, and the three add up. Counting only."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from atrains._wire.events import EventKind
+
+_log = logging.getLogger("atrains")
+
+NOT_A_NUMBER: Final = "not a number"
+NOT_FINITE: Final = "not finite"
+BAD_ITERATION: Final = "iteration out of range"
+BAD_INPUT: Final = "not reportable"
+NO_ROOM: Final = "no room"
+REFUSED: Final = "refused by the home"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How one kind of event stands. `reported == acknowledged + pending + sum(dropped.values())` at every moment it is looked at.
+
+    Attributes:
+        acknowledged: Stored by the home.
+        pending: In the journal, not yet stored.
+        dropped: Not stored and never going to be, by reason.
+    """
+
+    acknowledged: int = 0
+    pending: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def reported(self) -> int:
+        """How many events were handed to the logger."""
+        return self.acknowledged + self.pending + sum(self.dropped.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What `flush` achieved; true when nothing is pending and nothing was ever dropped.
+
+    Attributes:
+        scalars: Points, one by one and from arrays.
+        logs: Console lines.
+        plots: Plots.
+        error: Why something is still pending, in words; None when nothing is.
+    """
+
+    scalars: Counts
+    logs: Counts
+    plots: Counts
+    error: str | None = None
+
+    def __bool__(self) -> bool:
+        kinds = (self.scalars, self.logs, self.plots)
+        return self.error is None and not any(kind.pending or kind.dropped for kind in kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How the reports of a task stand, and the journal behind them.
+
+    Attributes:
+        scalars: Points, one by one and from arrays.
+        logs: Console lines.
+        plots: Plots.
+        journal: The journal's folder; None when nothing is open.
+        in_memory: Whether there was no room on disk, so that what is pending would not survive the process.
+        claimed: Slots of the journal that report calls of all tasks took.
+        abandoned: Those of them that were never filled, because the call was interrupted and did not return.
+        last_error: Why delivery failed last, None once it works again.
+    """
+
+    scalars: Counts
+    logs: Counts
+    plots: Counts
+    journal: Path | None = None
+    in_memory: bool = False
+    claimed: int = 0
+    abandoned: int = 0
+    last_error: str | None = None
+
+
+class Ledger:
+    """The counts of one journal, by task and kind. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._acknowledged: Counter[tuple[str, EventKind]] = Counter()
+        self._dropped: dict[tuple[str, EventKind], Counter[str]] = {}
+        self._told: set[tuple[str, str]] = set()
+
+    def acknowledge(self, task: str, kind: EventKind, count: int) -> None:
+        """Count events that the home has stored."""
+        with self._lock:
+            self._acknowledged[task, kind] += count
+
+    def drop(self, task: str, kind: EventKind, reason: str, count: int = 1, *, name: str = "", detail: str = "") -> None:
+        """Count events that will never be stored; the first of each reason and name is said once in the log."""
+        with self._lock:
+            self._dropped.setdefault((task, kind), Counter())[reason] += count
+            first = (reason, name) not in self._told
+            self._told.add((reason, name))
+        if first:
+            _log.warning("atrains: dropped %d of %s in %r: %s%s (said once; all are counted in task.stats())", count, kind, name, reason, detail and f" ({detail})")
+
+    def counts(self, task: str | None, kind: EventKind, pending: int) -> Counts:
+        """How one kind stands for a task, or for all tasks of the journal."""
+        with self._lock:
+            if task is not None:
+                return Counts(self._acknowledged[task, kind], pending, dict(self._dropped.get((task, kind), {})))
+            acknowledged = sum(count for (_, of), count in self._acknowledged.items() if of == kind)
+            dropped: Counter[str] = Counter()
+            for (_, of), reasons in self._dropped.items():
+                if of == kind:
+                    dropped.update(reasons)
+            return Counts(acknowledged, pending, dict(dropped))

@@ -1,0 +1,17 @@
+"""The few lines that atrains prints on standard error about a run: one event, one line, none when quiet."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+from atrains._config import Settings
+
+
+def say(settings: Settings, text: str) -> None:
+    """Print one line, unless the user asked for quiet."""
+    if settings.quiet or sys.stderr is None:
+        return
+    # A closed or broken terminal must not end the run that the line is about.
+    with contextlib.suppress(OSError, ValueError):
+        print(f"atrains: {text}", file=sys.stderr, flush=True)  # noqa: T201  # the one place that prints

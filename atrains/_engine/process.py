@@ -1,0 +1,82 @@
+"""What this process holds once: worker threads, channels and runtimes. All of it sits in one object, which a forked child replaces whole."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Protocol
+
+from atrains._config import Settings
+from atrains._engine.disabled import DisabledChannel
+from atrains._engine.endings import Ending
+from atrains._engine.workers import DaemonExecutor
+
+if TYPE_CHECKING:
+    from atrains._engine.channel import Channel
+    from atrains._engine.runtime import Runtime
+
+
+class OpenRun(Protocol):
+    """A task whose run was begun and not ended."""
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+
+    async def end(self, ending: Ending) -> None:
+        """End the run as the process ends."""
+
+
+class ProcessState:
+    """Everything that a fork must not inherit.
+
+    Attributes:
+        channels: The open channels by target.
+        runtimes: The runtime of each event loop.
+        open_runs: The open runs by task id, in the order they were opened; closed at exit.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.lock = threading.RLock()
+        self.channels: dict[str, Channel] = {}
+        self.runtimes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = weakref.WeakKeyDictionary()
+        self.open_runs: dict[str, OpenRun] = {}
+        self._disabled: DisabledChannel | None = None
+        self._workers: DaemonExecutor | None = None
+
+    @property
+    def workers(self) -> DaemonExecutor:
+        """The worker threads, started at first use."""
+        with self.lock:
+            if self._workers is None:
+                self._workers = DaemonExecutor()
+            return self._workers
+
+    def disabled(self, settings: Settings) -> DisabledChannel:
+        """The channel of a process in which atrains is switched off."""
+        if self._disabled is None:
+            self._disabled = DisabledChannel(settings)
+        return self._disabled
+
+
+_state = ProcessState()
+
+
+def process() -> ProcessState:
+    """The state of this process."""
+    return _state
+
+
+def _replace_in_child() -> None:
+    global _state  # noqa: PLW0603  # the one place that replaces it
+    parent, _state = _state, ProcessState()
+    for channel in parent.channels.values():
+        if channel.outlet is not None:
+            channel.outlet.journal.forget_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_replace_in_child)

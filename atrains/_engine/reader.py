@@ -1,0 +1,243 @@
+"""What goes out of a journal: slots and records turned into blocks of events, each with the span it stands for. Reads only; a transport delivers.
+
+One reader per journal, used by one thread at a time. Nothing moves on until `advance`: what was read and not advanced past is read again
+in the very same blocks, so that a home which has a block already can tell by its span.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import compress
+from typing import Any, Final
+
+from atrains._engine.journal import Journal
+from atrains._engine.ledger import NOT_FINITE, Ledger
+from atrains._engine.segments import VOID, Segment, runs
+from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock, Span
+from atrains._wire.frames import Frame
+
+SLICE: Final = 8_192
+"""Slots read at once while somebody is reporting: about a millisecond of work, after which loop and GIL are let go."""
+LARGE_SLICE: Final = 65_536
+RECORD_BYTES: Final = 4 << 20
+"""Bytes of records read at once."""
+PATIENCE: Final = 3
+"""Looks at the holes of a full segment before they are given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in both streams of a journal."""
+
+    slots: int
+    records: int
+
+
+@dataclass(slots=True)
+class _Read:
+    """What the last `read` covered, for `advance`."""
+
+    position: Position
+    blocks: list[EventBlock] = field(default_factory=list)
+    drops: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    passed: list[tuple[Segment, int]] = field(default_factory=list)
+    filled: list[tuple[Segment, int]] = field(default_factory=list)
+
+
+class JournalReader:
+    """Reads one journal in order.
+
+    Args:
+        journal: The journal.
+        ledger: Where points that cannot be delivered are counted.
+    """
+
+    def __init__(self, journal: Journal, ledger: Ledger) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self.position = Position(0, 0)
+        self._holes: dict[Segment, set[int]] = {}
+        self._looks: Counter[Segment] = Counter()
+        self._read: _Read | None = None
+        self.abandoned = 0
+
+    def end(self) -> Position:
+        """Where the journal ends now: behind the last committed slot and the last record."""
+        end = self.position.slots
+        for segment in self._journal.scalars.segments():
+            begin = max(self.position.slots, segment.first) - segment.first
+            if begin < segment.capacity:
+                end = max(end, segment.first + segment.committed_end(begin))
+        return Position(end, self._journal.records.end())
+
+    def read(self, *, large: bool) -> list[EventBlock]:
+        """The next blocks, none when everything was read. Call `advance` once all of them were delivered or dropped.
+
+        Until then the same blocks are returned again: a home tells by their spans which of them it has.
+        """
+        if self._read is None:
+            read = _Read(self.position)
+            self._read_holes(read)
+            self._read_slots(read, LARGE_SLICE if large else SLICE)
+            self._read_records(read)
+            self._read = read
+        return self._read.blocks
+
+    def advance(self) -> None:
+        """Move past what the last `read` returned, and release what is not needed any more."""
+        if self._read is None:
+            return
+        done, self._read = self._read, None
+        for (task, title, series), count in done.drops.items():
+            self._ledger.drop(
+                task, EventKind.SCALARS, NOT_FINITE, count, name=f"{title}/{series}", detail="NaN and infinities are not stored"
+            )
+        self.position = done.position
+        for segment, index in done.passed:
+            self._holes.setdefault(segment, set()).add(index)
+        for segment, index in done.filled:
+            self._holes[segment].discard(index)
+        self._journal.records.release(self.position.records)
+        for segment in self._journal.scalars.segments():
+            if segment.first + segment.capacity <= self.position.slots and self._journal.scalars.is_sealed(segment):
+                self._retire(segment)
+
+    def has_unread(self) -> bool:
+        """Whether anything is left to read."""
+        return self.end() != self.position
+
+    def pending(self, task: str | None) -> dict[EventKind, int]:
+        """How many events of a task (or of all) are in the journal and were not advanced past. Costs a look at each of them."""
+        counts = dict.fromkeys(EventKind, 0)
+        for segment in self._journal.scalars.segments():
+            begin = max(self.position.slots, segment.first) - segment.first
+            end = segment.committed_end(begin) if begin < segment.capacity else begin
+            for low in range(begin, end, LARGE_SLICE):
+                high = min(low + LARGE_SLICE, end)
+                flags = segment.column("I", 24, low, high)
+                counts[EventKind.SCALARS] += sum(
+                    1
+                    for number, flag in zip(segment.series(low, high), flags, strict=True)
+                    if number and not flag & VOID and task in (None, self._journal.series(number)[0])
+                )
+        position, end = self.position.records, self._journal.records.end()
+        while position < end:
+            frames, position = self._journal.records.read(position, RECORD_BYTES)
+            for frame in frames:
+                if task in (None, frame.header["task"]):
+                    counts[EventKind(frame.header["kind"])] += int(frame.header.get("rows", 1))
+        return counts
+
+    # ---- slots
+
+    def _read_holes(self, read: _Read) -> None:
+        """Look again at the slots that were passed while they were empty: a thread may have been held between claim and write."""
+        for segment, holes in self._holes.items():
+            for index in sorted(holes):
+                if segment.series(index, index + 1)[0]:
+                    read.blocks += self._run_blocks(read, segment, index, index + 1)
+                    read.filled.append((segment, index))
+
+    def _read_slots(self, read: _Read, limit: int) -> None:
+        for segment in self._journal.scalars.segments():
+            begin = max(self.position.slots, segment.first) - segment.first
+            if begin >= segment.capacity:
+                continue
+            sealed = self._journal.scalars.is_sealed(segment)
+            ids = segment.series(begin, min(begin + limit, segment.capacity))
+            # What is empty behind the last point is not claimed yet; what is empty before it is a call that has not come back.
+            while ids and not ids[-1] and not sealed:
+                ids.pop()
+            for low, high in runs(ids, begin):
+                read.blocks += self._run_blocks(read, segment, low, high)
+            if 0 in ids:
+                read.passed += [(segment, index) for index, number in enumerate(ids, begin) if not number]
+            read.position = Position(segment.first + begin + len(ids), read.position.records)
+            return
+
+    def _run_blocks(self, read: _Read, segment: Segment, begin: int, end: int) -> Iterable[EventBlock]:
+        """The blocks of a stretch of committed slots: one for each task in it."""
+        ids = segment.series(begin, end)
+        iterations = segment.column("q", 0, begin, end)
+        times = segment.column("d", 8, begin, end)
+        values = segment.column("d", 16, begin, end)
+        flags = segment.column("I", 24, begin, end)
+        if any(flags) or not math.isfinite(sum(values)):
+            keep = [not flag & VOID and math.isfinite(value) for flag, value in zip(flags, values, strict=True)]
+            for number, value, flag in zip(ids, values, flags, strict=True):
+                if not flag & VOID and not math.isfinite(value):
+                    read.drops[self._journal.series(number)] += 1
+            ids, iterations, times, values = (array(column.typecode, compress(column, keep)) for column in (ids, iterations, times, values))
+        first, last = segment.first + begin, segment.first + end
+        used = set(ids)
+        owners = {number: self._journal.series(number)[0] for number in used}
+        for task in sorted(set(owners.values())):
+            columns = [ids, iterations, times, values]
+            numbers = sorted(number for number in used if owners[number] == task)
+            if len(numbers) < len(used):
+                mine = set(numbers)
+                keep = [number in mine for number in ids]
+                columns = [array(column.typecode, compress(column, keep)) for column in columns]
+            yield self._scalar_block(task, Span(self._journal.id, f"scalars/{task}", first, last), numbers, columns)
+
+    def _scalar_block(self, task: str, span: Span, numbers: list[int], columns: list[array[Any]]) -> ScalarBlock:
+        ids, iterations, times, values = columns
+        names = [self._journal.series(number)[1:] for number in numbers]
+        index = {number: place for place, number in enumerate(numbers)}
+        series = array("I", map(index.__getitem__, ids)) if len(numbers) > 1 else None
+        return ScalarBlock(task, span, names, series, iterations, times, values)
+
+    def _retire(self, segment: Segment) -> None:
+        """Let go of a full segment that was read whole; one with holes only after some patience and a last look."""
+        holes = self._holes.get(segment)
+        if holes:
+            self._looks[segment] += 1
+            if self._looks[segment] < PATIENCE:
+                return
+            segment.retired = True
+            if any(segment.series(index, index + 1)[0] for index in holes):
+                return
+            self.abandoned += len(holes)
+        segment.retired = True
+        self._holes.pop(segment, None)
+        self._looks.pop(segment, None)
+        self._journal.scalars.drop(segment)
+
+    # ---- records
+
+    def _read_records(self, read: _Read) -> None:
+        start = self.position.records
+        if start >= self._journal.records.end():
+            return
+        frames, position = self._journal.records.read(start, RECORD_BYTES)
+        read.position = Position(read.position.slots, position)
+        lists: dict[tuple[str, EventKind], list[Mapping[str, object]]] = {}
+        for frame in frames:
+            kind = EventKind(frame.header["kind"])
+            if kind is EventKind.SCALARS:
+                read.blocks += self._column_block(read, frame, start)
+            else:
+                lists.setdefault((frame.header["task"], kind), []).append(frame.header["event"])
+        for (task, kind), events in lists.items():
+            read.blocks.append(RecordBlock(task, Span(self._journal.id, f"{kind}/{task}", start, position), kind, events))
+
+    def _column_block(self, read: _Read, frame: Frame, start: int) -> Iterable[EventBlock]:
+        """The block of one `report_scalars` call with arrays."""
+        header = frame.header
+        size = int(header["rows"]) * 8
+        iterations, values = array("q"), array("d")
+        iterations.frombytes(frame.body[:size])
+        values.frombytes(frame.body[size:])
+        task, title, series = header["task"], header["title"], header["series"]
+        if not math.isfinite(sum(values)):
+            keep = [math.isfinite(value) for value in values]
+            if lost := keep.count(False):
+                read.drops[task, title, series] += lost
+            iterations, values = array("q", compress(iterations, keep)), array("d", compress(values, keep))
+        if len(values):
+            span = Span(self._journal.id, f"arrays/{task}", start + frame.start, start + frame.end)
+            yield ScalarBlock(task, span, [(title, series)], None, iterations, header["time"], values)

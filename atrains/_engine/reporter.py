@@ -1,0 +1,148 @@
+"""The reporter: takes blocks out of one journal and hands them to one transport, in order, one request in flight. Knows nothing of tasks' meaning."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Final, TypeVar
+
+from atrains._engine.journal import Journal
+from atrains._engine.ledger import REFUSED, Counts, Ledger
+from atrains._engine.reader import JournalReader
+from atrains._transport.base import Transport
+from atrains._wire.events import EventBlock, EventKind, RecordBlock, Span
+from atrains.errors import HomeError, ServerError, TransportError
+
+T = TypeVar("T")
+
+PAUSE: Final = 0.002
+"""Seconds of rest between two slices while somebody may be reporting: a millisecond of work, then loop and GIL belong to them."""
+LONGEST_BACKOFF: Final = 30.0
+_log = logging.getLogger("atrains")
+
+
+class Reporter:
+    """Delivers one journal. `run` belongs to one loop; `wake` may be called from any thread.
+
+    Args:
+        journal: What to deliver.
+        transport: Where to.
+        workers: Threads that read and encode.
+        period: Seconds between two passes when nobody asks.
+    """
+
+    def __init__(self, journal: Journal, transport: Transport, *, workers: Executor, period: float) -> None:
+        self.ledger = Ledger()
+        self._journal = journal
+        self._transport = transport
+        self._workers = workers
+        self._period = period
+        self._reader = JournalReader(journal, self.ledger)
+        self._delivered: set[Span] = set()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
+        self._failures = 0
+        self.last_error: str | None = None
+
+    @property
+    def abandoned(self) -> int:
+        """Slots that were claimed and never filled."""
+        return self._reader.abandoned
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._waiting = [future for future in self._waiting if future.get_loop() is loop]
+        delay = self._period
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), delay)
+            self._wake.clear()
+            waiting, self._waiting = [future for future in self._waiting if not future.done()], []
+            try:
+                await self._drain(urgent=bool(waiting))
+            except (HomeError, TransportError) as error:
+                # The events stay where they are, in the journal; whoever waits for them goes on waiting until its own timeout.
+                self._waiting = waiting + self._waiting
+                delay = self._note_failure(error, watched=bool(self._waiting))
+                continue
+            self._failures, self.last_error, delay = 0, None, self._period
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
+
+    def wake(self) -> None:
+        """Start a pass soon; call on the loop of `run`."""
+        self._wake.set()
+
+    async def flush(self, timeout: float | None) -> str | None:
+        """Wait until everything reported before this call is stored; why it is not, in words, when the time is up."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(future)
+        self._wake.set()
+        try:
+            async with asyncio.timeout(timeout):
+                await future
+        except TimeoutError:
+            return self.last_error or f"not everything could be stored within {timeout:g} s"
+        return None
+
+    async def deliver_once(self) -> None:
+        """Deliver what is there now, without `run`: for a loop that is ending. Failures leave it in the journal."""
+        with contextlib.suppress(HomeError, TransportError):
+            await self._drain(urgent=True)
+
+    async def counts(self, task: str | None) -> dict[EventKind, Counts]:
+        """How each kind of event stands, for one task or for the whole journal."""
+        pending = await self._work(lambda: self._reader.pending(task))
+        return {kind: self.ledger.counts(task, kind, pending[kind]) for kind in EventKind}
+
+    async def is_empty(self) -> bool:
+        """Whether the journal holds nothing that was not delivered."""
+        return not await self._work(self._reader.has_unread)
+
+    async def _drain(self, *, urgent: bool) -> None:
+        """Deliver everything that was reported before the call."""
+        goal = await self._work(self._reader.end)
+        while True:
+            large = urgent or bool(self._waiting)
+            before = self._reader.position
+            blocks = await self._work(lambda large=large: self._reader.read(large=large))
+            for block in blocks:
+                if block.span not in self._delivered:
+                    await self._deliver(block)
+                    self._delivered.add(block.span)
+            await self._work(self._reader.advance)
+            self._delivered.clear()
+            position = self._reader.position
+            if (position.slots >= goal.slots and position.records >= goal.records) or (position == before and not blocks):
+                return
+            if not large:
+                await asyncio.sleep(PAUSE)
+
+    async def _deliver(self, block: EventBlock) -> None:
+        kind = block.kind if isinstance(block, RecordBlock) else EventKind.SCALARS
+        try:
+            await self._transport.add_events(block)
+        except ServerError as error:
+            if error.code >= 500:
+                raise
+            # A refusal is for good: the task was deleted or published, or the home does not take the event.
+            self.ledger.drop(block.task, kind, REFUSED, len(block), name=f"task {block.task}", detail=str(error))
+        else:
+            self.ledger.acknowledge(block.task, kind, len(block))
+
+    def _note_failure(self, error: Exception, *, watched: bool) -> float:
+        """Say once that delivery fails, and return how long to wait before the next try."""
+        self.last_error = str(error)
+        self._failures += 1
+        if self._failures == 1:
+            _log.warning("atrains: cannot deliver to %s (%s); what is reported is kept in %s", self._transport.target, error, self._journal.folder)
+        return 0.25 if watched else min(LONGEST_BACKOFF, self._period * 2 ** min(self._failures, 8))
+
+    async def _work(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, call)

@@ -1,0 +1,138 @@
+"""The runtime of one event loop: one host task that owns what runs in the background there, for the channels that deliver there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final
+
+from atrains._config import Settings
+from atrains._engine.channel import Channel, open_transport
+from atrains._engine.process import process
+
+ORPHAN_BUDGET: Final = 2.0
+"""Seconds that the last delivery of a loop that is being torn down may take."""
+_log = logging.getLogger("atrains")
+
+
+class State(Enum):
+    """Where a runtime is in its life."""
+
+    IDLE = auto()
+    RUNNING = auto()
+    ORPHANED = auto()
+
+
+class Runtime:
+    """What runs in the background of one event loop.
+
+    One task enters and leaves the task group itself, so that nothing depends on which of the user's tasks opened or closed first. It runs
+    while a channel delivers here, and is gone after the last one stopped, so that a loop ends as clean as it began.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.state = State.IDLE
+        self._group: asyncio.TaskGroup | None = None
+        self._host: asyncio.Task[None] | None = None
+        self._finished = asyncio.Event()
+        self._reporters: dict[Channel, asyncio.Task[None] | None] = {}
+
+    @classmethod
+    def current(cls) -> Runtime:
+        """The runtime of the running loop."""
+        loop = asyncio.get_running_loop()
+        with process().lock:
+            runtime = process().runtimes.get(loop)
+            if runtime is None:
+                runtime = process().runtimes[loop] = cls(loop)
+            return runtime
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the loop ended around the host task: somebody else has to deliver now."""
+        return self.state is State.ORPHANED or self.loop.is_closed()
+
+    async def channel(self, settings: Settings) -> Channel:
+        """The channel of this process to the target of these settings.
+
+        Raises:
+            ConfigurationError: the target cannot be used.
+            HomeError: the local home cannot be opened.
+        """
+        key = channel_key(settings)
+        channel = process().channels.get(key)
+        if channel is None:
+            transport = await self.loop.run_in_executor(process().workers, lambda: open_transport(settings))
+            with process().lock:
+                channel = process().channels.setdefault(key, Channel(settings, transport, self))
+        return channel
+
+    def start(self, channel: Channel) -> None:
+        """Deliver a channel on this loop from now on; from any thread."""
+        self.call_soon(lambda: self._start(channel))
+
+    async def stop(self, channel: Channel) -> None:
+        """Stop delivering a channel; on this loop."""
+        running = self._reporters.pop(channel, None)
+        if running is not None:
+            running.cancel()
+            await asyncio.wait({running})
+        if not self._reporters and self._host is not None:
+            self._finished.set()
+            await asyncio.wait({self._host})
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Run a call on this loop; from any thread, and quietly too late when the loop was closed."""
+        try:
+            self.loop.call_soon_threadsafe(call)
+        except RuntimeError:  # the loop was closed: what is in the journal is delivered by the next loop, at exit, or at the next start
+            self.state = State.ORPHANED
+
+    def _start(self, channel: Channel) -> None:
+        self._reporters[channel] = None
+        if self._host is None or self._host.done():
+            self._finished = asyncio.Event()
+            self._host = self.loop.create_task(self._live(), name="atrains-host")
+        elif self._group is not None:
+            self._spawn(channel)
+
+    def _spawn(self, channel: Channel) -> None:
+        if self._group is not None and channel.outlet is not None:
+            self._reporters[channel] = self._group.create_task(channel.outlet.reporter.run(), name="atrains-reporter")
+
+    async def _live(self) -> None:
+        self.state = State.RUNNING
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for channel in list(self._reporters):
+                    self._spawn(channel)
+                await self._finished.wait()
+        except asyncio.CancelledError:
+            # The loop is ending around us. Everything reported is on disk: try to deliver it still, and leave the rest to who comes next.
+            await self._last_delivery()
+            raise
+        except BaseExceptionGroup:
+            _log.exception("atrains: the background of this event loop failed; what is reported is kept in the journal")
+        finally:
+            self.state = State.IDLE if self._finished.is_set() else State.ORPHANED
+            self._host = self._group = None
+
+    async def _last_delivery(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ORPHAN_BUDGET):
+                for channel in self._reporters:
+                    if channel.outlet is not None:
+                        await channel.outlet.reporter.deliver_once()
+        self._reporters.clear()
+
+
+def channel_key(settings: Settings) -> str:
+    """What tells the channels of a process apart: the target, and at a server who talks to it."""
+    if settings.target.kind == "local":
+        return f"local:{settings.home.path}"
+    key = settings.api.access_key
+    return f"{key.reveal() if key else ''}@{settings.api.api_host}"

@@ -1,0 +1,270 @@
+"""Scalar slots in mapped segments: the hot path of reporting. Writing and looking only; what a slot means to a home is in `reader`.
+
+A slot is 32 bytes, `<qddII`: iteration, time (seconds since the epoch), value, flags, series id. The series id is never 0 and is written
+last, so it is the commit mark: a slot whose id is 0 holds nothing yet. A file `scalars-<n>` holds the slots from number n on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import mmap
+import os
+import struct
+import sys
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from atrains._engine.files import NO_ROOM, map_zeros
+
+SLOT: Final = struct.Struct("<qddII")
+VOID: Final = 1
+"""Flag of a slot that was claimed for a point that turned out not to fit (an iteration of more than 64 bit); counted where it was refused."""
+FIRST_SLOTS: Final = 8_192
+SLOTS: Final = 131_072
+MEMORY_SEGMENTS: Final = 16
+"""Segments kept in memory at most when there is no room on disk; what comes after that is dropped."""
+
+_WINDOW: Final = 8_192
+_log = logging.getLogger("atrains")
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """A run of slots that is filled once and never reused.
+
+    Attributes:
+        first: The number of its first slot.
+        capacity: How many slots it has.
+        slots: The mapped memory; unmapped when the last holder lets go of it, never closed.
+        claim: Returns the next index to write; beyond `capacity` the segment is full.
+        path: Its file; None for a segment in memory.
+        retired: Set before the reader's last look. A writer that finds it set cannot know whether it was seen, and writes again elsewhere:
+            the same point twice is one point.
+    """
+
+    first: int
+    capacity: int
+    slots: Any
+    claim: Callable[[], int]
+    path: Path | None
+    retired: bool = False
+
+    @classmethod
+    def create(cls, folder: Path | None, first: int, capacity: int) -> Segment:
+        """Make a segment of zeros; without a folder it lives in memory."""
+        if folder is None:
+            return cls(first, capacity, mmap.mmap(-1, capacity * SLOT.size), _counter(), None)
+        path = folder / f"scalars-{first:016d}"
+        return cls(first, capacity, map_zeros(path, capacity * SLOT.size), _counter(), path)
+
+    def column(self, code: str, offset: int, begin: int, end: int) -> array[Any]:
+        """Copy one field of the slots `begin` to `end` (indices) out, at the speed of C."""
+        values: array[Any] = array(code)
+        step = SLOT.size // values.itemsize
+        words = memoryview(self.slots)[begin * SLOT.size : end * SLOT.size].cast(code)
+        values.frombytes(words[offset // values.itemsize :: step].tobytes())
+        if sys.byteorder == "big":
+            values.byteswap()
+        return values
+
+    def series(self, begin: int, end: int) -> array[int]:
+        """The series ids of some slots; 0 where nothing was committed."""
+        return self.column("I", 28, begin, end)
+
+    def committed_end(self, begin: int) -> int:
+        """One past the last committed slot at or behind `begin`, looking no further than the first window that holds none."""
+        end = begin
+        while begin < self.capacity:
+            ids = self.series(begin, min(begin + _WINDOW, self.capacity))
+            if not any(ids):
+                break
+            end = begin + len(ids)
+            while not ids[-1]:
+                ids.pop()
+                end -= 1
+            begin += _WINDOW
+        return end
+
+
+class _LockedCount:
+    """A count for builds of Python without a GIL, where `next()` on the one of itertools is not atomic."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next = 0
+
+    def __next__(self) -> int:
+        with self._lock:
+            self._next += 1
+            return self._next - 1
+
+    def __repr__(self) -> str:
+        return f"count({self._next})"
+
+
+def _counter() -> Callable[[], int]:
+    has_gil: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+    return itertools.count().__next__ if has_gil() else _LockedCount().__next__
+
+
+_FULL: Final = Segment(0, 0, b"", itertools.count().__next__, None)
+"""What a stream points at before its first segment, and in a forked child: full, so the next call takes the slow path."""
+
+
+@dataclass(slots=True, eq=False)
+class ScalarStream:
+    """The scalar slots of one journal: `append` from any thread, `segments` for the one reader.
+
+    Args:
+        folder: Where segments are made.
+        prepare: Runs a call in a worker thread soon; used to make the next segment ahead.
+        on_roll: Called when a segment became full; wakes the reporter.
+    """
+
+    folder: Path
+    prepare: Callable[[Callable[[], None]], None]
+    on_roll: Callable[[], None]
+    in_memory: bool = False
+    refused: int = 0
+    _current: Segment = _FULL
+    _spare: Segment | None = None
+    _live: list[Segment] = field(default_factory=list)
+    _next_first: int = 0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _pid: int = field(default_factory=os.getpid)
+
+    def append(
+        self,
+        series: int,
+        iteration: int,
+        value: float,
+        _time: Callable[[], float] = time.time,
+        _pack: Callable[..., None] = SLOT.pack_into,
+    ) -> bool:
+        """Store one point; False when there is no room left anywhere.
+
+        Raises:
+            struct.error: the iteration does not fit in 64 bit.
+        """
+        # About 0.4 us. No lock: `next()` on a count is atomic under the GIL, and a claimed slot has one writer. No system call either:
+        # the kernel keeps the page when the process is killed.
+        while True:
+            segment = self._current
+            index = segment.claim()
+            if index < segment.capacity:
+                try:
+                    _pack(segment.slots, index * 32, iteration, _time(), value, 0, series)
+                except struct.error:
+                    _pack(segment.slots, index * 32, 0, 0.0, 0.0, VOID, series)
+                    raise
+                if not segment.retired:
+                    return True
+            elif not self._roll(segment):
+                return False
+
+    def segments(self) -> list[Segment]:
+        """Every segment that still may hold something to deliver, oldest first; the last one is being written."""
+        with self._lock:
+            return list(self._live)
+
+    def is_sealed(self, segment: Segment) -> bool:
+        """Whether no slot of it can be claimed any more."""
+        return segment is not self._current
+
+    def drop(self, segment: Segment) -> None:
+        """Forget a retired segment and delete its file. A writer that still holds it keeps it mapped, and writes its point again."""
+        with self._lock:
+            self._live.remove(segment)
+            if all(live.path is not None for live in self._live):
+                self.in_memory = False
+        if segment.path is not None:
+            segment.path.unlink(missing_ok=True)
+
+    def claimed(self) -> int:
+        """How many slots were ever claimed, by writers that came back and by those that did not."""
+        with self._lock:
+            current = self._current
+            # A count shows its next number in its repr; asking in any other way would use it up.
+            count = current.claim.__self__  # type: ignore[attr-defined]
+            return current.first + min(int(repr(count)[6:-1]), current.capacity)
+
+    def _roll(self, full: Segment) -> bool:
+        """Put the next segment in place of a full one; False when there is none to be had."""
+        with self._lock:
+            if self._pid != os.getpid():
+                return False
+            if self._current is not full:
+                return True
+            following, self._spare = self._spare, None
+            if following is None:
+                following = self._make()
+            if following is None:
+                self.refused += 1
+                return False
+            self._live.append(following)
+            self._current = following
+        self.prepare(self._make_spare)
+        if full is not _FULL:
+            self.on_roll()
+        return True
+
+    def _make(self) -> Segment | None:
+        """Make the segment that follows the newest one; call with the lock held."""
+        capacity = SLOTS if self._next_first else FIRST_SLOTS
+        segment = None
+        if not self.in_memory:
+            try:
+                segment = Segment.create(self.folder, self._next_first, capacity)
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                self.in_memory = True
+                _log.warning("atrains: no room for the journal in %s (%s): points are kept in memory until there is", self.folder, error.strerror)
+        if segment is None:
+            if sum(1 for live in self._live if live.path is None) >= MEMORY_SEGMENTS:
+                return None
+            segment = Segment.create(None, self._next_first, capacity)
+        self._next_first += capacity
+        return segment
+
+    def _make_spare(self) -> None:
+        # The lock is held while 4 MiB of zeros are written (2 ms): a writer that needs the spare meanwhile could only make one itself.
+        with self._lock:
+            if self._spare is None and not self.in_memory and self._pid == os.getpid():
+                self._spare = self._make()
+
+    def close(self) -> None:
+        """Delete what is left; call when everything was delivered and nobody writes any more."""
+        with self._lock:
+            for segment in [*self._live, *([self._spare] if self._spare else [])]:
+                if segment.path is not None:
+                    segment.path.unlink(missing_ok=True)
+            self._live, self._spare, self._current = [], None, _FULL
+
+    def forget_in_child(self) -> None:
+        """In a forked child: point away from the parent's memory, which is shared."""
+        self._current, self._spare, self._live = _FULL, None, []
+        self._lock = threading.RLock()
+
+
+def runs(ids: array[int], offset: int) -> Iterator[tuple[int, int]]:
+    """The stretches of committed slots, as half-open ranges of indices that begin at `offset`."""
+    if 0 not in ids:
+        if ids:
+            yield offset, offset + len(ids)
+        return
+    begin = None
+    for index, series in enumerate(ids, offset):
+        if series and begin is None:
+            begin = index
+        elif not series and begin is not None:
+            yield begin, index
+            begin = None
+    if begin is not None:
+        yield begin, offset + len(ids)

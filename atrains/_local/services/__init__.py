@@ -1,0 +1,58 @@
+"""The server's endpoints over a `Store`, keyed as in the endpoint table; each is a plain function of store and request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from atrains._local.services import changes, events, projects, status, tasks
+from atrains._local.store import Store
+from atrains._wire import endpoints
+from atrains._wire.endpoints import Endpoint
+from atrains.errors import ServerError
+
+Service = Callable[[Store, Mapping[str, Any]], dict[str, Any]]
+
+SERVICES: Final[Mapping[str, Service]] = {
+    endpoint.name: service
+    for endpoint, service in (
+        (endpoints.PROJECTS_GET_ALL, projects.get_all),
+        (endpoints.PROJECTS_GET_BY_ID, projects.get_by_id),
+        (endpoints.PROJECTS_CREATE, projects.create),
+        (endpoints.TASKS_CREATE, tasks.create),
+        (endpoints.TASKS_GET_BY_ID, tasks.get_by_id),
+        (endpoints.TASKS_GET_ALL, tasks.get_all),
+        (endpoints.TASKS_EDIT, changes.edit),
+        (endpoints.TASKS_EDIT_HYPER_PARAMS, changes.edit_hyper_params),
+        (endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS, changes.add_or_update_artifacts),
+        (endpoints.TASKS_PING, changes.ping),
+        (endpoints.TASKS_RESET, status.reset),
+        (endpoints.TASKS_STARTED, status.started),
+        (endpoints.TASKS_STOPPED, status.stopped),
+        (endpoints.TASKS_COMPLETED, status.completed),
+        (endpoints.TASKS_FAILED, status.failed),
+        (endpoints.TASKS_PUBLISH, status.publish),
+        (endpoints.EVENTS_GET_TASK_LOG, events.get_task_log),
+        (endpoints.EVENTS_SCALAR_HISTOGRAM, events.scalar_metrics_iter_histogram),
+        (endpoints.EVENTS_SINGLE_VALUES, events.get_task_single_value_metrics),
+    )
+}
+
+
+def call(store: Store, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer a request as the server would.
+
+    Raises:
+        ServerError: with the server's code and sub-code.
+        HomeError: the home cannot be read or written.
+    """
+    service = SERVICES.get(endpoint.name)
+    if service is None:
+        raise ServerError(
+            f"Unknown service or action: {endpoint.name} (the local home does not have it)", code=404, subcode=0, endpoint=endpoint.name
+        )
+    try:
+        return service(store, request)
+    except ServerError as error:
+        error.endpoint = endpoint.name
+        raise

@@ -1,0 +1,122 @@
+"""The `tasks.*` endpoints that edit a task without changing its status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from atrains._local import query
+from atrains._local.records import Record, now
+from atrains._local.services import fields
+from atrains._local.store import Store
+from atrains.errors import ServerError
+
+_PROPERTIES: Final = "properties"
+"""The section that may be edited in every status."""
+_UNCHANGED: Final = {"updated": 0, "fields": {}}
+
+
+def edit(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Set fields of a task. Server: without `force` only in status `created`, with it in any."""
+    task_id, force = query.take(request, "task", str), query.take(request, "force", bool, False)
+    given = fields.task_fields(request)
+    with store.change() as connection:
+        record = store.record(task_id)
+        _require_status(record, ("created",), force=force)
+        changed = fields.merge(connection, record, given)
+        if not changed:
+            return dict(_UNCHANGED)
+        record["last_update"] = changed["last_update"] = now()
+        store.save(connection, record)
+    return {"updated": 1, "fields": changed}
+
+
+def edit_hyper_params(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge hyperparameters into a task. Server: in `created`, in `in_progress` with `force`; section `properties` in any status."""
+    task_id, force = query.take(request, "task", str), query.take(request, "force", bool, False)
+    sections = _sections_of(query.take(request, "hyperparams", list))
+    replace = query.take(request, "replace_hyperparams", str, "none")
+    if replace not in {"none", "section", "all"}:
+        raise query.refuse(12, f"Validation error: replace_hyperparams must be none, section or all, not {replace!r}")
+    with store.change() as connection:
+        record = store.record(task_id)
+        if set(sections) != {_PROPERTIES}:
+            _require_status(record, ("created", "in_progress") if force else ("created",))
+        held: dict[str, Any] = {} if replace == "all" else dict(record.get("hyperparams", {}))
+        for section, items in sections.items():
+            held[section] = items if replace == "section" else {**held.get(section, {}), **items}
+        record["hyperparams"] = held
+        record["last_update"] = now()
+        store.save(connection, record)
+    return {"updated": 1}
+
+
+def _sections_of(items: list[Any]) -> dict[str, dict[str, Any]]:
+    if not items:
+        raise query.refuse(12, "Validation error: field hyperparams must not be empty")
+    sections: dict[str, dict[str, Any]] = {}
+    for item in items:
+        if not isinstance(item, Mapping):
+            raise query.refuse(12, "Validation error: each of hyperparams must be an object with section, name and value")
+        section, name, _ = (query.take(item, part, str) for part in ("section", "name", "value"))
+        if not section or not name:
+            raise query.refuse(12, f"Validation error: section and name of a hyperparameter must not be empty ({section!r}, {name!r})")
+        if section.lower() == _PROPERTIES:
+            section = _PROPERTIES
+        stored = {
+            "section": section,
+            **{part: item[part] for part in ("name", "value", "type", "description") if item.get(part) is not None},
+        }
+        sections.setdefault(section, {})[name] = stored
+    return sections
+
+
+def add_or_update_artifacts(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Put artifacts beside or in the place of those with the same key and mode. Server: in `created` and `in_progress` only, `force` or not."""
+    task_id = query.take(request, "task", str)
+    artifacts = [_artifact_of(item) for item in query.take(request, "artifacts", list)]
+    with store.change() as connection:
+        record = store.record(task_id)
+        _require_status(record, ("created", "in_progress"))
+        execution = {**record.get("execution", {})}
+        held = {(artifact["key"], artifact.get("mode", "output")): artifact for artifact in execution.get("artifacts", [])}
+        held.update({(artifact["key"], artifact["mode"]): artifact for artifact in artifacts})
+        execution["artifacts"] = [held[key] for key in sorted(held)]
+        record["execution"] = execution
+        record["last_update"] = now()
+        store.save(connection, record)
+    return {"updated": 1}
+
+
+def _artifact_of(item: object) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        raise query.refuse(12, "Validation error: each of artifacts must be an object with key and type")
+    for part in ("key", "type"):
+        query.take(item, part, str)
+    artifact = {name: value for name, value in item.items() if value is not None}
+    artifact["mode"] = query.take(item, "mode", str, "output")
+    if artifact["mode"] not in {"input", "output"}:
+        raise query.refuse(12, f"Validation error: mode of artifact {item['key']!r} must be input or output, not {artifact['mode']!r}")
+    if isinstance(artifact.get("timestamp"), float):
+        artifact["timestamp"] = int(artifact["timestamp"])
+    return artifact
+
+
+def ping(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Note that the task is alive. Server: an unknown id is no error."""
+    task_id = query.take(request, "task", str)
+    with store.change() as connection:
+        try:
+            record = store.record(task_id)
+        except ServerError:
+            return {}
+        record["last_update"] = now()
+        store.save(connection, record)
+    return {}
+
+
+def _require_status(record: Record, allowed: tuple[str, ...], *, force: bool = False) -> None:
+    if not force and record["status"] not in allowed:
+        raise query.refuse(
+            110, f"Invalid task status: task={record['id']}, current_status={record['status']}, expected={' or '.join(allowed)}"
+        )

@@ -1,0 +1,108 @@
+"""The `tasks.*` endpoints that change a task's status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from atrains._local import query, streams
+from atrains._local.records import Record, now
+from atrains._local.store import LOCKED, Store
+from atrains._wire.status import check_transition
+from atrains.errors import TaskStatusError
+
+_RUN_DATES: Final = ("started", "completed", "published")
+_CLEARED: Final = ("script", "hyperparams", "configuration", "container")
+
+
+def started(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the task; the first start's date stays."""
+    answer = _change(store, request, "in_progress")
+    return {**answer, "started": 1}
+
+
+def stopped(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """End the run as stopped."""
+    return _change(store, request, "stopped")
+
+
+def completed(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """End the run as completed, and publish it if the request says so."""
+    publishing = query.take(request, "publish", bool, False)
+    answer = _change(store, request, *(("completed", "published") if publishing else ("completed",)))
+    return {**answer, "published": 1} if publishing else answer
+
+
+def failed(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """End the run as failed."""
+    return _change(store, request, "failed")
+
+
+def publish(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Publish the task: from now on it takes no events."""
+    return _change(store, request, "published")
+
+
+def _change(store: Store, request: Mapping[str, Any], *targets: str) -> dict[str, Any]:
+    task_id, force = query.take(request, "task", str), query.take(request, "force", bool, False)
+    said = {name: query.take(request, name, str, "") for name in ("status_reason", "status_message")}
+    changed: dict[str, Any] = {}
+    with store.change() as connection:
+        record = store.record(task_id)
+        for target in targets:
+            _check(record, target, force=force)
+            changed |= _enter(record, target)
+        record.update(said)
+        store.save(connection, record)
+    return {"updated": 1, "fields": {**changed, **said}}
+
+
+def _check(record: Record, target: str, *, force: bool) -> None:
+    try:
+        check_transition(record["status"], target, force=force)
+    except TaskStatusError as error:
+        raise query.refuse(
+            110, f"Invalid task status: task={record['id']}, current_status={record['status']}, new_status={target}; {error}"
+        ) from error
+
+
+def _enter(record: Record, status: str) -> dict[str, Any]:
+    moment = now()
+    changed: dict[str, Any] = {"status": status, "status_changed": moment, "last_update": moment}
+    if status == "in_progress":
+        record.pop("completed", None)  # it runs again
+        changed["started"] = record.get("started", moment)
+    elif status == "published":
+        changed["published"] = moment
+    elif status in {"stopped", "completed", "failed"} and (status != record["status"] or "completed" not in record):
+        changed["completed"] = moment  # a repeated call does not move the end of the run
+    record.update(changed)
+    return changed
+
+
+def reset(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the task back to `created`, without what its run has left. Server: a published task only with `force`."""
+    task_id, force = query.take(request, "task", str), query.take(request, "force", bool, False)
+    with store.change() as connection:
+        record = store.record(task_id)
+        if record["status"] in LOCKED and not force:
+            _check(record, "created", force=False)
+        changed = _enter(record, "created") | {"status_reason": "", "status_message": ""}
+        record.update(changed)
+        _forget_run(record)
+        if query.take(request, "clear_all", bool, False):
+            record.update({name: {} for name in _CLEARED}, execution={"artifacts": record["execution"]["artifacts"]})
+        # The record first: a task that still says `completed` must not have lost its events.
+        store.save(connection, record)
+        streams.remove_files(store.task_folder(task_id))
+        streams.forget(connection, task_id)
+    return {"updated": 1, "fields": changed, "deleted_models": 0}
+
+
+def _forget_run(record: Record) -> None:
+    for name in (*_RUN_DATES, "last_worker", "active_duration"):
+        record.pop(name, None)
+    execution = {name: value for name, value in record.get("execution", {}).items() if name != "queue"}
+    execution["artifacts"] = [artifact for artifact in execution.get("artifacts", []) if artifact.get("mode") == "input"]
+    output = {name: value for name, value in record.get("output", {}).items() if name not in {"model", "result", "error"}}
+    record.update(runtime={}, execution=execution, output=output, models={**record.get("models", {}), "output": []})

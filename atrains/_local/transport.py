@@ -1,0 +1,87 @@
+"""The transport to a home in the same process: each call runs its service in a worker thread, so that the loop is never held."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from atrains._local import services
+from atrains._local.store import Store, open_home
+from atrains._wire.endpoints import Endpoint
+from atrains._wire.events import EventBlock, ScalarBlock
+from atrains.errors import HomeError
+
+T = TypeVar("T")
+
+
+class LocalTransport:
+    """A `Transport` to the home in a folder. Making one does no I/O on the home; it is opened by the first call.
+
+    Args:
+        home: The folder; made when it is not there.
+        workers: Where calls run; the loop's default executor when None.
+    """
+
+    status_poll_interval = 0.05
+
+    def __init__(self, home: Path, *, workers: Executor | None = None) -> None:
+        self._home = home.resolve()
+        self._workers = workers
+        self._store: Store | None = None
+        self._closed = False
+        self._opening = threading.Lock()
+
+    @property
+    def target(self) -> str:
+        """What names the home: `local:` and its absolute path."""
+        return f"local:{self._home}"
+
+    @property
+    def store(self) -> Store:
+        """The open home, for worker threads; opens it (some milliseconds) when no call has done so.
+
+        Raises:
+            HomeError: the folder cannot be made or written, or it was made by a newer atrains.
+        """
+        with self._opening:
+            if self._closed:
+                raise HomeError(f"the connection to the home {self._home} was closed; open another one")
+            if self._store is None:
+                self._store = open_home(self._home)
+            return self._store
+
+    async def call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Call an endpoint and return its answer; errors as `Transport.call` says."""
+        return await self._run(lambda: services.call(self.store, endpoint, request))
+
+    async def add_events(self, block: EventBlock) -> int:
+        """Store a block once; returns how many events were stored or already there. Errors as `Transport.add_events` says."""
+        return await self._run(lambda: self.store.add_events(block))
+
+    async def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
+        """Yield every stored point of a task, exactly as stored, in order; one chunk at a time is in memory."""
+        blocks = await self._run(lambda: self.store.read_scalars(task))
+        try:
+            while (block := await self._run(lambda: next(blocks, None))) is not None:
+                yield block
+        finally:
+            with suppress(ValueError):  # a worker is still in it, since its reader was cancelled: it closes the file when it drops it
+                blocks.close()
+
+    async def aclose(self) -> None:
+        """Close the home's index; calls under way end first. A second call does nothing."""
+        await self._run(self._close)
+
+    def _close(self) -> None:
+        with self._opening:
+            self._closed = True
+            if self._store is not None:
+                self._store.close()
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work)

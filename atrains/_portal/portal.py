@@ -1,0 +1,116 @@
+"""The portal: one background thread with an event loop, through which blocking code runs coroutines. Knows nothing about tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+
+from atrains.errors import SyncInAsyncError
+
+T = TypeVar("T")
+
+STOP_BUDGET: Final = 2.0
+"""Seconds to wait for the loop to end at exit."""
+
+
+class Portal:
+    """A loop in a daemon thread. One for the process; see `portal`."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="atrains-portal", daemon=True)
+        self._thread.start()
+
+    def run(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str = "the coroutine of that name") -> T:
+        """Run a coroutine on the portal's loop and wait for it.
+
+        Args:
+            make: Makes the coroutine; called only if it will be run.
+            instead: What to use where a blocking call is not possible, for the error.
+
+        Raises:
+            SyncInAsyncError: called on the portal's own thread.
+        """
+        if threading.current_thread() is self._thread:
+            raise SyncInAsyncError(f"a blocking call on the thread that would have to serve it: use {instead} there")
+        return run_on(self.loop, make)
+
+    def stop(self) -> None:
+        """End the loop; what is still running there is cancelled. Bounded in time."""
+        with contextlib.suppress(RuntimeError):  # closed already
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(STOP_BUDGET)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            rest = asyncio.all_tasks(self.loop)
+            for task in rest:
+                task.cancel()
+            if rest:
+                self.loop.run_until_complete(asyncio.wait(rest, timeout=STOP_BUDGET))
+        finally:
+            self.loop.close()
+
+
+def run_on(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on the loop of another thread and wait for it.
+
+    Interrupted by Ctrl-C or any other exception of the waiting thread, it cancels the coroutine and waits for its clean-up before it
+    raises: a coroutine is never left running behind the caller's back. A second Ctrl-C ends the wait.
+    """
+    result: Future[T] = Future()
+    started: list[asyncio.Task[T]] = []
+
+    def start() -> None:
+        task = loop.create_task(make())
+        started.append(task)
+        task.add_done_callback(lambda done: _settle(result, done))
+
+    loop.call_soon_threadsafe(start)
+    try:
+        return result.result()
+    except BaseException:
+        if not result.done():
+            loop.call_soon_threadsafe(lambda: [task.cancel() for task in started])
+            with contextlib.suppress(Exception):  # how the cancelled coroutine ended does not matter: the interruption is what is raised
+                result.result()
+        raise
+
+
+def _settle(result: Future[T], done: asyncio.Task[T]) -> None:
+    if done.cancelled():
+        result.set_exception(asyncio.CancelledError())
+    elif (error := done.exception()) is not None:
+        result.set_exception(error)
+    else:
+        result.set_result(done.result())
+
+
+_lock = threading.Lock()
+_portal: Portal | None = None
+
+
+def portal() -> Portal:
+    """The portal of this process, started at first use; a forked child starts its own."""
+    global _portal, _lock  # noqa: PLW0603  # the one place that replaces them
+    if _portal is not None and _portal.pid == os.getpid():
+        return _portal
+    if _portal is not None:
+        _portal, _lock = None, threading.Lock()
+    with _lock:
+        if _portal is None:
+            _portal = Portal()
+        return _portal
+
+
+def running_portal() -> Portal | None:
+    """The portal of this process if it was started."""
+    return _portal if _portal is not None and _portal.pid == os.getpid() else None

@@ -1,0 +1,94 @@
+"""Blocking work on local files, for worker threads: an atomic copy with its checksum, or that alone. Who copies what is elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+from typing import BinaryIO, Final
+
+from atrains.errors import StorageError
+
+_BLOCK: Final = 1 << 20
+"""Bytes read at once: large enough that the interpreter lock is let go of for nearly all of the time."""
+
+
+def hash_file(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 of a file, in hex, and its size.
+
+    Raises:
+        StorageError: it cannot be read, is no regular file, or changed meanwhile.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    for block in _blocks(path):
+        digest.update(block)
+        size += len(block)
+    return digest.hexdigest(), size
+
+
+def copy_file(source: Path, target: Path, *, stop: Event) -> tuple[str, int]:
+    """Copy a file so that `target` is always the old file or the whole new one; return SHA-256 and size of what was written.
+
+    Args:
+        source: A regular file.
+        target: Its folder is made where it is missing.
+        stop: Set from another thread, it ends the copying at the next block.
+
+    Raises:
+        StorageError: the source cannot be read or changed meanwhile, the target cannot be written, or `stop` was set; nothing is left.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    # In the folder of the target: a rename is atomic only there. A name of its own: the target's may be as long as a name can be.
+    partial = target.parent / f".{os.urandom(8).hex()}.partial"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("xb") as file:
+            for block in _blocks(source):
+                file.write(block)
+                digest.update(block)
+                size += len(block)
+                if stop.is_set():
+                    raise StorageError(f"copying {source} to {target} was cancelled")
+        partial.replace(target)
+    except OSError as error:
+        with suppress(OSError):  # the folder is gone or read-only; the error that led here is the one to tell
+            partial.unlink(missing_ok=True)
+        if isinstance(error, StorageError):
+            raise
+        reason = error.strerror or error
+        raise StorageError(f"{target} cannot be written ({reason}); check the folder, its permissions and the room left") from error
+    return digest.hexdigest(), size
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """The content of a file that stands still; fails at the end when it did not."""
+    try:
+        # Looked at before it is opened: opening a pipe would wait for its other end.
+        if not path.is_file():
+            raise StorageError(f"there is no regular file {path}; check the path")
+        with path.open("rb") as file:
+            before = _stamp(os.fstat(file.fileno()))
+            yield from _read(file, before[1])
+            after = (_stamp(os.fstat(file.fileno())), _stamp(path.stat()))
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"{path} cannot be read ({error.strerror or error}); check that it is there and readable") from error
+    if after != (before, before):
+        raise StorageError(f"{path} changed while it was read; try again when nothing writes to it any more")
+
+
+def _read(file: BinaryIO, size: int) -> Iterator[bytes]:
+    # Not past the size of the beginning: a writer as fast as this reader would keep it here for ever. The change is noticed by its time.
+    while size > 0 and (block := file.read(min(_BLOCK, size))):
+        size -= len(block)
+        yield block
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,88 @@
+"""Files in folders of this machine: plain paths and `file://` URLs. The work on the files is in `copying`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Final
+
+from atrains._storage.base import Result, RunInThread, StoredFile
+from atrains._storage.copying import copy_file
+from atrains.errors import StorageError
+
+_FILE_URL: Final = re.compile(r"file://(?P<host>[^/\\]*)(?P<path>.*)", re.IGNORECASE | re.DOTALL)
+_DRIVE: Final = re.compile(r"/[A-Za-z]:(?:[/\\]|$)")
+
+
+class FolderStorage:
+    """Implements Storage on the file system."""
+
+    def __init__(self, run: RunInThread = asyncio.to_thread) -> None:
+        self._run = run
+
+    async def put(self, source: Path, target_url: str) -> StoredFile:
+        """Copy a file to a path or `file://` URL; see `Storage.put`."""
+        return await self._copy(source, to_path(target_url), target_url)
+
+    async def get(self, url: str, target: Path) -> StoredFile:
+        """Copy a file from a path or `file://` URL; see `Storage.get`."""
+        return await self._copy(to_path(url), target, url)
+
+    async def delete(self, url: str) -> bool:
+        """Remove a file; see `Storage.delete`. Its folder stays."""
+        return await self._run(_bind(_delete, to_path(url)))
+
+    async def exists(self, url: str) -> bool:
+        """Whether there is a regular file; see `Storage.exists`."""
+        return await self._run(to_path(url).is_file)
+
+    def local_path(self, url: str) -> Path | None:
+        """The path of the file; see `Storage.local_path`."""
+        return to_path(url)
+
+    async def _copy(self, source: Path, target: Path, url: str) -> StoredFile:
+        stop = Event()
+        try:
+            digest, size = await self._run(lambda: copy_file(source, target, stop=stop))
+        finally:
+            # A cancelled caller leaves the thread behind: it must not go on copying gigabytes, nor put them in place afterwards.
+            stop.set()
+        return StoredFile(url=url, size=size, sha256=digest)
+
+
+def to_path(url: str) -> Path:
+    """Return the absolute path that a path or a `file://` URL stands for.
+
+    Such a URL is the raw path behind `file://`: nothing in it is percent-quoted, as other clients write and read it.
+
+    Raises:
+        StorageError: if the URL names another machine, or nothing.
+    """
+    found = _FILE_URL.fullmatch(url)
+    if found is None:
+        path = url
+    elif found["host"] in {"", "localhost"}:
+        path = found["path"][1:] if _DRIVE.match(found["path"]) else found["path"]
+    else:
+        raise StorageError(f"{url!r} names the machine {found['host']!r}; write a local path as file:///absolute/path")
+    if not path or "\0" in path:
+        raise StorageError(f"{url!r} names no file; give a path or a URL such as file:///absolute/path")
+    return Path(path).absolute()
+
+
+def _bind(work: Callable[[Path], Result], path: Path) -> Callable[[], Result]:
+    return lambda: work(path)
+
+
+def _delete(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"{path} cannot be removed ({reason}); check that it is a file and its folder writable") from error
+    return True

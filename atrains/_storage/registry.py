@@ -1,0 +1,55 @@
+"""Which storage serves a URL, by its scheme. The drivers are made at first use, so that a scheme costs nothing until it is met."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from atrains._storage.base import RunInThread, Storage
+from atrains.errors import StorageError
+
+# At least two letters: one letter is a drive.
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+StorageFactory = Callable[[], Storage]
+
+
+class StorageRegistry:
+    """The storages of one event loop, by scheme."""
+
+    def __init__(self, factories: Mapping[str, StorageFactory]) -> None:
+        self._factories = dict(factories)
+        self._made: dict[str, Storage] = {}
+
+    def for_url(self, url: str) -> Storage:
+        """Return the storage of a URL; a path without a scheme is a file.
+
+        Raises:
+            StorageError: if the scheme is unknown; lists the known ones.
+        """
+        scheme = scheme_of(url)
+        if scheme not in self._factories:
+            known = ", ".join(f"{name}://" for name in sorted(self._factories))
+            raise StorageError(f"no storage for {scheme}:// ({url!r}); use a local path or one of: {known}")
+        if scheme not in self._made:
+            self._made[scheme] = self._factories[scheme]()
+        return self._made[scheme]
+
+
+def scheme_of(url: str) -> str:
+    """Return the scheme of a URL in lower case; `file` for a path."""
+    found = _SCHEME.match(url)
+    return found[1].lower() if found else "file"
+
+
+def default_registry(run: RunInThread = asyncio.to_thread) -> StorageRegistry:
+    """Return a registry of every storage that there is; their blocking work goes through `run`."""
+
+    def folder() -> Storage:
+        from atrains._storage.folder import FolderStorage
+
+        return FolderStorage(run)
+
+    return StorageRegistry({"file": folder})

@@ -1,0 +1,267 @@
+"""What the blocking classes need beyond delegation, written by hand: twins of async objects, `init` and `ainit`, context managers. The rest is generated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, ClassVar, Self, TypeVar, cast
+
+from atrains import _config
+from atrains._api import current
+from atrains._async import opening
+from atrains._async.task import AsyncTask
+from atrains._engine.disabled import DisabledChannel
+from atrains._engine.endings import ending_of
+from atrains._portal import exit as process_exit
+from atrains._portal.portal import portal, run_on
+from atrains.errors import SyncInAsyncError, UsageError
+from atrains.types import TaskTypes
+
+T = TypeVar("T")
+
+
+class Twin:
+    """The blocking face of an async object. One twin per object, so that identity means the same in both worlds."""
+
+    _core: Any
+    _twins: ClassVar[dict[type, type[Twin]]] = {}
+
+    @classmethod
+    def _of(cls, core: Any) -> Self:
+        """The twin of an async object."""
+        twin = core.__dict__.get("_twin")
+        if twin is None:
+            twin = object.__new__(cls)
+            twin._core = core
+            core.__dict__["_twin"] = twin
+        return cast("Self", twin)
+
+    @staticmethod
+    def _block(core: Any, make: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
+        """Run a coroutine of an async object (or of its class) where it belongs, and wait for it."""
+        channel = getattr(core, "_channel", None)
+        if isinstance(channel, DisabledChannel) or (channel is None and _config.settings().mode is _config.Mode.DISABLED):
+            return _run_inline(make())
+        runtime = getattr(core, "_runtime", None)
+        instead = f"`await {name}(...)` of the async twin"
+        if runtime is None or runtime.is_gone:
+            return portal().run(make, instead=instead)
+        if runtime.loop is portal().loop:
+            return portal().run(make, instead=instead)
+        if runtime.loop is _running_loop():
+            raise SyncInAsyncError(f"{name}() would stop the event loop that has to serve it: use {instead}")
+        return run_on(runtime.loop, make)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"a {type(self).__name__} cannot be pickled; pass its id, and open it there with get_task")
+
+    def __repr__(self) -> str:
+        return repr(self._core).replace(type(self._core).__name__, type(self).__name__, 1)
+
+
+def wrap(value: Any) -> Any:
+    """What the async core returned, with every async object replaced by its twin."""
+    twin = Twin._twins.get(type(value))  # noqa: SLF001  # one module
+    if twin is not None:
+        return twin._of(value)  # noqa: SLF001
+    if isinstance(value, list | tuple):
+        return type(value)(wrap(item) for item in value)
+    if isinstance(value, MappingProxyType | dict):
+        return type(value)({key: wrap(item) for key, item in value.items()})
+    return value
+
+
+def unwrap(value: Any) -> Any:
+    """An argument, with every twin replaced by its async object."""
+    if isinstance(value, Twin):
+        return value._core  # noqa: SLF001  # one module
+    return type(value)(unwrap(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+async def fetch(pending: Awaitable[T]) -> T:
+    """Await something as a coroutine."""
+    return await pending
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _run_inline(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, without any loop: with atrains disabled there is no thread."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    coroutine.close()
+    raise RuntimeError("a disabled call waited for something")
+
+
+class Opening:
+    """What `Task.ainit` returns: await it for the task, or enter it to have the run closed at the end of the block."""
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, AsyncTask]]) -> None:
+        self._make = make
+        self._task: AsyncTask | None = None
+
+    def __await__(self) -> Generator[Any, Any, AsyncTask]:
+        return self._make().__await__()
+
+    async def __aenter__(self) -> AsyncTask:
+        self._task = await self._make()
+        return self._task
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._task is not None:
+            await self._task.__aexit__(kind, error, trace)
+
+
+class TaskTwin(Twin):
+    """The hand-written part of `Task`."""
+
+    def __init__(self) -> None:
+        raise UsageError(
+            "a task is not made by calling Task(): use Task.init for the current run, Task.ainit in asyncio code, Task.get_task for an existing one"
+        )
+
+    @classmethod
+    def current_task(cls) -> Self | None:
+        """The current task: the open task of this context, else the process's main task, else None."""
+        task = current.current_task()
+        return None if task is None else cls._of(task)
+
+    @classmethod
+    def init(
+        cls,
+        project_name: str | None = None,
+        task_name: str | None = None,
+        task_type: TaskTypes | str | None = TaskTypes.training,
+        reuse_last_task_id: bool | str = True,  # noqa: FBT001, FBT002  # the documented signature
+        output_uri: str | Path | None = None,
+        auto_connect_arg_parser: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
+        auto_connect_frameworks: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
+        auto_resource_monitoring: bool = True,  # noqa: FBT001, FBT002
+        *,
+        continue_last_task: bool | str = False,
+    ) -> Self:
+        """Begin the process's main run. Two lines in a script; the run ends with the process, with the right status.
+
+        Args:
+            project_name: At least 3 characters; the repository's name by default. Created when there is none.
+            task_name: At least 3 characters; the script's file name by default.
+            task_type: A member of `TaskTypes` or its name.
+            reuse_last_task_id: True, the default, resets and reuses the last task of this project, name and type, unless it has artifacts
+                or models, or was published or archived; a text reuses the task of that id; False always creates one.
+            output_uri: A folder for artifacts and models, instead of the home itself.
+            auto_connect_arg_parser: Kept for compatibility: nothing is connected on its own yet.
+            auto_connect_frameworks: Kept for compatibility: nothing is connected on its own yet.
+            auto_resource_monitoring: Kept for compatibility: nothing is monitored yet.
+            continue_last_task: Go on with the last task (or the one of that id) behind its last iteration, keeping what it holds.
+
+        Returns:
+            The main task; the open one when there is one already.
+
+        Raises:
+            UsageError: the open main task is of another project, name or type.
+            ValidationError: a name that is too short, an unknown type.
+            HomeError: the local home cannot be written to.
+
+        Example:
+            >>> task = Task.init("project", "name")
+            >>> task.get_logger().report_scalar("loss", "train", value=0.25, iteration=10)
+        """
+        del auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring
+        open_task = current.opened_here() or current.main_task()
+        if open_task is not None:
+            opening.check_same(open_task, (project_name, task_name, task_type))
+            return cls._of(open_task)
+        wish = opening.check_wish(
+            project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task
+        )
+        task = cls._block(AsyncTask, lambda: AsyncTask.open(wish), "Task.ainit")
+        current.enter(task)
+        current.set_main(task)
+        process_exit.install()
+        return cls._of(task)
+
+    @classmethod
+    def ainit(
+        cls,
+        project_name: str | None = None,
+        task_name: str | None = None,
+        task_type: TaskTypes | str | None = TaskTypes.training,
+        reuse_last_task_id: bool | str = False,  # noqa: FBT001, FBT002  # the documented signature
+        output_uri: str | Path | None = None,
+        auto_connect_arg_parser: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
+        auto_connect_frameworks: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
+        auto_resource_monitoring: bool = True,  # noqa: FBT001, FBT002
+        *,
+        continue_last_task: bool | str = False,
+    ) -> Opening:
+        """Begin a run in asyncio code: `await` it, or use it in `async with`, which closes the run at the end of the block.
+
+        See `AsyncTask.init` for the arguments; a new task is created unless `reuse_last_task_id` says otherwise.
+
+        Returns:
+            Something to await or to enter; either gives an `AsyncTask`.
+
+        Example:
+            >>> async with Task.ainit("project", "name") as task:
+            ...     task.get_logger().report_scalar("loss", "train", value=0.25, iteration=10)
+        """
+
+        async def make() -> AsyncTask:
+            task = await AsyncTask.init(
+                project_name,
+                task_name,
+                task_type,
+                reuse_last_task_id,
+                output_uri,
+                auto_connect_arg_parser,
+                auto_connect_frameworks,
+                auto_resource_monitoring,
+                continue_last_task=continue_last_task,
+            )
+            process_exit.install()
+            return task
+
+        return Opening(make)
+
+    @classmethod
+    def set_credentials(
+        cls,
+        api_host: str | None = None,
+        web_host: str | None = None,
+        files_host: str | None = None,
+        key: str | None = None,
+        secret: str | None = None,
+        host: str | None = None,
+    ) -> None:
+        """Set the server and the key pair to use where neither the environment nor a configuration file names them.
+
+        Args:
+            api_host: The API server, such as `http://localhost:8008`; `local` for the local home.
+            web_host: The web server.
+            files_host: The file server.
+            key: The user key.
+            secret: Its secret.
+            host: Overrides `api_host`.
+
+        Raises:
+            UsageError: a task was opened already.
+            ValidationError: an address that is no URL.
+        """
+        _config.set_credentials(api_host=api_host, web_host=web_host, files_host=files_host, key=key, secret=secret, host=host)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        core: AsyncTask = self._core
+        self._block(core, lambda: core.end(ending_of(error)), "Task.close")
+

@@ -1,0 +1,570 @@
+"""Task: generated from `_async` by generate.py. Do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+from atrains._api.logger import Logger
+from atrains._async.status import FLUSH_BUDGET, StatusAnswer
+from atrains._async.task import AsyncTask
+from atrains._engine.ledger import Receipt, Stats
+from atrains._sync._base import TaskTwin, fetch, wrap
+from atrains._sync.artifact import Artifact
+from atrains.types import LastMetric, ScalarCurve, TaskStatusEnum, TaskTypes, XAxis
+
+
+class Task(TaskTwin):
+    """A task for ordinary programs: every call waits until it is done.
+
+    Get one with `Task.init`, `Task.create` or `Task.get_task`.
+    """
+
+    _core: AsyncTask
+    TaskTypes: ClassVar = TaskTypes
+    TaskStatusEnum: ClassVar = TaskStatusEnum
+
+    @property
+    def id(self) -> str:
+        """The task's id, 32 hexadecimal digits."""
+        return self._core.id
+
+    @property
+    def task_id(self) -> str:
+        """The task's id; the same as `id`."""
+        return self._core.task_id
+
+    @property
+    def name(self) -> str:
+        """The task's name, as of the last `reload`."""
+        return self._core.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._block(self._core, lambda: self._core.set_name(value), "task.set_name")
+
+    @property
+    def comment(self) -> str:
+        """The task's comment, as of the last `reload`."""
+        return self._core.comment
+
+    @comment.setter
+    def comment(self, value: str) -> None:
+        self._block(self._core, lambda: self._core.set_comment(value), "task.set_comment")
+
+    @property
+    def project(self) -> str | None:
+        """The id of the task's project."""
+        return self._core.project
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the parent task, or None."""
+        return self._core.parent
+
+    @property
+    def task_type(self) -> str:
+        """The task's type, as a string equal to a member of `TaskTypes`."""
+        return self._core.task_type
+
+    @property
+    def output_uri(self) -> str | None:
+        """Where the task's models and artifacts go, or None for the home itself."""
+        return self._core.output_uri
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The raw record, as of the last `reload`."""
+        return self._core.data
+
+    def get_tags(self) -> list[str]:
+        """The task's tags, as of the last `reload`; the system's own are not among them."""
+        return self._core.get_tags()
+
+    def get_system_tags(self) -> list[str]:
+        """The tags that the system itself keeps (`development`, `archived`)."""
+        return self._core.get_system_tags()
+
+    def is_main_task(self) -> bool:
+        """Whether this is the process's main task."""
+        return self._core.is_main_task()
+
+    def is_current_task(self) -> bool:
+        """Whether this is the current task of this context."""
+        return self._core.is_current_task()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called; what is reported or edited then raises `TaskClosedError`, reading still works."""
+        return self._core.is_closed
+
+    @staticmethod
+    def running_locally() -> bool:
+        """Whether the task runs here, started by its user, rather than by an agent."""
+        return AsyncTask.running_locally()
+
+    def get_logger(self) -> Logger:
+        """The logger of this task.
+
+        Raises:
+            TaskClosedError: the task was closed.
+        """
+        return self._core.get_logger()
+
+    @property
+    def logger(self) -> Logger:
+        """The logger of this task; the same as `get_logger()`."""
+        return self._core.logger
+
+    def set_initial_iteration(self, offset: int = 0) -> int:
+        """Shift the iterations of what is reported from now on, for training that continues from a checkpoint.
+
+        Args:
+            offset: Added to every iteration at the call.
+
+        Returns:
+            The offset.
+
+        Raises:
+            ValidationError: `offset` is not an integer.
+        """
+        return self._core.set_initial_iteration(offset)
+
+    def get_initial_iteration(self) -> int:
+        """The number that is added to every reported iteration; 0 by default."""
+        return self._core.get_initial_iteration()
+
+    def get_parameters(self) -> dict[str, str]:
+        """The parameters as stored: `section/name` to text."""
+        return self._core.get_parameters()
+
+    def get_parameters_as_dict(self) -> dict[str, Any]:
+        """The parameters as a nested dictionary of text: the first level is the section. Nothing is parsed."""
+        return self._core.get_parameters_as_dict()
+
+    def get_output_log_web_page(self) -> str:
+        """The address that shows this task: of the server's page, or of the task's folder when it is kept in the local home."""
+        return self._core.get_output_log_web_page()
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder for files that belong to this task; not created before it is used."""
+        return self._core.cache_dir
+
+    def reload(self) -> None:
+        """Fetch the record again, with whatever others changed.
+
+        Raises:
+            NotFoundError: the task was deleted.
+        """
+        self._block(self._core, lambda: self._core.reload(), "task.reload")
+
+    @classmethod
+    def create(
+        cls, project_name: str | None = None, task_name: str | None = None, task_type: TaskTypes | str | None = TaskTypes.training
+    ) -> Self:
+        """Create a task without running it: it stays a draft, and does not become the main task.
+
+        Args:
+            project_name: The project; that of the main task by default. Created when there is none.
+            task_name: At least 3 characters; the script's file name by default.
+            task_type: A member of `TaskTypes` or its name.
+
+        Returns:
+            The new task, with status `created`.
+
+        Raises:
+            UsageError: no project was named, and there is no main task to take it from.
+            ValidationError: a name that is too short, an unknown type.
+        """
+        return cast("Self", wrap(cls._block(AsyncTask, lambda: AsyncTask.create(project_name, task_name, task_type), "AsyncTask.create")))
+
+    @classmethod
+    def get_task(cls, task_id: str | None = None, project_name: str | None = None, task_name: str | None = None) -> Self | None:
+        """Get a task by its id, or by project and name.
+
+        Args:
+            task_id: The id; if given, the names are ignored.
+            project_name: The exact name of the project; all projects by default.
+            task_name: The exact name of the task. Of several the one updated last is taken, archived ones only when there is no other.
+
+        Returns:
+            The task, or None when no task has that name.
+
+        Raises:
+            NotFoundError: there is no task of that id, or no such project.
+            UsageError: neither an id nor a name was given.
+        """
+        return cast(
+            "Self | None", wrap(cls._block(AsyncTask, lambda: AsyncTask.get_task(task_id, project_name, task_name), "AsyncTask.get_task"))
+        )
+
+    def flush(self, wait_for_uploads: bool = False, *, timeout: float | None = FLUSH_BUDGET) -> Receipt:
+        """Wait until everything that this task reported so far is stored.
+
+        Args:
+            wait_for_uploads: Kept for compatibility: an upload is stored before its call returns.
+            timeout: Seconds to wait at most; None for ever. What is not stored by then stays in the journal.
+
+        Returns:
+            What happened to everything ever reported; true when all of it was stored.
+        """
+        return self._block(self._core, lambda: self._core.flush(wait_for_uploads, timeout=timeout), "task.flush")
+
+    def stats(self) -> Stats:
+        """How this task's reports stand right now: the ledger, and the journal behind it.
+
+        Returns:
+            The counts by kind. They are those of the open journal: a task that was closed starts again at zero.
+        """
+        return self._block(self._core, lambda: self._core.stats(), "task.stats")
+
+    def close(self) -> None:
+        """End the run: deliver what was reported, set the final status, let go of everything. Closing twice is fine.
+
+        A run that `init` began becomes `completed`, unless it was marked otherwise before; any other task keeps its status. What could not
+        be delivered within 10 seconds stays on disk, and one line says where.
+        """
+        self._block(self._core, lambda: self._core.close(), "task.close")
+
+    @property
+    def status(self) -> str:
+        """The task's status, fetched from the home: a string equal to a member of `TaskStatusEnum`."""
+        return self._block(self._core, lambda: fetch(self._core.status), "task.status")
+
+    def get_status(self) -> str:
+        """The task's status, fetched without the rest of the record.
+
+        Returns:
+            A string equal to a member of `TaskStatusEnum`.
+
+        Raises:
+            NotFoundError: the task was deleted.
+            TransportError: the home cannot be reached.
+        """
+        return self._block(self._core, lambda: self._core.get_status(), "task.get_status")
+
+    def started(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:
+        """Signal that the task started.
+
+        Args:
+            ignore_errors: Log a refusal instead of raising it.
+            force: Whatever the status is now.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        return self._block(self._core, lambda: self._core.started(ignore_errors, force), "task.started")
+
+    def stopped(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:
+        """Signal that the task was stopped before its end.
+
+        Args:
+            ignore_errors: Log a refusal instead of raising it.
+            force: Whatever the status is now.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        return self._block(self._core, lambda: self._core.stopped(ignore_errors, force), "task.stopped")
+
+    def completed(self, ignore_errors: bool = True) -> StatusAnswer:
+        """Signal that the task completed.
+
+        Args:
+            ignore_errors: Log a refusal instead of raising it.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        return self._block(self._core, lambda: self._core.completed(ignore_errors), "task.completed")
+
+    def mark_started(self, *, force: bool = False) -> None:
+        """Mark the task as started; a run that `init` began is.
+
+        Args:
+            force: Whatever the status is now.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        self._block(self._core, lambda: self._core.mark_started(force=force), "task.mark_started")
+
+    def mark_stopped(self, *, force: bool = False, status_message: str | None = None) -> None:
+        """Deliver what was reported, then mark the task as stopped before its end.
+
+        Args:
+            force: Whatever the status is now.
+            status_message: What the home shows beside the status.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        self._block(self._core, lambda: self._core.mark_stopped(force=force, status_message=status_message), "task.mark_stopped")
+
+    def mark_completed(self, ignore_errors: bool = True, status_message: str | None = None) -> StatusAnswer:
+        """Deliver what was reported, then mark the task as completed.
+
+        Args:
+            ignore_errors: Log a refusal instead of raising it.
+            status_message: What the home shows beside the status.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        return self._block(self._core, lambda: self._core.mark_completed(ignore_errors, status_message), "task.mark_completed")
+
+    def mark_failed(self, ignore_errors: bool = True, status_reason: str | None = None, status_message: str | None = None) -> StatusAnswer:
+        """Mark the task as failed.
+
+        Args:
+            ignore_errors: Log a refusal instead of raising it.
+            status_reason: Why, in a few words.
+            status_message: What the home shows beside the status.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the status does not allow it.
+        """
+        return self._block(self._core, lambda: self._core.mark_failed(ignore_errors, status_reason, status_message), "task.mark_failed")
+
+    def publish(self, ignore_errors: bool = True) -> StatusAnswer:
+        """Publish the task: what it holds can no longer be changed.
+
+        Args:
+            ignore_errors: Log a refusal of the home instead of raising it.
+
+        Returns:
+            How many tasks were updated, and the fields that changed.
+
+        Raises:
+            TaskStatusError: the task is neither stopped nor completed.
+        """
+        return self._block(self._core, lambda: self._core.publish(ignore_errors), "task.publish")
+
+    def reset(self, set_started_on_success: bool = False, force: bool = False) -> None:
+        """Clear what the task reported and produced; parameters, tags and names stay.
+
+        Args:
+            set_started_on_success: Start it again at once.
+            force: Also while an agent executes it, where it otherwise does nothing.
+
+        Raises:
+            TaskStatusError: the task was published.
+        """
+        self._block(self._core, lambda: self._core.reset(set_started_on_success, force), "task.reset")
+
+    def wait_for_status(
+        self,
+        status: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str = (
+            TaskStatusEnum.completed,
+            TaskStatusEnum.stopped,
+            TaskStatusEnum.closed,
+        ),
+        raise_on_status: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str | None = (TaskStatusEnum.failed,),
+        check_interval_sec: float = 60.0,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Wait until the task has one of some statuses; looks at once, then again and again.
+
+        Args:
+            status: What to wait for: one or several.
+            raise_on_status: What to give up at: one, several or None.
+            check_interval_sec: Seconds between two looks at most; a home that is cheap to ask is asked more often.
+            timeout: Seconds to wait at most; None for ever.
+
+        Raises:
+            TaskFailedError: the task has a status of `raise_on_status`; names task, status and reason.
+            WaitTimeoutError: the time is up.
+            ValidationError: an unknown status.
+        """
+        self._block(
+            self._core,
+            lambda: self._core.wait_for_status(status, raise_on_status, check_interval_sec, timeout=timeout),
+            "task.wait_for_status",
+        )
+
+    def set_name(self, name: str) -> None:
+        """Rename the task.
+
+        Args:
+            name: At least 3 characters after stripping (a server rule).
+
+        Raises:
+            ValidationError: the name is shorter.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_name(name), "task.set_name")
+
+    def set_comment(self, comment: str) -> None:
+        """Set the comment, the free text that describes the task.
+
+        Args:
+            comment: The text; empty to clear it.
+
+        Raises:
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_comment(comment), "task.set_comment")
+
+    def set_tags(self, tags: Sequence[str] | str) -> None:
+        """Replace the task's tags.
+
+        Args:
+            tags: The new ones; a text is split at spaces.
+
+        Raises:
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_tags(tags), "task.set_tags")
+
+    def add_tags(self, tags: Sequence[str] | str) -> None:
+        """Add tags to those that the task has. Has no effect while an agent executes the task.
+
+        Args:
+            tags: The ones to add; a text is split at spaces.
+
+        Raises:
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.add_tags(tags), "task.add_tags")
+
+    def set_system_tags(self, tags: Sequence[str] | str) -> None:
+        """Replace the tags that the system itself keeps: `archived` hides the task from lists and protects it from being reused.
+
+        Args:
+            tags: The new ones.
+
+        Raises:
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_system_tags(tags), "task.set_system_tags")
+
+    def get_project_name(self) -> str | None:
+        """The name of the task's project, or None when it has none.
+
+        Raises:
+            TransportError: the home cannot be reached.
+        """
+        return self._block(self._core, lambda: self._core.get_project_name(), "task.get_project_name")
+
+    def connect(self, mutable: T, name: str | None = None) -> T:
+        """Store what the run is configured with.
+
+        Args:
+            mutable: A dictionary of parameters, nested as deep as you like; inner names are joined with `/`.
+            name: The section to store it under; `General` by default.
+
+        Returns:
+            `mutable`.
+
+        Raises:
+            UnsupportedTypeError: the object is of another kind, or holds a value that is no parameter; names it.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        return self._block(self._core, lambda: self._core.connect(mutable, name), "task.connect")
+
+    @property
+    def artifacts(self) -> Mapping[str, Artifact]:
+        """The task's artifacts by name, read-only, as of the last `reload` or upload."""
+        return cast("Mapping[str, Artifact]", wrap(self._core.artifacts))
+
+    def upload_artifact(
+        self, name: str, artifact_object: object, metadata: Mapping[str, object] | None = None, delete_after_upload: bool = False
+    ) -> bool:
+        """Store an object or file with the task.
+
+        Args:
+            name: The artifact's name; an artifact of that name is replaced.
+            artifact_object: A dict or list, text, bytes, or the path (text or `Path`) of a file, a folder or a wildcard.
+            metadata: Pairs to show beside it, kept as text.
+            delete_after_upload: Remove the file or folder once it is stored.
+
+        Returns:
+            True once it is stored. False for a path that is not there, or a wildcard that matches nothing; the log says which.
+
+        Raises:
+            UnsupportedTypeError: the object is of a kind that cannot be stored; lists those that can.
+            StorageError: the destination cannot be written.
+            TaskStatusError: the run has ended.
+        """
+        return self._block(
+            self._core, lambda: self._core.upload_artifact(name, artifact_object, metadata, delete_after_upload), "task.upload_artifact"
+        )
+
+    def get_reported_scalars(self, max_samples: int = 0, x_axis: XAxis = "iter") -> dict[str, dict[str, ScalarCurve]]:
+        """Every curve that the task reported, by title and series.
+
+        Args:
+            max_samples: Points of a curve at most, each the mean of a window; 0 for every point, exactly as reported.
+            x_axis: What `x` holds: `iter` (iterations), `timestamp` (seconds from the start of the task) or `iso_time` (ISO 8601, UTC).
+
+        Returns:
+            `{title: {series: {"x": [...], "y": [...]}}}`, in the order of the iterations.
+
+        Raises:
+            ValidationError: an unknown x axis, or a negative number of samples.
+            TransportError: the home cannot be reached.
+        """
+        return self._block(self._core, lambda: self._core.get_reported_scalars(max_samples, x_axis), "task.get_reported_scalars")
+
+    def get_reported_single_values(self) -> dict[str, float]:
+        """The values that belong to the whole run, by name.
+
+        Raises:
+            TransportError: the home cannot be reached.
+        """
+        return self._block(self._core, lambda: self._core.get_reported_single_values(), "task.get_reported_single_values")
+
+    def get_last_scalar_metrics(self) -> dict[str, dict[str, LastMetric]]:
+        """The last, smallest and largest value of every curve.
+
+        Returns:
+            `{title: {series: {"last": ..., "min": ..., "max": ...}}}`.
+
+        Raises:
+            TransportError: the home cannot be reached.
+        """
+        return self._block(self._core, lambda: self._core.get_last_scalar_metrics(), "task.get_last_scalar_metrics")
+
+    def get_last_iteration(self) -> int:
+        """The largest iteration that was reported; 0 when none was.
+
+        Raises:
+            TransportError: the home cannot be reached.
+        """
+        return self._block(self._core, lambda: self._core.get_last_iteration(), "task.get_last_iteration")
+
+    def get_reported_console_output(self, number_of_reports: int = 1) -> list[str]:
+        """The latest texts of the task's console, the oldest of them first.
+
+        Args:
+            number_of_reports: How many reports at most; one may hold several lines.
+
+        Raises:
+            ValidationError: less than one report.
+            TransportError: the home cannot be reached.
+        """
+        return self._block(
+            self._core, lambda: self._core.get_reported_console_output(number_of_reports), "task.get_reported_console_output"
+        )
+
+
+TaskTwin._twins[AsyncTask] = Task

@@ -1,0 +1,104 @@
+"""The record of an artifact on a task, to and from its wire form, its type names and the cut of its preview. Pure; files are elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+JSON: Final = "JSON"
+STRING: Final = "string"
+BYTES: Final = "bytes"
+"""Not a type of the official clients: they hand out the path of the file, as for every type that they do not know."""
+FILE: Final = "custom"
+ARCHIVE: Final = "archive"
+JSON_TYPES: Final = frozenset({JSON, "dict"})
+"""Old clients write the first name for a dictionary, newer ones the second; readers accept both."""
+
+PREVIEW_LIMIT: Final = 65_536
+"""Characters of a preview before it is cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRecord:
+    """What a task knows about one artifact. Server: its identity is `(key, mode)`, and absent fields are omitted, not null.
+
+    Attributes:
+        key: The artifact's name.
+        type: One of the type names; unknown ones are kept as they are.
+        mode: `output` or `input`.
+        uri: Where the file is; percent-quoted for http(s), raw otherwise.
+        content_size: Bytes of the stored file.
+        hash: SHA-256 of the stored file, in hex.
+        timestamp: Seconds since the epoch.
+        preview: Text shown in place of the content.
+        content_type: The MIME type of the stored file.
+        data_hash: SHA-256 of the content alone, for registered tables.
+        metadata: The user's pairs; the server keeps strings only.
+    """
+
+    key: str
+    type: str
+    mode: str = "output"
+    uri: str | None = None
+    content_size: int | None = None
+    hash: str | None = None
+    timestamp: int | None = None
+    preview: str | None = None
+    content_type: str | None = None
+    data_hash: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the entry of `execution.artifacts`."""
+        type_data = _given(preview=self.preview, content_type=self.content_type, data_hash=self.data_hash)
+        return _given(
+            key=self.key,
+            type=self.type,
+            mode=self.mode,
+            uri=self.uri,
+            content_size=self.content_size,
+            hash=self.hash,
+            timestamp=self.timestamp,
+            type_data=type_data or None,
+            display_data=[[name, value] for name, value in self.metadata.items()] or None,
+        )
+
+    @classmethod
+    def from_wire(cls, entry: Mapping[str, Any]) -> ArtifactRecord:
+        """Read an entry of `execution.artifacts`; what is absent or null is None, unknown fields are ignored."""
+        type_data: Mapping[str, Any] = entry.get("type_data") or {}
+        pairs: Sequence[Sequence[object]] = entry.get("display_data") or ()
+        return cls(
+            key=entry["key"],
+            type=entry.get("type") or FILE,
+            mode=entry.get("mode") or "output",
+            uri=entry.get("uri"),
+            content_size=entry.get("content_size"),
+            hash=entry.get("hash"),
+            timestamp=entry.get("timestamp"),
+            preview=type_data.get("preview"),
+            content_type=type_data.get("content_type"),
+            data_hash=type_data.get("data_hash"),
+            # A pair of another length is not ours to repair: its first two strings are what every reader shows.
+            metadata={str(pair[0]): str(pair[1]) for pair in pairs if len(pair) > 1},
+        )
+
+
+def cut_preview(text: str) -> str:
+    """Return the preview, cut at `PREVIEW_LIMIT` characters behind a line that says so."""
+    if len(text) <= PREVIEW_LIMIT:
+        return text
+    return f"(the first {PREVIEW_LIMIT:,} of {len(text):,} characters)\n{text[:PREVIEW_LIMIT]}"
+
+
+def human_size(size: int) -> str:
+    """Return a size for people: `27 bytes`, `1.50 MiB`."""
+    if size < 1024:
+        return f"{size} bytes"
+    exponent = min(4, (size.bit_length() - 1) // 10)
+    return f"{size / 1024**exponent:.2f} {'KMGT'[exponent - 1]}iB"
+
+
+def _given(**fields: object) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

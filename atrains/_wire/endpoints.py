@@ -1,0 +1,46 @@
+"""The endpoint table: every call that atrains makes, and the lowest API version that has it. Pure; transports and services are keyed by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One call of the server protocol.
+
+    Attributes:
+        name: `service.action`, as in the URL.
+        since: The lowest API version that has it. Source: the version ladder of the server.
+        idempotent: Whether a request whose outcome is unknown may simply be sent again.
+    """
+
+    name: str
+    since: Version = (2, 1)
+    idempotent: bool = True
+
+
+PROJECTS_GET_ALL: Final = Endpoint("projects.get_all")
+PROJECTS_GET_BY_ID: Final = Endpoint("projects.get_by_id")
+PROJECTS_CREATE: Final = Endpoint("projects.create", idempotent=False)
+
+TASKS_CREATE: Final = Endpoint("tasks.create", idempotent=False)
+TASKS_GET_BY_ID: Final = Endpoint("tasks.get_by_id")
+TASKS_GET_ALL: Final = Endpoint("tasks.get_all")
+TASKS_EDIT: Final = Endpoint("tasks.edit")
+TASKS_EDIT_HYPER_PARAMS: Final = Endpoint("tasks.edit_hyper_params", since=(2, 9))
+TASKS_ADD_OR_UPDATE_ARTIFACTS: Final = Endpoint("tasks.add_or_update_artifacts", since=(2, 10))
+TASKS_RESET: Final = Endpoint("tasks.reset")
+TASKS_STARTED: Final = Endpoint("tasks.started")
+TASKS_STOPPED: Final = Endpoint("tasks.stopped")
+TASKS_COMPLETED: Final = Endpoint("tasks.completed", since=(2, 2))
+TASKS_FAILED: Final = Endpoint("tasks.failed")
+TASKS_PUBLISH: Final = Endpoint("tasks.publish", idempotent=False)
+TASKS_PING: Final = Endpoint("tasks.ping")
+
+EVENTS_GET_TASK_LOG: Final = Endpoint("events.get_task_log", since=(2, 9))
+EVENTS_SCALAR_HISTOGRAM: Final = Endpoint("events.scalar_metrics_iter_histogram")
+EVENTS_SINGLE_VALUES: Final = Endpoint("events.get_task_single_value_metrics", since=(2, 20))

@@ -1,0 +1,83 @@
+"""Events between the reporter and a home: blocks of columns for scalars, lists for the rest. Pure; no encoding of a transport lives here."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+SINGLE_VALUE_ITERATION: Final = -(2**31)
+"""The iteration that a server keeps for single values (`Logger.report_single_value`); excluded from curves."""
+SINGLE_VALUE_TITLE: Final = "Summary"
+MONITOR_TITLES: Final = frozenset({":monitor:machine", ":monitor:gpu"})
+"""Titles whose iterations do not count towards `last_iteration`. Server: `events.add_batch`."""
+
+Column: TypeAlias = "array[int] | array[float] | memoryview"
+
+
+class EventKind(StrEnum):
+    """The kinds of events that the ledger tells apart."""
+
+    SCALARS = "scalars"
+    LOGS = "logs"
+    PLOTS = "plots"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a block came from: a half-open range of one stream of one journal. A home stores a span once, however often it is sent."""
+
+    journal: str
+    stream: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarBlock:
+    """Points of one task, in the order of their reports.
+
+    Attributes:
+        task: The task's id.
+        span: The range of the journal that the block stands for.
+        names: `(title, series)` of every series in the block.
+        series: For each point the index into `names`, unsigned 32 bit; None when all points are of `names[0]`.
+        iterations: For each point the iteration, signed 64 bit.
+        times: For each point the time of the report in seconds since the epoch, double; a plain float when it is one for all.
+        values: For each point the value, double; finite.
+    """
+
+    task: str
+    span: Span
+    names: Sequence[tuple[str, str]]
+    series: Column | None
+    iterations: Column
+    times: Column | float
+    values: Column
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBlock:
+    """Console lines or plots of one task, in the order of their reports.
+
+    Attributes:
+        kind: LOGS or PLOTS.
+        events: For a console line `timestamp` (integer milliseconds), `level` (lower case), `msg` and `worker`; for a plot `timestamp`,
+            `metric`, `variant`, `iter` and `plot_str`. Server: the fields of `events.add_batch`, without `type` and `task`.
+    """
+
+    task: str
+    span: Span
+    kind: EventKind
+    events: Sequence[Mapping[str, object]]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+
+EventBlock: TypeAlias = "ScalarBlock | RecordBlock"

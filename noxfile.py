@@ -1,0 +1,95 @@
+"""The project's checks. `nox` runs tests, lint and types on the interpreter that nox itself runs on; the rest is run by name."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests", "lint", "types"]
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+TOOLS = {Requirement(line).name: line for line in PYPROJECT["project"]["optional-dependencies"]["dev"]}
+TEST_TOOLS = [TOOLS[name] for name in ("anyio", "hypothesis", "numpy", "pytest", "pytest-timeout")]
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the suite. Arguments after `--` go to pytest."""
+    session.install("-e", ".", *TEST_TOOLS)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format, the direction of imports, and that the generated blocking API is up to date."""
+    session.install("-e", ".", TOOLS["ruff"], TOOLS["import-linter"])
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("lint-imports")
+    session.run("python", "atrains/_sync/generate.py", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the package with mypy, and what a user writes against it with mypy and pyright."""
+    session.install("-e", ".", *TEST_TOOLS, *(TOOLS[name] for name in ("mypy", "pyright", "types-aiofiles", "types-psutil")))
+    session.run("mypy", "--strict", "-p", "atrains")
+    written = [folder for folder in ("examples", "tests/typing") if any(ROOT.joinpath(folder).rglob("*.py"))]
+    if written:
+        session.run("mypy", "--strict", *written)
+        session.run("pyright", "--warnings", *written)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every snippet of the documentation."""
+    if not ROOT.joinpath("tests/docs").is_dir():
+        session.skip("there is no tests/docs")
+    session.install("-e", ".", *TEST_TOOLS)
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what the project promises. Arguments after `--` go to the benchmark."""
+    session.install("-e", ".", TOOLS["numpy"])
+    session.run("python", "tests/bench/run.py", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Run the long versions of the tests that kill processes and break things."""
+    session.install("-e", ".", *TEST_TOOLS)
+    hour = "3600"
+    session.run(
+        "pytest", "tests/process", f"--timeout={hour}", "-o", f"faulthandler_timeout={hour}", *session.posargs, env={"ATRAINS_SOAK": "1"}
+    )
+
+
+@nox.session(reuse_venv=False)
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and run the suite against it, where the checkout cannot be imported by accident."""
+    session.install(*PYPROJECT["build-system"]["requires"])
+    with TemporaryDirectory(prefix="atrains-wheel-") as name:
+        place = Path(name).resolve()
+        session.run("hatchling", "build", "--target", "wheel", "--directory", name)
+        built = next(place.glob("*.whl"))
+        files = zipfile.ZipFile(built).namelist()
+        if "atrains/py.typed" not in files or "atrains/_sync/generate.py" in files:
+            session.error(f"{built.name} must hold atrains/py.typed and must not hold atrains/_sync/generate.py")
+        session.install(str(built), *TEST_TOOLS)
+        for folder in ("docs", "examples", "tests"):
+            shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        for file in ("README.md", "pyproject.toml"):
+            shutil.copy(ROOT / file, place)
+        with session.chdir(place):
+            session.run("pytest", *session.posargs)
