@@ -1,4 +1,6 @@
-"""Every error that atrains raises. One tree, so that `except AtrainsError` is enough; builtins as second bases, so that old code keeps working.
+"""Every error that atrains raises.
+
+One tree, so that `except AtrainsError` is enough; builtins as second bases, so that old code keeps working.
 
     AtrainsError
     +-- UsageError (ValueError)             a call that does not fit the state of the process: wrong order, wrong combination

@@ -41,13 +41,6 @@ class TaskStatusEnum(StrEnum):
 class Unset:
     """The type of `UNSET`: an argument that was not given, where `None` means something."""
 
-    _instance: Unset | None = None
-
-    def __new__(cls) -> Unset:
-        if cls._instance is None:
-            cls._instance = super().__new__(cls)
-        return cls._instance
-
     def __repr__(self) -> str:
         return "UNSET"
 
@@ -60,7 +53,7 @@ UNSET: Final = Unset()
 XAxis: TypeAlias = Literal["iter", "timestamp", "iso_time"]
 """The x axis of a scalar curve: iteration, seconds from the start of the task, or absolute time."""
 
-ParameterValue: TypeAlias = "str | int | float | bool | None | Sequence[ParameterValue] | Mapping[str, ParameterValue]"
+ParameterValue: TypeAlias = "str | int | float | bool | Sequence[ParameterValue] | Mapping[str, ParameterValue] | None"
 """What a parameter can hold before it is stored as text."""
 
 

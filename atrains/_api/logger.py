@@ -1,4 +1,7 @@
-"""The Logger: what a task reports, from any thread and either world. Every `report_*` is a plain call that writes to the journal and returns."""
+"""The Logger: what a task reports, from any thread and either world.
+
+Every `report_*` is a plain call that writes to the journal and returns.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import sys
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sized
 from typing import TYPE_CHECKING, Any, Final, SupportsFloat, SupportsIndex
 
 from atrains._api import current
@@ -80,7 +83,7 @@ class Logger:
             stored = self._append(number, iteration, value)
         except TaskClosedError:
             raise
-        except Exception as error:  # noqa: BLE001  # converting a user's object may raise anything; reporting never does
+        except Exception as error:  # converting a user's object may raise anything; reporting never does  # noqa: BLE001
             self._refuse_scalar(title, series, value, iteration, error)
             return
         if not stored:
@@ -106,8 +109,8 @@ class Logger:
                 raise ValidationError(f"{len(numbers)} values but {len(steps)} iterations")
         except TaskClosedError:
             raise
-        except Exception as error:  # noqa: BLE001  # converting a user's object may raise anything; reporting never does
-            count = len(values) if isinstance(values, Sequence) or hasattr(values, "__len__") else 1
+        except Exception as error:  # converting a user's object may raise anything; reporting never does  # noqa: BLE001
+            count = len(values) if isinstance(values, Sized) else 1
             self._drop(EventKind.SCALARS, ledger.BAD_INPUT, f"{title}/{series}", str(error), count)
             return
         now = time.time()
@@ -128,16 +131,17 @@ class Logger:
         self,
         msg: str,
         level: int | str = logging.INFO,
-        print_console: bool = True,  # noqa: FBT001, FBT002  # the documented signature
+        print_console: bool = True,  # the documented signature
         *args: object,
         **_: object,
     ) -> None:
         """Report text to the task's console.
 
         Args:
-            msg: The text; `args` are put in with `%`.
+            msg: The text.
             level: A level of `logging`, or its name.
             print_console: Whether to print it to standard output as well.
+            *args: Put into the text with `%`.
 
         Raises:
             TaskClosedError: the task was closed.
@@ -149,7 +153,7 @@ class Logger:
             with contextlib.suppress(TypeError, ValueError):
                 text = text % args
         if print_console:
-            print(text, file=sys.stdout)  # noqa: T201  # asked for
+            print(text, file=sys.stdout)  # asked for  # noqa: T201
         text = text.replace("\b", "").encode("utf-8", "replace").decode("utf-8")
         name = _level_name(level)
         for begin in range(0, max(len(text), 1), _MAX_TEXT):
@@ -182,7 +186,9 @@ class Logger:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise TaskClosedError(f"task {self._task} was closed: report before close(), or open it again with Task.get_task({self._task!r})")
+            raise TaskClosedError(
+                f"task {self._task} was closed: report before close(), or open it again with Task.get_task({self._task!r})"
+            )
 
     def _register(self, title: str, series: str) -> int:
         self._check_open()
@@ -244,7 +250,7 @@ def _column(code: str, data: Iterable[Any], offset: int = 0) -> array[Any]:
             raise ValidationError(f"an array of shape {data.shape}; report one curve, in one dimension, at a time")  # type: ignore[attr-defined]
         data = data.astype("<f8" if code == "d" else "<i8", order="C")
         if offset:
-            data = data + offset  # type: ignore[operator]
+            data = data + offset  # type: ignore[operator, assignment]
         column: array[Any] = array(code)
         column.frombytes(memoryview(data).cast("B"))  # type: ignore[arg-type]
         return column

@@ -97,7 +97,9 @@ class AsyncArtifact:
             path = self._cache / (self.url.rpartition("/")[2] or self.name)
             await storage.get(self.url, path)
         elif not await storage.exists(self.url):
-            raise StorageError(f"artifact {self.name!r} of task {self._task_id} is recorded at {self.url}, but there is no such file; upload it again")
+            raise StorageError(
+                f"artifact {self.name!r} of task {self._task_id} is recorded at {self.url}, but there is no such file; upload it again"
+            )
         return path
 
     async def get(self) -> Decoded:

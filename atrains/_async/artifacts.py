@@ -40,7 +40,7 @@ class Artifacts(Identity):
         name: str,
         artifact_object: object,
         metadata: Mapping[str, object] | None = None,
-        delete_after_upload: bool = False,  # noqa: FBT001, FBT002  # documented
+        delete_after_upload: bool = False,  # documented
     ) -> bool:
         """Store an object or file with the task.
 

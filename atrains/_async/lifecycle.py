@@ -50,11 +50,11 @@ class Lifecycle(StatusPart):
         project_name: str | None = None,
         task_name: str | None = None,
         task_type: TaskTypes | str | None = TaskTypes.training,
-        reuse_last_task_id: bool | str = False,  # noqa: FBT001, FBT002  # the documented signature
+        reuse_last_task_id: bool | str = False,  # the documented signature
         output_uri: str | Path | None = None,
-        auto_connect_arg_parser: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
-        auto_connect_frameworks: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
-        auto_resource_monitoring: bool = True,  # noqa: FBT001, FBT002
+        auto_connect_arg_parser: bool | dict[str, bool] = True,
+        auto_connect_frameworks: bool | dict[str, bool] = True,
+        auto_resource_monitoring: bool = True,
         *,
         continue_last_task: bool | str = False,
     ) -> Self:
@@ -155,11 +155,11 @@ class Lifecycle(StatusPart):
         channel, runtime = await _connect()
         opened = await opening.open_run(channel, wish)
         task = cls._bound(opened.record, channel, runtime)
-        task._project_name = wish.project
+        task._project_name = wish.project  # noqa: SLF001
         task.set_initial_iteration(opened.first_iteration)
         task.get_logger()
-        task._owns_run = task.running_locally()
-        task._run_job = channel.outlet.journal.add_job("run", task.id, {"name": task.name}) if channel.outlet else 0
+        task._owns_run = task.running_locally()  # noqa: SLF001
+        task._run_job = channel.outlet.journal.add_job("run", task.id, {"name": task.name}) if channel.outlet else 0  # noqa: SLF001
         if isinstance(channel, Channel):
             process().open_runs[task.id] = task
             for line in opening.start_lines(opened, channel.settings, channel.transport.target):
@@ -179,7 +179,7 @@ class Lifecycle(StatusPart):
 
     # ---- delivering and closing
 
-    async def flush(self, wait_for_uploads: bool = False, *, timeout: float | None = FLUSH_BUDGET) -> Receipt:  # noqa: FBT001, FBT002
+    async def flush(self, wait_for_uploads: bool = False, *, timeout: float | None = FLUSH_BUDGET) -> Receipt:
         """Wait until everything that this task reported so far is stored.
 
         Args:
@@ -230,7 +230,11 @@ class Lifecycle(StatusPart):
             process().open_runs.pop(self.id, None)
             self._ended = True
             if receipt.error is not None:
-                say(self._settings, f"task {self.id}: not everything was stored ({receipt.error}); the rest is kept in {self._settings.home.path / 'journals'}")
+                say(
+                    self._settings,
+                    f"task {self.id}: not everything was stored ({receipt.error}); "
+                    f"the rest is kept in {self._settings.home.path / 'journals'}",
+                )
             if reported:
                 await self._channel.close()
 
@@ -273,7 +277,9 @@ async def _find(channel: Channel | DisabledChannel, project_name: str | None, ta
     if project_name:
         project = await opening.find_project(channel, project_name)
         if project is None:
-            raise NotFoundError(f"there is no project {project_name!r} in {channel.transport.target}; check the name, or leave it out to search all")
+            raise NotFoundError(
+                f"there is no project {project_name!r} in {channel.transport.target}; check the name, or leave it out to search all"
+            )
         request["project"] = [project]
     if task_name:
         request["name"] = f"^{re.escape(task_name)}$"
@@ -282,6 +288,13 @@ async def _find(channel: Channel | DisabledChannel, project_name: str | None, ta
     if len(visible) > 1:
         newest = max(visible, key=lambda task: str(task.get("last_update") or ""))
         others = ", ".join(task["id"] for task in visible if task is not newest)
-        _log.warning("atrains: %d tasks are named %r in %r: taking %s, updated last; the others: %s", len(visible), task_name, project_name, newest["id"], others)
+        _log.warning(
+            "atrains: %d tasks are named %r in %r: taking %s, updated last; the others: %s",
+            len(visible),
+            task_name,
+            project_name,
+            newest["id"],
+            others,
+        )
         return str(newest["id"])
     return str(visible[0]["id"]) if visible else None

@@ -1,9 +1,11 @@
-"""How a run begins: which project and task it is, whether an earlier task is reused, and what is said about it. The members that use it are in `lifecycle`."""
+"""How a run begins: which project and task it is, whether an earlier task is reused, and what is said about it.
+
+The members that use it are in `lifecycle`.
+"""
 
 from __future__ import annotations
 
 import getpass
-
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -107,8 +109,8 @@ def check_same(open_task: TaskBase, wish: tuple[str | None, str | None, TaskType
     ):
         if asked is not None and is_open is not None and asked != is_open:
             raise UsageError(
-                f"Task.init was asked for {field}={asked!r}, but task {open_task.id} is open with {is_open!r}: one script runs one main task; "
-                "close it first, or use Task.create or Task.get_task for another one"
+                f"Task.init was asked for {field}={asked!r}, but task {open_task.id} is open with {is_open!r}: "
+                "one script runs one main task; close it first, or use Task.create or Task.get_task for another one"
             )
 
 
@@ -124,7 +126,9 @@ async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
         opened = Opened({"id": await create_task(channel, wish.name, wish.type, project)}, Origin.CREATED)
     task = opened.record["id"]
     if wish.output_uri is not None:
-        await call(channel, endpoints.TASKS_EDIT, f"cannot set the destination of task {task}", task=task, force=True, output_dest=wish.output_uri)
+        await call(
+            channel, endpoints.TASKS_EDIT, f"cannot set the destination of task {task}", task=task, force=True, output_dest=wish.output_uri
+        )
     await call(channel, endpoints.TASKS_STARTED, f"cannot start task {task}", task=task, force=opened.origin is Origin.CONTINUED)
     record = (await call(channel, endpoints.TASKS_GET_BY_ID, f"cannot read task {task}", task=task))["task"]
     if isinstance(channel, Channel):
@@ -153,7 +157,12 @@ async def project_id(channel: AnyChannel, name: str) -> str:
 async def find_project(channel: AnyChannel, name: str) -> str | None:
     """The id of the project of exactly that name, or None."""
     answer = await call(
-        channel, endpoints.PROJECTS_GET_ALL, f"cannot look up project {name!r}", name=f"^{re.escape(name)}$", only_fields=["id"], search_hidden=True
+        channel,
+        endpoints.PROJECTS_GET_ALL,
+        f"cannot look up project {name!r}",
+        name=f"^{re.escape(name)}$",
+        only_fields=["id"],
+        search_hidden=True,
     )
     return str(answer["projects"][0]["id"]) if answer["projects"] else None
 
@@ -198,7 +207,10 @@ async def _chosen(channel: AnyChannel, task: str) -> dict[str, Any]:
     """The task of an id that the user gave, which must be there and free to be reused."""
     answer = await call(channel, endpoints.TASKS_GET_ALL, f"cannot look up task {task}", id=[task])
     if not answer["tasks"]:
-        raise NotFoundError(f"cannot reuse task {task}: there is no task of that id in {channel.transport.target}; check it, or leave reuse_last_task_id out")
+        raise NotFoundError(
+            f"cannot reuse task {task}: there is no task of that id in {channel.transport.target}; "
+            "check it, or leave reuse_last_task_id out"
+        )
     record: dict[str, Any] = answer["tasks"][0]
     return record
 
@@ -247,7 +259,16 @@ async def _reuse(channel: AnyChannel, record: dict[str, Any]) -> Opened:
         configuration={},
         container={},
         models={"input": [], "output": []},
-        script={"binary": "", "repository": "", "branch": "", "version_num": "", "entry_point": "", "working_dir": "", "diff": "", "requirements": {}},
+        script={
+            "binary": "",
+            "repository": "",
+            "branch": "",
+            "version_num": "",
+            "entry_point": "",
+            "working_dir": "",
+            "diff": "",
+            "requirements": {},
+        },
         execution={"artifacts": [], "dataviews": [], "model_labels": {}, "parameters": {}},
         output_dest="",
     )

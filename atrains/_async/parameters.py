@@ -33,7 +33,8 @@ class Parameters(TaskPart):
         self._check_open()
         if not isinstance(mutable, dict):
             raise UnsupportedTypeError(
-                f"cannot connect a {type(mutable).__name__} to task {self.id}: pass a dict of parameters (other kinds of objects are not supported yet)"
+                f"cannot connect a {type(mutable).__name__} to task {self.id}: "
+                "pass a dict of parameters (other kinds of objects are not supported yet)"
             )
         items = flatten(mutable, section=name or "General")
         if items:

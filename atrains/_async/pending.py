@@ -26,8 +26,7 @@ class Pending(Generic[T_co]):
     def _refuse(self, *_: object) -> NoReturn:
         raise TypeError(f"{self._name} has to be fetched: await {self._name} first")
 
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __iter__ = __getitem__ = __len__ = __contains__ = __hash__ = _refuse  # type: ignore[assignment]
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __bool__ = __iter__ = __getitem__ = __len__ = __contains__ = __hash__ = _refuse
 
     def __repr__(self) -> str:
         return f"<Pending {self._name}: await it>"
-

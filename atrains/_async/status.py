@@ -47,7 +47,7 @@ class StatusPart(TaskPart):
         """
         return str((await self._fetch_status())["status"])
 
-    async def started(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:  # noqa: FBT001, FBT002  # documented
+    async def started(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:  # documented
         """Signal that the task started.
 
         Args:
@@ -62,7 +62,7 @@ class StatusPart(TaskPart):
         """
         return await self._signal(endpoints.TASKS_STARTED, "start", ignore_errors=ignore_errors, force=force)
 
-    async def stopped(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:  # noqa: FBT001, FBT002  # documented
+    async def stopped(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:  # documented
         """Signal that the task was stopped before its end.
 
         Args:
@@ -77,7 +77,7 @@ class StatusPart(TaskPart):
         """
         return await self._signal(endpoints.TASKS_STOPPED, "stop", ignore_errors=ignore_errors, force=force)
 
-    async def completed(self, ignore_errors: bool = True) -> StatusAnswer:  # noqa: FBT001, FBT002  # documented
+    async def completed(self, ignore_errors: bool = True) -> StatusAnswer:  # documented
         """Signal that the task completed.
 
         Args:
@@ -116,7 +116,7 @@ class StatusPart(TaskPart):
         await self._channel.flush(self.id, FLUSH_BUDGET)
         await self._signal(endpoints.TASKS_STOPPED, "stop", ignore_errors=False, force=force, message=status_message)
 
-    async def mark_completed(self, ignore_errors: bool = True, status_message: str | None = None) -> StatusAnswer:  # noqa: FBT001, FBT002
+    async def mark_completed(self, ignore_errors: bool = True, status_message: str | None = None) -> StatusAnswer:
         """Deliver what was reported, then mark the task as completed.
 
         Args:
@@ -136,7 +136,7 @@ class StatusPart(TaskPart):
 
     async def mark_failed(
         self,
-        ignore_errors: bool = True,  # noqa: FBT001, FBT002  # documented
+        ignore_errors: bool = True,  # documented
         status_reason: str | None = None,
         status_message: str | None = None,
     ) -> StatusAnswer:
@@ -153,11 +153,9 @@ class StatusPart(TaskPart):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        return await self._signal(
-            endpoints.TASKS_FAILED, "fail", ignore_errors=ignore_errors, reason=status_reason, message=status_message
-        )
+        return await self._signal(endpoints.TASKS_FAILED, "fail", ignore_errors=ignore_errors, reason=status_reason, message=status_message)
 
-    async def publish(self, ignore_errors: bool = True) -> StatusAnswer:  # noqa: FBT001, FBT002  # documented
+    async def publish(self, ignore_errors: bool = True) -> StatusAnswer:  # documented
         """Publish the task: what it holds can no longer be changed.
 
         Args:
@@ -174,7 +172,7 @@ class StatusPart(TaskPart):
             raise TaskStatusError(f"cannot publish task {self.id}: its status is {status}; end the run first (stopped or completed)")
         return await self._signal(endpoints.TASKS_PUBLISH, "publish", ignore_errors=ignore_errors)
 
-    async def reset(self, set_started_on_success: bool = False, force: bool = False) -> None:  # noqa: FBT001, FBT002  # documented
+    async def reset(self, set_started_on_success: bool = False, force: bool = False) -> None:  # documented
         """Clear what the task reported and produced; parameters, tags and names stay.
 
         Args:
@@ -195,7 +193,11 @@ class StatusPart(TaskPart):
 
     async def wait_for_status(
         self,
-        status: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str = (TaskStatusEnum.completed, TaskStatusEnum.stopped, TaskStatusEnum.closed),
+        status: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str = (
+            TaskStatusEnum.completed,
+            TaskStatusEnum.stopped,
+            TaskStatusEnum.closed,
+        ),
         raise_on_status: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str | None = (TaskStatusEnum.failed,),
         check_interval_sec: float = 60.0,
         *,
@@ -226,7 +228,8 @@ class StatusPart(TaskPart):
                 break
             if deadline is not None and time.monotonic() + interval > deadline:
                 raise WaitTimeoutError(
-                    f"task {self.id} is still {fields['status']} after {timeout:g} s, not {' or '.join(sorted(wanted))}; wait longer, or look at its console"
+                    f"task {self.id} is still {fields['status']} after {timeout:g} s, not {' or '.join(sorted(wanted))}; "
+                    "wait longer, or look at its console"
                 )
             await asyncio.sleep(interval)
         await self.reload()
@@ -242,7 +245,14 @@ class StatusPart(TaskPart):
         return found
 
     async def _signal(
-        self, endpoint: Endpoint, verb: str, *, ignore_errors: bool, force: bool = False, reason: str | None = None, message: str | None = None
+        self,
+        endpoint: Endpoint,
+        verb: str,
+        *,
+        ignore_errors: bool,
+        force: bool = False,
+        reason: str | None = None,
+        message: str | None = None,
     ) -> StatusAnswer:
         """Send a change of status, and remember what it became."""
         request = {key: value for key, value in (("status_reason", reason), ("status_message", message)) if value is not None}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from atrains._async.artifacts import Artifacts
 from atrains._async.lifecycle import Lifecycle
 from atrains._async.parameters import Parameters
@@ -21,5 +19,7 @@ class AsyncTask(Lifecycle, Parameters, Artifacts, Queries):
         ...     task.get_logger().report_scalar("loss", "train", value=0.25, iteration=10)
     """
 
-    def __init__(self) -> NoReturn:
-        raise UsageError("a task is not made by calling its class: use Task.ainit for the current run, AsyncTask.get_task for an existing one")
+    def __init__(self) -> None:
+        raise UsageError(
+            "a task is not made by calling its class: use Task.ainit for the current run, AsyncTask.get_task for an existing one"
+        )

@@ -153,7 +153,7 @@ def _parse(text: str, path: Path, label: str, variables: Mapping[str, str]) -> M
         raise ConfigurationError(
             f"{label} includes {error.filename or 'a page'}, which cannot be read: {error.strerror or error}"
         ) from None
-    except Exception as error:  # noqa: BLE001  # pyhocon raises its own slips as whatever they are (KeyError, RecursionError)
+    except Exception as error:  # pyhocon raises its own slips as whatever they are (KeyError, RecursionError)  # noqa: BLE001
         raise ConfigurationError(_unresolvable(label, text, error)) from None
     finally:
         # pyhocon leaves this global of pyparsing changed when it fails, and others (matplotlib) parse with it too.

@@ -103,14 +103,14 @@ def mark_connected(target: str = "its home") -> None:
 
 def reset() -> None:
     """Forget settings, credentials and connection, and take back what was left for children. For tests."""
-    global _process  # noqa: PLW0603  # one object, replaced whole
+    global _process  # one object, replaced whole  # noqa: PLW0603
     take_back_from_children()
     _process = _Process(Credentials())
 
 
 def reset_in_child() -> None:
     """Replace what must not survive a fork, and keep the rest: the child records where its parent does."""
-    global _process  # noqa: PLW0603  # as above
+    global _process  # as above  # noqa: PLW0603
     parent = _process
     _process = _Process(parent.credentials, parent.settings, parent.connected_to)
 

@@ -1,4 +1,7 @@
-"""What the journal needs of the operating system: locks between processes, mapped files of zeros. The only module that knows of flock and mmap."""
+"""What the journal needs of the operating system: locks between processes, mapped files of zeros.
+
+The only module that knows of flock and mmap.
+"""
 
 from __future__ import annotations
 

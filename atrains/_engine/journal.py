@@ -67,7 +67,8 @@ class Journal:
             self._jobs_file = FrameFile(self.folder / "jobs")
         except OSError as error:
             raise HomeError(
-                error.errno, f"cannot make a journal in {parent}: {error.strerror}; make it writable, or set ATRAINS_HOME to a folder that is"
+                error.errno,
+                f"cannot make a journal in {parent}: {error.strerror}; make it writable, or set ATRAINS_HOME to a folder that is",
             ) from error
         self._series: list[tuple[str, str, str]] = [("", "", "")]
         self._ids: dict[tuple[str, str, str], int] = {}

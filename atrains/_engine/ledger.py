@@ -109,7 +109,14 @@ class Ledger:
             first = (reason, name) not in self._told
             self._told.add((reason, name))
         if first:
-            _log.warning("atrains: dropped %d of %s in %r: %s%s (said once; all are counted in task.stats())", count, kind, name, reason, detail and f" ({detail})")
+            _log.warning(
+                "atrains: dropped %d of %s in %r: %s%s (said once; all are counted in task.stats())",
+                count,
+                kind,
+                name,
+                reason,
+                detail and f" ({detail})",
+            )
 
     def counts(self, task: str | None, kind: EventKind, pending: int) -> Counts:
         """How one kind stands for a task, or for all tasks of the journal."""

@@ -14,4 +14,4 @@ def say(settings: Settings, text: str) -> None:
         return
     # A closed or broken terminal must not end the run that the line is about.
     with contextlib.suppress(OSError, ValueError):
-        print(f"atrains: {text}", file=sys.stderr, flush=True)  # noqa: T201  # the one place that prints
+        print(f"atrains: {text}", file=sys.stderr, flush=True)  # the one place that prints  # noqa: T201

@@ -1,4 +1,7 @@
-"""What this process holds once: worker threads, channels and runtimes. All of it sits in one object, which a forked child replaces whole."""
+"""What this process holds once: worker threads, channels and runtimes.
+
+All of it sits in one object, which a forked child replaces whole.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,7 @@ def process() -> ProcessState:
 
 
 def _replace_in_child() -> None:
-    global _state  # noqa: PLW0603  # the one place that replaces it
+    global _state  # the one place that replaces it
     parent, _state = _state, ProcessState()
     for channel in parent.channels.values():
         if channel.outlet is not None:

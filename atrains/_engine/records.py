@@ -1,4 +1,7 @@
-"""Everything of a journal that is not a scalar slot: frames appended to files, in one system call each. What a frame means is in `reader`."""
+"""Everything of a journal that is not a scalar slot: frames appended to files, in one system call each.
+
+What a frame means is in `reader`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The reporter: takes blocks out of one journal and hands them to one transport, in order, one request in flight. Knows nothing of tasks' meaning."""
+"""The reporter: takes blocks out of one journal and hands them to one transport, in order, one request in flight.
+
+Knows nothing of tasks' meaning.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 from typing import Final, TypeVar
 
 from atrains._engine.journal import Journal
@@ -111,7 +115,7 @@ class Reporter:
         while True:
             large = urgent or bool(self._waiting)
             before = self._reader.position
-            blocks = await self._work(lambda large=large: self._reader.read(large=large))
+            blocks = await self._work(partial(self._reader.read, large=large))
             for block in blocks:
                 if block.span not in self._delivered:
                     await self._deliver(block)
@@ -141,7 +145,9 @@ class Reporter:
         self.last_error = str(error)
         self._failures += 1
         if self._failures == 1:
-            _log.warning("atrains: cannot deliver to %s (%s); what is reported is kept in %s", self._transport.target, error, self._journal.folder)
+            _log.warning(
+                "atrains: cannot deliver to %s (%s); what is reported is kept in %s", self._transport.target, error, self._journal.folder
+            )
         return 0.25 if watched else min(LONGEST_BACKOFF, self._period * 2 ** min(self._failures, 8))
 
     async def _work(self, call: Callable[[], T]) -> T:

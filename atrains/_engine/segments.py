@@ -24,7 +24,10 @@ from atrains._engine.files import NO_ROOM, map_zeros
 
 SLOT: Final = struct.Struct("<qddII")
 VOID: Final = 1
-"""Flag of a slot that was claimed for a point that turned out not to fit (an iteration of more than 64 bit); counted where it was refused."""
+"""Flag of a slot that was claimed for a point that turned out not to fit (an iteration of more than 64 bit).
+
+Counted where it was refused.
+"""
 FIRST_SLOTS: Final = 8_192
 SLOTS: Final = 131_072
 MEMORY_SEGMENTS: Final = 16
@@ -67,7 +70,7 @@ class Segment:
         """Copy one field of the slots `begin` to `end` (indices) out, at the speed of C."""
         values: array[Any] = array(code)
         step = SLOT.size // values.itemsize
-        words = memoryview(self.slots)[begin * SLOT.size : end * SLOT.size].cast(code)
+        words = memoryview(self.slots)[begin * SLOT.size : end * SLOT.size].cast(code)  # type: ignore[call-overload]  # one of q, d, I
         values.frombytes(words[offset // values.itemsize :: step].tobytes())
         if sys.byteorder == "big":
             values.byteswap()
@@ -225,7 +228,9 @@ class ScalarStream:
                 if error.errno not in NO_ROOM:
                     raise
                 self.in_memory = True
-                _log.warning("atrains: no room for the journal in %s (%s): points are kept in memory until there is", self.folder, error.strerror)
+                _log.warning(
+                    "atrains: no room for the journal in %s (%s): points are kept in memory until there is", self.folder, error.strerror
+                )
         if segment is None:
             if sum(1 for live in self._live if live.path is None) >= MEMORY_SEGMENTS:
                 return None

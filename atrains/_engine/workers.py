@@ -40,7 +40,7 @@ class DaemonExecutor(Executor):
         self._jobs.put((future, lambda: fn(*args, **kwargs)))  # type: ignore[arg-type]  # one queue holds futures of every result type
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # the signature of Executor
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # the signature of Executor
         """Stop the threads once the queue is empty."""
         del cancel_futures
         self._closed = True
@@ -57,7 +57,7 @@ class DaemonExecutor(Executor):
                 continue
             try:
                 result = call()
-            except BaseException as error:  # noqa: BLE001  # whatever the call raised belongs to whoever waits for the future
+            except BaseException as error:  # whatever the call raised belongs to whoever waits for the future  # noqa: BLE001
                 future.set_exception(error)
             else:
                 future.set_result(result)

@@ -172,7 +172,7 @@ _held: list[Connections] = []
 
 
 def _before_fork() -> None:
-    _forking.acquire()  # noqa: SIM115  # released when the fork is over
+    _forking.acquire()  # released when the fork is over
     for pool in list(_POOLS):
         pool.before_fork()
         _held.append(pool)
@@ -185,7 +185,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _forking
+    global _forking  # noqa: PLW0603
     while _held:
         _held.pop().after_fork(child=True)
     _forking = threading.Lock()

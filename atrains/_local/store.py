@@ -67,7 +67,7 @@ def _check_format(home: Path) -> None:
         ) from error
     if found != FORMAT:
         raise HomeError(
-            f"the home {home} has format version {found!r}, this atrains reads {FORMAT}; update atrains, or set ATRAINS_HOME to another folder"
+            f"the home {home} has format version {found!r}, this atrains reads {FORMAT}; update atrains, or set ATRAINS_HOME to another folder"  # noqa: S608
         )
 
 
@@ -82,7 +82,7 @@ def _bring_up(home: Path) -> None:
         found = schema.version_of(connection)
         if found > newest:
             raise HomeError(
-                f"the index of the home {home} has version {found}, this atrains knows {newest}; update atrains, or set ATRAINS_HOME to another folder"
+                f"the index of the home {home} has version {found}, this atrains knows {newest}; update atrains, or set ATRAINS_HOME to another folder"  # noqa: S608
             )
         if schema.migrate(connection) == 0:
             _index_folders(connection, home / "tasks")
@@ -240,7 +240,7 @@ class Store:
 
     def _rebuild(self, connection: sqlite3.Connection) -> int:
         for table in ("tasks", "metrics", "streams", "spans"):
-            connection.execute(f"DELETE FROM {table}")  # noqa: S608  # the names stand in the line above
+            connection.execute(f"DELETE FROM {table}")  # the names stand in the line above  # noqa: S608
         return _index_folders(connection, self._tasks)
 
     def record(self, task_id: str) -> Record:

@@ -30,7 +30,7 @@ ON CONFLICT (task, title, series) DO UPDATE SET
     min_iteration = CASE WHEN excluded.min < min THEN excluded.min_iteration ELSE min_iteration END, min = MIN(min, excluded.min),
     max_iteration = CASE WHEN excluded.max > max THEN excluded.max_iteration ELSE max_iteration END, max = MAX(max, excluded.max),
     single_time = CASE WHEN excluded.single IS NULL THEN single_time ELSE excluded.single_time END, single = COALESCE(excluded.single, single)
-"""
+"""  # noqa: S608
 
 
 def chunk_file(folder: Path, kind: EventKind) -> Path:
@@ -145,7 +145,7 @@ def _add_span(connection: sqlite3.Connection, task: str, kind: EventKind, span: 
 def forget(connection: sqlite3.Connection, task: str) -> None:
     """Take a task's events out of the index."""
     for table in ("metrics", "streams", "spans"):
-        connection.execute(f"DELETE FROM {table} WHERE task = ?", [task])  # noqa: S608  # the names stand in the line above
+        connection.execute(f"DELETE FROM {table} WHERE task = ?", [task])  # the names stand in the line above  # noqa: S608
     connection.execute("UPDATE tasks SET last_iteration = 0 WHERE id = ?", [task])
 
 

@@ -1,4 +1,7 @@
-"""The end of the process: every run that is still open is closed with the right status. Installed at the first run; nothing about how a run is closed."""
+"""The end of the process: every run that is still open is closed with the right status.
+
+Installed at the first run; nothing about how a run is closed.
+"""
 
 from __future__ import annotations
 
@@ -102,6 +105,6 @@ _watch: ExitWatch | None = None
 
 def install() -> None:
     """Watch for the end of this process, from the first run on."""
-    global _watch  # noqa: PLW0603  # the one place that sets it
-    if _watch is None or _watch._pid != os.getpid():  # noqa: SLF001  # one module
+    global _watch  # the one place that sets it  # noqa: PLW0603
+    if _watch is None or _watch._pid != os.getpid():  # one module  # noqa: SLF001
         _watch = ExitWatch()

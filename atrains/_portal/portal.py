@@ -100,7 +100,7 @@ _portal: Portal | None = None
 
 def portal() -> Portal:
     """The portal of this process, started at first use; a forked child starts its own."""
-    global _portal, _lock  # noqa: PLW0603  # the one place that replaces them
+    global _portal, _lock  # the one place that replaces them  # noqa: PLW0603
     if _portal is not None and _portal.pid == os.getpid():
         return _portal
     if _portal is not None:

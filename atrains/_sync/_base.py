@@ -1,4 +1,7 @@
-"""What the blocking classes need beyond delegation, written by hand: twins of async objects, `init` and `ainit`, context managers. The rest is generated."""
+"""What the blocking classes need beyond delegation, written by hand: twins of async objects, `init` and `ainit`, context managers.
+
+The rest is generated.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from atrains._engine.endings import ending_of
 from atrains._portal import exit as process_exit
 from atrains._portal.portal import portal, run_on
 from atrains.errors import SyncInAsyncError, UsageError
-from atrains.types import TaskTypes
+from atrains.types import TaskStatusEnum, TaskTypes
 
 T = TypeVar("T")
 
@@ -63,7 +66,7 @@ class Twin:
 
 def wrap(value: Any) -> Any:
     """What the async core returned, with every async object replaced by its twin."""
-    twin = Twin._twins.get(type(value))  # noqa: SLF001  # one module
+    twin = Twin._twins.get(type(value))  # one module  # noqa: SLF001
     if twin is not None:
         return twin._of(value)  # noqa: SLF001
     if isinstance(value, list | tuple):
@@ -76,7 +79,7 @@ def wrap(value: Any) -> Any:
 def unwrap(value: Any) -> Any:
     """An argument, with every twin replaced by its async object."""
     if isinstance(value, Twin):
-        return value._core  # noqa: SLF001  # one module
+        return value._core  # one module  # noqa: SLF001
     return type(value)(unwrap(item) for item in value) if isinstance(value, list | tuple) else value
 
 
@@ -121,12 +124,23 @@ class Opening:
             await self._task.__aexit__(kind, error, trace)
 
 
-class TaskTwin(Twin):
+class Enumerations:
+    """The enumerations as members of `Task`.
+
+    A class of their own: inside the class that has them, their names would stand for the members.
+    """
+
+    TaskTypes: ClassVar = TaskTypes
+    TaskStatusEnum: ClassVar = TaskStatusEnum
+
+
+class TaskTwin(Enumerations, Twin):
     """The hand-written part of `Task`."""
 
     def __init__(self) -> None:
         raise UsageError(
-            "a task is not made by calling Task(): use Task.init for the current run, Task.ainit in asyncio code, Task.get_task for an existing one"
+            "a task is not made by calling Task(): use Task.init for the current run, Task.ainit in asyncio code, "
+            "Task.get_task for an existing one"
         )
 
     @classmethod
@@ -141,11 +155,11 @@ class TaskTwin(Twin):
         project_name: str | None = None,
         task_name: str | None = None,
         task_type: TaskTypes | str | None = TaskTypes.training,
-        reuse_last_task_id: bool | str = True,  # noqa: FBT001, FBT002  # the documented signature
+        reuse_last_task_id: bool | str = True,  # the documented signature
         output_uri: str | Path | None = None,
-        auto_connect_arg_parser: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
-        auto_connect_frameworks: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
-        auto_resource_monitoring: bool = True,  # noqa: FBT001, FBT002
+        auto_connect_arg_parser: bool | dict[str, bool] = True,
+        auto_connect_frameworks: bool | dict[str, bool] = True,
+        auto_resource_monitoring: bool = True,
         *,
         continue_last_task: bool | str = False,
     ) -> Self:
@@ -195,11 +209,11 @@ class TaskTwin(Twin):
         project_name: str | None = None,
         task_name: str | None = None,
         task_type: TaskTypes | str | None = TaskTypes.training,
-        reuse_last_task_id: bool | str = False,  # noqa: FBT001, FBT002  # the documented signature
+        reuse_last_task_id: bool | str = False,  # the documented signature
         output_uri: str | Path | None = None,
-        auto_connect_arg_parser: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
-        auto_connect_frameworks: bool | dict[str, bool] = True,  # noqa: FBT001, FBT002
-        auto_resource_monitoring: bool = True,  # noqa: FBT001, FBT002
+        auto_connect_arg_parser: bool | dict[str, bool] = True,
+        auto_connect_frameworks: bool | dict[str, bool] = True,
+        auto_resource_monitoring: bool = True,
         *,
         continue_last_task: bool | str = False,
     ) -> Opening:
@@ -264,4 +278,3 @@ class TaskTwin(Twin):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         core: AsyncTask = self._core
         self._block(core, lambda: core.end(ending_of(error)), "Task.close")
-

@@ -20,6 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
+SUMMARIES = {
+    "Task": (
+        "A task for ordinary programs: every call waits until it is done.\n\n"
+        "    Get one with `Task.init`, `Task.create` or `Task.get_task`.\n    "
+    )
+}
 HAND_WRITTEN = {"init", "open", "end", "known_project_name"}
 TYPE_ONLY = {"Pending": "", "AsyncIterator": "Iterator"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -173,19 +179,20 @@ def write_member(function: Function, pair: Pair, coroutines: set[str]) -> Iterat
 
 def imports(pair: Pair, code: str) -> Iterator[str]:
     """The imports of the parts that the generated code needs."""
-    used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)} | {"cast", "ClassVar"}
+    used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)} | {"cast"}
     found: dict[str, str] = {}
     for part in pair.parts:
         tree = ast.parse((PACKAGE / part).read_text())
-        for node in tree.body:
+        for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module != "__future__":
                 found.update({name.asname or name.name: f"from {node.module} import {name.name}" for name in node.names})
         module = "atrains." + part.removesuffix(".py").replace("/", ".")
         for node in tree.body:
-            names = [node.name] if isinstance(node, ast.ClassDef) else [node.target.id] if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else []
+            targets = [*node.targets] if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            names = [node.name] if isinstance(node, ast.ClassDef) else [target.id for target in targets if isinstance(target, ast.Name)]
             found.update({name: f"from {module} import {name}" for name in names})
     found.update({other.twin: f"from atrains._sync.{other.twin.lower()} import {other.twin}" for other in PAIRS if other is not pair})
-    found |= {"Iterator": "from collections.abc import Iterator", "cast": "from typing import cast", "ClassVar": "from typing import ClassVar"}
+    found |= {"Iterator": "from collections.abc import Iterator", "cast": "from typing import cast"}
     found |= {name: f"from atrains._sync._base import {name}" for name in ("fetch", "unwrap", "wrap", pair.base)}
     found[pair.core] = f"from atrains.{pair.module.removesuffix('.py').replace('/', '.')} import {pair.core}"
     found.pop(pair.twin, None)
@@ -198,18 +205,22 @@ def generate(pair: Pair) -> str:
     coroutines = {function.name for function in functions if isinstance(function, ast.AsyncFunctionDef)}
     tree = ast.parse((PACKAGE / pair.module).read_text())
     core = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == pair.core)
-    summary = {"Task": "A task for ordinary programs: every call waits until it is done.\n\n    Get one with `Task.init`, `Task.create` or `Task.get_task`.\n    "}.get(
-        pair.twin, (ast.get_docstring(core, clean=False) or "").replace("await ", "")
-    )
+    summary = SUMMARIES.get(pair.twin) or (ast.get_docstring(core, clean=False) or "").replace("await ", "")
     lines = [f"class {pair.twin}({pair.base}):", f'    """{summary}"""', "", f"    _core: {pair.core}"]
-    if pair.twin == "Task":
-        lines += ["    TaskTypes: ClassVar = TaskTypes", "    TaskStatusEnum: ClassVar = TaskStatusEnum"]
     lines.append("")
     for function in functions:
         lines += write_member(function, pair, coroutines)
     lines += ["", f"{pair.base}._twins[{pair.core}] = {pair.twin}"]
     code = "\n".join(lines) + "\n"
-    head = [f'"""{pair.twin}: generated from `_async` by generate.py. Do not edit."""', "", "from __future__ import annotations", "", *imports(pair, code), "", ""]
+    head = [
+        f'"""{pair.twin}: generated from `_async` by generate.py. Do not edit."""',
+        "",
+        "from __future__ import annotations",
+        "",
+        *imports(pair, code),
+        "",
+        "",
+    ]
     return tidy("\n".join(head) + code)
 
 

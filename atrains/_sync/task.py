@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self, cast
+from typing import Any, Self, cast
 
 from atrains._api.logger import Logger
+from atrains._async.parameters import T
 from atrains._async.status import FLUSH_BUDGET, StatusAnswer
 from atrains._async.task import AsyncTask
 from atrains._engine.ledger import Receipt, Stats
@@ -22,8 +23,6 @@ class Task(TaskTwin):
     """
 
     _core: AsyncTask
-    TaskTypes: ClassVar = TaskTypes
-    TaskStatusEnum: ClassVar = TaskStatusEnum
 
     @property
     def id(self) -> str:

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
 
 from atrains._wire.events import SINGLE_VALUE_ITERATION, ScalarBlock
@@ -116,7 +117,7 @@ def _sort(series: _Series) -> None:
 def _windows(column: array[Any], count: int) -> array[Any]:
     """The means of `count` windows of as nearly equal length as can be."""
     bounds = [len(column) * number // count for number in range(count + 1)]
-    means: Iterable[float] = (sum(column[begin:end]) / (end - begin) for begin, end in zip(bounds, bounds[1:], strict=False))
+    means: Iterable[float] = (sum(column[begin:end]) / (end - begin) for begin, end in pairwise(bounds))
     return array(column.typecode, map(round, means)) if column.typecode == "q" else array("d", means)
 
 

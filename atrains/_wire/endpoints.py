@@ -1,4 +1,7 @@
-"""The endpoint table: every call that atrains makes, and the lowest API version that has it. Pure; transports and services are keyed by it."""
+"""The endpoint table: every call that atrains makes, and the lowest API version that has it.
+
+Pure; transports and services are keyed by it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Events between the reporter and a home: blocks of columns for scalars, lists for the rest. Pure; no encoding of a transport lives here."""
+"""Events between the reporter and a home: blocks of columns for scalars, lists for the rest.
+
+Pure; no encoding of a transport lives here.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ SINGLE_VALUE_TITLE: Final = "Summary"
 MONITOR_TITLES: Final = frozenset({":monitor:machine", ":monitor:gpu"})
 """Titles whose iterations do not count towards `last_iteration`. Server: `events.add_batch`."""
 
-Column: TypeAlias = "array[int] | array[float] | memoryview"
+Integers: TypeAlias = "array[int] | memoryview"
+Floats: TypeAlias = "array[float] | memoryview[float]"
+Column: TypeAlias = "Integers | Floats"
 
 
 class EventKind(StrEnum):
@@ -52,10 +57,10 @@ class ScalarBlock:
     task: str
     span: Span
     names: Sequence[tuple[str, str]]
-    series: Column | None
-    iterations: Column
-    times: Column | float
-    values: Column
+    series: Integers | None
+    iterations: Integers
+    times: Floats | float
+    values: Floats
 
     def __len__(self) -> int:
         return len(self.values)

@@ -57,7 +57,9 @@ class Damage:
     at_end: bool
 
 
-def encode_frame(header: Mapping[str, object], columns: Sequence[bytes | bytearray | memoryview] = ()) -> list[bytes | bytearray | memoryview]:
+def encode_frame(
+    header: Mapping[str, object], columns: Sequence[bytes | bytearray | memoryview] = ()
+) -> list[bytes | bytearray | memoryview]:
     """Return the buffers of one frame, for a gathering write; the columns are not copied."""
     text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
     text += b" " * (-len(text) % 8)

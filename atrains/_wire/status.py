@@ -37,4 +37,6 @@ def check_transition(current: str, target: str, *, force: bool = False) -> None:
     allowed = _ALLOWED.get(Status(current), frozenset()) if current in Status.__members__ else frozenset()
     if target not in allowed:
         reachable = ", ".join(sorted(allowed)) or "none"
-        raise TaskStatusError(f"a task that is {current} cannot become {target} (reachable: {reachable}); pass force where the call has it, or reset the task")
+        raise TaskStatusError(
+            f"a task that is {current} cannot become {target} (reachable: {reachable}); pass force where the call has it, or reset the task"
+        )

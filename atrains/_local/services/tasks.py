@@ -78,10 +78,10 @@ def _select(connection: sqlite3.Connection, request: Mapping[str, Any]) -> list[
         excluded = [item[1:] for item in wanted if item.startswith("-")]
         included = [item for item in wanted if not item.startswith("-")]
         if included:
-            conditions.append(f'"{name}" IN (SELECT value FROM json_each(?))')
+            conditions.append(f'"{name}" IN (SELECT value FROM json_each(?))')  # noqa: S608
             values.append(orjson.dumps(included).decode())
         if excluded:
-            conditions.append(f'"{name}" IS NULL OR "{name}" NOT IN (SELECT value FROM json_each(?))')
+            conditions.append(f'"{name}" IS NULL OR "{name}" NOT IN (SELECT value FROM json_each(?))')  # noqa: S608
             values.append(orjson.dumps(excluded).decode())
     # The names of columns are those above; what a request brings is bound.
     statement = f"SELECT brief, last_update, last_iteration FROM tasks WHERE ({') AND ('.join(conditions)}) ORDER BY created, id"  # noqa: S608
