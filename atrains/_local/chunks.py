@@ -1,4 +1,4 @@
-"""Chunk files: a task's events of one kind, appended block by block, each block one frame. Encoding, appending and reading; the index is elsewhere."""
+"""Chunk files: a task's events of one kind, each block one frame. Encoding, appending and reading them; the index is elsewhere."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def encode_block(block: EventBlock, stored: str) -> tuple[dict[str, Any], Buffer
         "stored": stored,
         **header,
     }
-    return header, encode_frame(header, columns)
+    try:
+        return header, encode_frame(header, columns)
+    except TypeError as error:  # a title or a series that is no valid text
+        raise ValueError(f"a block of task {block.task} cannot be stored: {error}") from error
 
 
 def _encode_scalars(block: ScalarBlock) -> tuple[dict[str, Any], list[memoryview]]:

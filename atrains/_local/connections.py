@@ -1,4 +1,4 @@
-"""Connections to the index: a small pool in which a connection serves one thread at a time, and which a fork leaves whole. Nothing about tasks.
+"""Connections to the index: a small pool in which a connection serves one thread at a time, and which survives a fork.
 
 SQLite keeps its file locks per process, and a child that inherits an open connection believes that it holds its parent's. So before a fork
 the pool waits for what is under way and closes what is idle; the child starts with an empty pool.
@@ -45,7 +45,8 @@ def home_errors(home: Path, doing: str) -> Iterator[None]:
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             raise HomeError(
                 errno.EIO,
-                f"the index of the home {home} is damaged ({error}); delete index.db, index.db-wal and index.db-shm there: it is built again from the task folders",
+                f"the index of the home {home} is damaged ({error}); "
+                "delete index.db, index.db-wal and index.db-shm there: it is built again from the task folders",
             ) from error
         if code == sqlite3.SQLITE_BUSY:
             raise HomeError(
@@ -62,7 +63,8 @@ def home_errors(home: Path, doing: str) -> Iterator[None]:
         place = error.filename or home
         raise HomeError(
             error.errno,
-            f"cannot {doing} in the home {home}: {error.strerror or error} ({place}); make room or make it writable, or set ATRAINS_HOME to another folder",
+            f"cannot {doing} in the home {home}: {error.strerror or error} ({place}); "
+            "make room or make it writable, or set ATRAINS_HOME to another folder",
         ) from error
 
 
@@ -185,7 +187,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _forking  # noqa: PLW0603
+    global _forking  # noqa: PLW0603  # the thread that holds it may not exist in the child
     while _held:
         _held.pop().after_fork(child=True)
     _forking = threading.Lock()

@@ -1,10 +1,10 @@
-"""Summaries of scalar series: first, last, smallest and largest value of a block, and how they add up. Pure; where they are kept is elsewhere."""
+"""Summaries of scalar series: first, last, smallest and largest value of a block, and how they add up. Pure; the index is elsewhere."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from operator import itemgetter
 from typing import Any, Final, TypeVar
@@ -75,9 +75,10 @@ def summarise(block: ScalarBlock) -> list[SeriesSummary | None]:
         for start in range(0, len(block), _SLICE):
             _add_slice(found, block, start)
     for summary in found:
-        if summary is not None and not (math.isfinite(summary.min) and math.isfinite(summary.max)):
+        if summary is not None and not all(map(math.isfinite, (summary.first, summary.last, summary.min, summary.max))):
             raise ValueError(
-                f"the block of task {block.task} holds a value of {summary.title}/{summary.series} that is not finite; drop it before it is stored"
+                f"the block of task {block.task} holds a value of {summary.title}/{summary.series} that is not finite; "
+                "drop it before it is stored"
             )
     return found
 
@@ -103,17 +104,11 @@ def _add_slice(found: list[SeriesSummary | None], block: ScalarBlock, start: int
     values: Sequence[float] = memoryview(block.values)[start : start + _SLICE].tolist()
     iterations: Sequence[int] = memoryview(block.iterations)[start : start + _SLICE].tolist()
     if block.series is None:
-        _extend(found, 0, _summarise_points(block, 0, values, iterations, lambda at: start + at))
+        _extend(found, 0, _summarise_points(block, 0, start, None, values, iterations))
         return
     for number, places in enumerate(places_by_series(memoryview(block.series)[start : start + _SLICE], len(block.names))):
         if places:
-            _extend(
-                found,
-                number,
-                _summarise_points(
-                    block, number, pick(values, places), pick(iterations, places), lambda at, places=places: start + places[at]
-                ),
-            )
+            _extend(found, number, _summarise_points(block, number, start, places, pick(values, places), pick(iterations, places)))
 
 
 def _extend(found: list[SeriesSummary | None], number: int, later: SeriesSummary) -> None:
@@ -125,8 +120,9 @@ def _extend(found: list[SeriesSummary | None], number: int, later: SeriesSummary
 
 
 def _summarise_points(
-    block: ScalarBlock, number: int, values: Sequence[float], iterations: Sequence[int], position: Callable[[int], int]
+    block: ScalarBlock, number: int, start: int, places: Sequence[int] | None, values: Sequence[float], iterations: Sequence[int]
 ) -> SeriesSummary:
+    """Sum up some points of one series: those at `places` behind `start`, or all from there on."""
     smallest, largest = min(values), max(values)
     title, series = block.names[number]
     if not math.isfinite(smallest):  # NaN equals nothing, so that looking for its place would fail; `summarise` says what is wrong
@@ -141,7 +137,8 @@ def _summarise_points(
     )  # fmt: skip
     if SINGLE_VALUE_ITERATION in iterations:
         place = len(iterations) - 1 - iterations[::-1].index(SINGLE_VALUE_ITERATION)
-        summary.single, summary.single_time = values[place], _time_at(block.times, position(place))
+        position = start + (place if places is None else places[place])
+        summary.single, summary.single_time = values[place], _time_at(block.times, position)
     return summary
 
 

@@ -84,7 +84,7 @@ def _text_filter(pattern: re.Pattern[str], names: Sequence[str], combine: Callab
 
 
 def list_filters(request: Fields, names: Iterable[str]) -> list[Predicate]:
-    """Filters by a list of values: one of them is the field's, or in it; `-x` excludes; `__$all`, `__$or` and `__$not` as the server has them."""
+    """Filters by a list: one of its values is the field's, or in it; `-x` excludes; `__$all`, `__$or`, `__$not` as the server has them."""
     predicates: list[Predicate] = []
     for name in names:
         wanted = take_strings(request, name)
@@ -125,8 +125,8 @@ def date_filters(request: Fields, names: Iterable[str]) -> list[Predicate]:
     predicates: list[Predicate] = []
     for name in names:
         given = request.get(name)
-        for text in [given] if isinstance(given, str) else take_strings(request, name) or []:
-            predicates.append(_date_filter(name, text))
+        texts = [given] if isinstance(given, str) else take_strings(request, name) or []
+        predicates.extend(_date_filter(name, text) for text in texts)
     return predicates
 
 
@@ -141,8 +141,11 @@ def _date_filter(name: str, text: str) -> Predicate:
     moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     edge = moment.isoformat(timespec="microseconds")
     operators: dict[str, Callable[[str], bool]] = {
-        ">=": lambda value: value >= edge, "<=": lambda value: value <= edge, ">": lambda value: value > edge, "<": lambda value: value < edge,
-    }  # fmt: skip
+        ">=": lambda value: value >= edge,
+        "<=": lambda value: value <= edge,
+        ">": lambda value: value > edge,
+        "<": lambda value: value < edge,
+    }
     compare: Callable[[str], bool] = operators.get(found[1] or "=", edge.__eq__)
     return lambda record: isinstance(value := record.get(name), str) and compare(value)
 

@@ -1,4 +1,4 @@
-"""Task records: `task.json` in the task's folder, which is the truth, and its row in the index. Which changes are allowed is for the services."""
+"""Task records: `task.json` in the task's folder, which is the truth, and its row in the index. What may be changed is for the services."""
 
 from __future__ import annotations
 
@@ -42,13 +42,21 @@ def read_record(folder: Path) -> Record:
     """
     record = orjson.loads((folder / "task.json").read_bytes())
     if not isinstance(record, dict):
-        raise ValueError(f"{folder / 'task.json'} holds no JSON object")
+        raise ValueError(f"{folder / 'task.json'} holds no JSON object")  # noqa: TRY004  # damage of a file, like text that is no JSON
     return record
 
 
-def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+def encode_record(record: Mapping[str, Any]) -> bytes:
+    """The content of a `task.json`.
+
+    Raises:
+        TypeError: a field is no JSON.
+    """
+    return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def write_record(folder: Path, text: bytes) -> None:
     """Replace the record of a task folder in one step; a process killed in it leaves the old one or the new one."""
-    text = orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     temporary = folder / "task.json.tmp"  # one name is enough: the caller holds the home's writer lock
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -61,7 +69,8 @@ def index_record(connection: sqlite3.Connection, record: Record) -> None:
     brief = {key: value for key, value in record.items() if key not in EMBEDDED and key not in DERIVED and key != "project_name"}
     row = [record.get(key) for key in ("id", "name", "project", "status", "type", "parent", "user", "created", "last_update")]
     connection.execute(
-        """INSERT INTO tasks (id, name, project, status, type, parent, user, created, last_update, brief) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """INSERT INTO tasks (id, name, project, status, type, parent, user, created, last_update, brief)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         ON CONFLICT (id) DO UPDATE SET name = excluded.name, project = excluded.project, status = excluded.status, type = excluded.type,
             parent = excluded.parent, user = excluded.user, last_update = MAX(last_update, excluded.last_update), brief = excluded.brief""",
         [*row, orjson.dumps(brief).decode()],

@@ -26,10 +26,15 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             single REAL, single_time REAL,
             PRIMARY KEY (task, title, series)
         ) WITHOUT ROWID""",
-        "CREATE TABLE streams (task TEXT NOT NULL, kind TEXT NOT NULL, bytes INTEGER NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY (task, kind)) WITHOUT ROWID",
+        # `bytes`: how much of the chunk file is indexed.
+        """CREATE TABLE streams (
+            task TEXT NOT NULL, kind TEXT NOT NULL, bytes INTEGER NOT NULL, rows INTEGER NOT NULL,
+            PRIMARY KEY (task, kind)
+        ) WITHOUT ROWID""",
         # Neighbouring spans are kept as one row, so that a run of a million chunks has a handful.
         """CREATE TABLE spans (
-            task TEXT NOT NULL, kind TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+            task TEXT NOT NULL, kind TEXT NOT NULL, journal TEXT NOT NULL, stream TEXT NOT NULL,
+            first INTEGER NOT NULL, last INTEGER NOT NULL,
             PRIMARY KEY (task, kind, journal, stream, first)
         ) WITHOUT ROWID""",
     ),

@@ -1,4 +1,4 @@
-"""The home on disk: opening it, its writer lock, task folders, and keeping the index true to them. What endpoints do with it is in `services`."""
+"""The home on disk: opening it, its writer lock, its task folders, and keeping the index true to them. Endpoints are in `services`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import orjson
 from atrains._local import chunks, schema, streams
 from atrains._local.connections import BUSY_SECONDS, Connections, connect, home_errors
 from atrains._local.projects import ensure_project
-from atrains._local.records import Record, index_record, now, read_record, write_record
+from atrains._local.records import Record, encode_record, index_record, now, read_record, write_record
 from atrains._wire.events import EventBlock, EventKind, ScalarBlock
 from atrains.errors import HomeError, ServerError, ValidationError
 
@@ -63,11 +63,13 @@ def _check_format(home: Path) -> None:
         found = orjson.loads((home / "home.json").read_bytes())["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise HomeError(
-            f'{home / "home.json"} cannot be read ({error}); if {home} is a home, write {{"format": {FORMAT}}} into that file, else set ATRAINS_HOME to another folder'
+            f'{home / "home.json"} cannot be read ({error}); if {home} is a home, write {{"format": {FORMAT}}} into that file, '
+            "else set ATRAINS_HOME to another folder"
         ) from error
     if found != FORMAT:
         raise HomeError(
-            f"the home {home} has format version {found!r}, this atrains reads {FORMAT}; update atrains, or set ATRAINS_HOME to another folder"  # noqa: S608
+            f"the home {home} has format version {found!r}, this atrains reads {FORMAT}; "
+            "install a newer atrains, or point ATRAINS_HOME at another folder"
         )
 
 
@@ -82,7 +84,8 @@ def _bring_up(home: Path) -> None:
         found = schema.version_of(connection)
         if found > newest:
             raise HomeError(
-                f"the index of the home {home} has version {found}, this atrains knows {newest}; update atrains, or set ATRAINS_HOME to another folder"  # noqa: S608
+                f"the index of the home {home} has version {found}, this atrains knows {newest}; "
+                "install a newer atrains, or point ATRAINS_HOME at another folder"
             )
         if schema.migrate(connection) == 0:
             _index_folders(connection, home / "tasks")
@@ -128,7 +131,7 @@ def _settle_project(connection: sqlite3.Connection, folder: Path, record: Record
     held = ensure_project(connection, record.get("project_name") or record["project"], record["project"])
     if held != record["project"]:  # a folder from another home: a project is known by its name
         record["project"] = held
-        write_record(folder, record)
+        write_record(folder, encode_record(record))
 
 
 def _read_mark(home: Path) -> tuple[int, str] | None:
@@ -148,9 +151,9 @@ def _sequence(connection: sqlite3.Connection) -> int:
 class Store:
     """An open home. Every method may be called from any thread; processes may have the same home open.
 
-    A change takes three steps under the writer lock: the `writing` mark says which task is about to change, the task's folder is changed, the
-    index is committed with the mark's number. Whoever takes the lock next sees by the two numbers whether the last one got to its end, and
-    indexes that task again if it did not; if more than one commit is missing (a power cut), everything.
+    A change takes three steps under the writer lock: the `writing` mark says which task is about to change, the task's folder is
+    changed, the index is committed with the mark's number. Whoever takes the lock next sees by the two numbers whether the last one got
+    to its end, and indexes that task again if it did not; if more than one commit is missing (a power cut), everything.
     """
 
     def __init__(self, home: Path) -> None:
@@ -234,13 +237,13 @@ class Store:
             streams.catch_up(connection, folder, task_id, kind)
 
     def rebuild(self) -> int:
-        """Build the index of tasks and events anew from the task folders, and return how many tasks there are. Projects without tasks stay."""
+        """Build the index of tasks and events anew from the task folders; returns how many tasks there are. Projects without tasks stay."""
         with self.change() as connection:
             return self._rebuild(connection)
 
     def _rebuild(self, connection: sqlite3.Connection) -> int:
         for table in ("tasks", "metrics", "streams", "spans"):
-            connection.execute(f"DELETE FROM {table}")  # the names stand in the line above  # noqa: S608
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608  # the names stand in the line above
         return _index_folders(connection, self._tasks)
 
     def record(self, task_id: str) -> Record:
@@ -263,17 +266,18 @@ class Store:
 
     def save(self, connection: sqlite3.Connection, record: Record) -> None:
         """Write a task's record and its row in the index, in `change`; makes the folder of a new task."""
+        try:
+            text = encode_record(record)
+        except TypeError as error:
+            raise ServerError(
+                f"Validation error: a field of task {record['id']} is no JSON ({error})", code=400, subcode=12, endpoint=""
+            ) from error
         folder = self.task_folder(record["id"])
         self.announce(connection, record["id"])
         if not folder.exists():
             for place in (folder, folder / "events", folder / "files"):
                 place.mkdir(mode=0o700)
-        try:
-            write_record(folder, record)
-        except TypeError as error:
-            raise ServerError(
-                f"Validation error: a field of task {record['id']} is no JSON ({error})", code=400, subcode=12, endpoint=""
-            ) from error
+        write_record(folder, text)
         index_record(connection, record)
 
     def add_events(self, block: EventBlock) -> int:
@@ -288,7 +292,8 @@ class Store:
             return 0
         if block.span.first >= block.span.last:
             raise ValueError(
-                f"a block of {len(block)} events of task {block.task} has an empty span ({block.span}): it could not be told from its repetition"
+                f"a block of {len(block)} events of task {block.task} has an empty span ({block.span}): "
+                "it could not be told from its repetition"
             )
         header, buffers = chunks.encode_block(block, now())  # the long part, before the lock is taken
         kind = chunks.kind_of(block)
@@ -309,8 +314,8 @@ class Store:
                 streams.register(connection, block.task, kind, header, end)
         return len(block)
 
-    def read_scalars(self, task_id: str) -> Generator[ScalarBlock]:
-        """Yield every stored point of a task, as stored, in order.
+    def read_scalars(self, task_id: str, wanted: set[tuple[str, str]] | None = None) -> Generator[ScalarBlock]:
+        """Yield every stored point of a task, as stored, in order; with `wanted` only the blocks that have one of these series.
 
         Raises:
             ServerError: 400/101, there is no such task.
@@ -318,7 +323,7 @@ class Store:
         """
         self.require_task(task_id)
         with home_errors(self.home, "read the scalars"):
-            yield from streams.read_scalars(self.task_folder(task_id), task_id)
+            yield from streams.read_scalars(self.task_folder(task_id), task_id, wanted)
 
     def require_task(self, task_id: str) -> None:
         """Raise unless there is such a task.

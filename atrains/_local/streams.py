@@ -29,8 +29,9 @@ ON CONFLICT (task, title, series) DO UPDATE SET
     count = count + excluded.count, last = excluded.last, last_iteration = excluded.last_iteration,
     min_iteration = CASE WHEN excluded.min < min THEN excluded.min_iteration ELSE min_iteration END, min = MIN(min, excluded.min),
     max_iteration = CASE WHEN excluded.max > max THEN excluded.max_iteration ELSE max_iteration END, max = MAX(max, excluded.max),
-    single_time = CASE WHEN excluded.single IS NULL THEN single_time ELSE excluded.single_time END, single = COALESCE(excluded.single, single)
-"""  # noqa: S608
+    single_time = CASE WHEN excluded.single IS NULL THEN single_time ELSE excluded.single_time END,
+    single = COALESCE(excluded.single, single)
+"""  # noqa: S608  # the names stand above
 
 
 def chunk_file(folder: Path, kind: EventKind) -> Path:
@@ -53,8 +54,8 @@ def is_stored(connection: sqlite3.Connection, task: str, kind: EventKind, span: 
     if row[0] <= span.first and span.last <= row[1]:
         return True
     raise ValueError(
-        f"records {span.first} to {span.last} of stream {span.stream} of journal {span.journal} overlap with {row[0]} to {row[1]}, which task {task} holds already; "
-        "a span must be sent again as it was first sent"
+        f"records {span.first} to {span.last} of stream {span.stream} of journal {span.journal} overlap with "
+        f"{row[0]} to {row[1]}, which task {task} holds already; a span must be sent again as it was first sent"
     )
 
 
@@ -119,7 +120,8 @@ def register(connection: sqlite3.Connection, task: str, kind: EventKind, header:
         [header["stored"], chunks.highest_iteration(header), task],
     )
     connection.execute(
-        "INSERT INTO streams VALUES (?, ?, ?, ?) ON CONFLICT (task, kind) DO UPDATE SET bytes = excluded.bytes, rows = rows + excluded.rows",
+        """INSERT INTO streams VALUES (?, ?, ?, ?)
+        ON CONFLICT (task, kind) DO UPDATE SET bytes = excluded.bytes, rows = rows + excluded.rows""",
         [task, kind.value, end, header["rows"]],
     )
 
@@ -137,7 +139,8 @@ def _add_span(connection: sqlite3.Connection, task: str, kind: EventKind, span: 
         )
     else:
         connection.execute(
-            "INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (task, kind, journal, stream, first) DO UPDATE SET last = MAX(last, excluded.last)",
+            """INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?)
+            ON CONFLICT (task, kind, journal, stream, first) DO UPDATE SET last = MAX(last, excluded.last)""",
             [*where, span.first, span.last],
         )
 
@@ -145,7 +148,7 @@ def _add_span(connection: sqlite3.Connection, task: str, kind: EventKind, span: 
 def forget(connection: sqlite3.Connection, task: str) -> None:
     """Take a task's events out of the index."""
     for table in ("metrics", "streams", "spans"):
-        connection.execute(f"DELETE FROM {table} WHERE task = ?", [task])  # the names stand in the line above  # noqa: S608
+        connection.execute(f"DELETE FROM {table} WHERE task = ?", [task])  # noqa: S608  # the names stand in the line above
     connection.execute("UPDATE tasks SET last_iteration = 0 WHERE id = ?", [task])
 
 

@@ -1,0 +1,58 @@
+"""The command `atrains`: its arguments, exit codes and errors. Each sub-command has a file of its own beside this one."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from atrains.cli import ls, show
+from atrains.errors import AtrainsError
+
+DONE: Final = 0
+FAILED: Final = 1
+INTERRUPTED: Final = 130
+"""128 and the number of SIGINT, as a shell reports it. A mistake in the arguments is 2, by argparse."""
+
+_COMMANDS: Final = {"ls": ls, "show": show}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The arguments behind the program's name; those of the process by default.
+
+    Returns:
+        The exit code: 0 when it was done, 1 when atrains refused (one line on standard error says why), 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: with code 2 for arguments that cannot be used, with 0 after `--help`.
+    """
+    options = _parser().parse_args(argv)
+    try:
+        asyncio.run(_COMMANDS[options.command].run(options))
+        sys.stdout.flush()
+    except AtrainsError as error:
+        print("atrains:", " ".join(str(error).split()), file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        # The reader has seen enough, as in `atrains ls | head`. What is still buffered must not fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print JSON, for programs")
+    common.add_argument("--home", metavar="PATH", help="the local home to read (default: ATRAINS_HOME, else ~/.atrains)")
+    parser = argparse.ArgumentParser(prog="atrains", description="Look at recorded runs. Nothing is changed by looking.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in _COMMANDS.items():
+        command.configure(commands.add_parser(name, parents=[common], help=command.SUMMARY, description=command.SUMMARY))
+    return parser

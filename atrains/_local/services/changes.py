@@ -72,7 +72,7 @@ def _sections_of(items: list[Any]) -> dict[str, dict[str, Any]]:
 
 
 def add_or_update_artifacts(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Put artifacts beside or in the place of those with the same key and mode. Server: in `created` and `in_progress` only, `force` or not."""
+    """Add artifacts; one takes the place of that with its key and mode. Server: in `created` and `in_progress` only, `force` or not."""
     task_id = query.take(request, "task", str)
     artifacts = [_artifact_of(item) for item in query.take(request, "artifacts", list)]
     with store.change() as connection:

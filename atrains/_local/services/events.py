@@ -50,7 +50,8 @@ def get_task_single_value_metrics(store: Store, request: Mapping[str, Any]) -> d
         store.require_task(task_id)
     with store.read() as connection:
         rows = connection.execute(
-            "SELECT task, title, series, single, single_time FROM metrics WHERE single IS NOT NULL AND task IN (SELECT value FROM json_each(?)) ORDER BY title, series",
+            """SELECT task, title, series, single, single_time FROM metrics
+            WHERE single IS NOT NULL AND task IN (SELECT value FROM json_each(?)) ORDER BY title, series""",
             [orjson.dumps(task_ids).decode()],
         )
         for task_id, title, series, value, moment in rows:
@@ -69,11 +70,10 @@ def scalar_metrics_iter_histogram(store: Store, request: Mapping[str, Any]) -> d
     store.require_task(task_id)
     with store.read() as connection:
         held = connection.execute("SELECT title, series FROM metrics WHERE task = ?", [task_id]).fetchall()
-        wanted = _wanted(held, query.take(request, "metrics", list, None))
-        curves = _Curves(wanted)
-        if wanted:
-            for block in streams.read_scalars(store.task_folder(task_id), task_id, wanted):
-                curves.add(block)
+    wanted = _wanted(held, query.take(request, "metrics", list, None))
+    curves = _Curves(wanted)
+    for block in store.read_scalars(task_id, wanted) if wanted else ():
+        curves.add(block)
     return curves.answer(key, samples)
 
 
@@ -125,7 +125,7 @@ class _Curves:
 def _last_of_each(
     iterations: array[int], times: array[float], values: array[float]
 ) -> tuple[Sequence[int], Sequence[float], Sequence[float]]:
-    """Points in the order of their iterations; of those with one iteration the last reported, as a server would have overwritten the others."""
+    """Points in the order of their iterations; of those with one iteration the last reported: a server keeps no other."""
     if iterations and iterations[0] != SINGLE_VALUE_ITERATION and all(map(lt, iterations, islice(iterations, 1, None))):
         return iterations, times, values
     last = dict(zip(iterations, range(len(iterations)), strict=True))

@@ -13,7 +13,8 @@ from atrains.types import TaskTypes
 
 _EDITABLE: Final[Mapping[str, type[Any]]] = {
     "name": str, "type": str, "comment": str, "parent": str, "project": str, "output_dest": str, "tags": list, "system_tags": list,
-    "execution": dict, "script": dict, "output": dict, "models": dict, "hyperparams": dict, "configuration": dict, "container": dict, "runtime": dict,
+    "execution": dict, "script": dict, "output": dict, "models": dict, "hyperparams": dict, "configuration": dict,
+    "container": dict, "runtime": dict,
 }  # fmt: skip
 _MERGED: Final = frozenset({"execution", "script", "output", "models"})
 """Embedded documents of which only the given keys change. Server: all other maps and lists are replaced."""
@@ -35,7 +36,8 @@ def task_fields(request: Mapping[str, Any]) -> dict[str, Any]:
         if len(given["name"]) < _MINIMUM_NAME:
             raise query.refuse(
                 800,
-                f"Data validation error: a task's name needs at least {_MINIMUM_NAME} characters, {given['name']!r} has {len(given['name'])}",
+                f"Data validation error: a task's name needs at least {_MINIMUM_NAME} characters, "
+                f"{given['name']!r} has {len(given['name'])}",
             )
     if "type" in given and given["type"] not in _TYPES:
         raise query.refuse(12, f"Validation error: invalid task type {given['type']!r}; the types are {', '.join(sorted(_TYPES))}")

@@ -9,7 +9,7 @@ from atrains._local import query
 from atrains._local.projects import all_projects, ensure_project, project_by_id
 from atrains._local.store import Store
 
-MINIMUM_NAME: Final = 3
+_MINIMUM_NAME: Final = 3
 _MAXIMUM_DEPTH: Final = 10
 _FIELDS: Final = frozenset(
     {
@@ -45,7 +45,7 @@ def get_by_id(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def create(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     """Make a project and the parents in its path. Server: 400/801 when the name is taken."""
-    name = checked_path(query.take(request, "name", str))
+    name = _checked_path(query.take(request, "name", str))
     fields = {
         "description": query.take(request, "description", str, ""),
         "tags": query.take_strings(request, "tags") or [],
@@ -60,18 +60,19 @@ def create(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
         return {"id": ensure_project(connection, name, **fields)}
 
 
-def checked_path(name: str) -> str:
+def _checked_path(name: str) -> str:
     """A project's full name as it is stored: blanks around its parts removed.
 
     Raises:
         ServerError: 400/800 for a part under 3 characters, 400/409 for a path that is too deep.
     """
     parts = [part.strip() for part in name.split("/")]
-    short = [part for part in parts if len(part) < MINIMUM_NAME]
+    short = [part for part in parts if len(part) < _MINIMUM_NAME]
     if short:
         raise query.refuse(
             800,
-            f"Data validation error: each part of a project's name needs at least {MINIMUM_NAME} characters, {short[0]!r} in {name!r} has {len(short[0])}",
+            f"Data validation error: each part of a project's name needs at least {_MINIMUM_NAME} characters, "
+            f"{short[0]!r} in {name!r} has {len(short[0])}",
         )
     if len(parts) > _MAXIMUM_DEPTH:
         raise query.refuse(409, f"Project path is too deep: {len(parts)} parts in {name!r}, at most {_MAXIMUM_DEPTH}")

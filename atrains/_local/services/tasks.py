@@ -28,8 +28,9 @@ def create(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     fields.check_hyperparams(given.get("hyperparams", {}))
     moment = now()
     record: Record = {
-        "id": new_id(), "name": "", "user": "local", "company": "local", "type": "", "status": "created", "status_reason": "", "status_message": "",
-        "status_changed": moment, "comment": "", "created": moment, "last_update": moment, "tags": [], "system_tags": [],
+        "id": new_id(), "name": "", "user": "local", "company": "local", "type": "",
+        "status": "created", "status_reason": "", "status_message": "", "status_changed": moment,
+        "comment": "", "created": moment, "last_update": moment, "tags": [], "system_tags": [],
         "script": {}, "execution": {"artifacts": []}, "hyperparams": {}, "configuration": {}, "models": {"input": [], "output": []},
         "container": {}, "runtime": {}, "output": {},
     }  # fmt: skip
@@ -72,9 +73,9 @@ def get_all(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 def _select(connection: sqlite3.Connection, request: Mapping[str, Any]) -> list[Record]:
     conditions, values = ["1"], list[str]()
     for name in _COLUMNS:
-        wanted = (
-            [request["parent"]] if name == "parent" and isinstance(request.get("parent"), str) else query.take_strings(request, name) or []
-        )
+        # Server: `parent` is one id; a list is understood here as well.
+        one = name == "parent" and isinstance(request.get(name), str)
+        wanted = [request[name]] if one else query.take_strings(request, name) or []
         excluded = [item[1:] for item in wanted if item.startswith("-")]
         included = [item for item in wanted if not item.startswith("-")]
         if included:
@@ -83,8 +84,8 @@ def _select(connection: sqlite3.Connection, request: Mapping[str, Any]) -> list[
         if excluded:
             conditions.append(f'"{name}" IS NULL OR "{name}" NOT IN (SELECT value FROM json_each(?))')  # noqa: S608
             values.append(orjson.dumps(excluded).decode())
-    # The names of columns are those above; what a request brings is bound.
-    statement = f"SELECT brief, last_update, last_iteration FROM tasks WHERE ({') AND ('.join(conditions)}) ORDER BY created, id"  # noqa: S608
+    where = ") AND (".join(conditions)  # of names of columns alone: what a request brings is bound
+    statement = f"SELECT brief, last_update, last_iteration FROM tasks WHERE ({where}) ORDER BY created, id"  # noqa: S608
     return [
         {**orjson.loads(brief), "last_update": update, "last_iteration": iteration}
         for brief, update, iteration in connection.execute(statement, values)

@@ -143,7 +143,8 @@ async def test_a_curve_shows_the_last_report_of_each_iteration(transport: Transp
         "acc": {"val": {"name": "val", "x": [1], "y": [0.5]}},
     }
     one = {"task": task, "metrics": [{"metric": "acc"}], "key": "timestamp"}
-    assert await transport.call(endpoints.EVENTS_SCALAR_HISTOGRAM, one) == {"acc": {"val": {"name": "val", "x": [int(T0 * 1000)], "y": [0.5]}}}
+    answer = await transport.call(endpoints.EVENTS_SCALAR_HISTOGRAM, one)
+    assert answer == {"acc": {"val": {"name": "val", "x": [int(T0 * 1000)], "y": [0.5]}}}
     one["key"] = "iso_time"
     assert (await transport.call(endpoints.EVENTS_SCALAR_HISTOGRAM, one))["acc"]["val"]["x"] == ["2023-11-14T22:13:20.000000+00:00"]
 
@@ -253,7 +254,8 @@ async def test_many_senders_at_once_mix_nothing_up(transport: Transport) -> None
 
     async def send(task: str, sender: int) -> None:
         for first in range(0, 100, 20):
-            await transport.add_events(curve(task, first, [(step, float(sender)) for step in range(first, first + 20)], ("t", f"s{sender}")))
+            points = [(step, float(sender)) for step in range(first, first + 20)]
+            await transport.add_events(curve(task, first, points, ("t", f"s{sender}")))
 
     await asyncio.gather(*(send(task, sender) for task in tasks for sender in range(5)))
     for task in tasks:

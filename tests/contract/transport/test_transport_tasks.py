@@ -89,7 +89,8 @@ async def test_project_names_match_as_unanchored_case_sensitive_patterns(transpo
 
 async def test_a_new_task_has_the_documented_record(transport: Transport) -> None:
     project = (await transport.call(endpoints.PROJECTS_CREATE, {"name": "one"}))["id"]
-    task = await new_task(transport, " spaced ", project=project, comment="hello", system_tags=["development"], id="mine", status="failed", extra=1)
+    ignored = {"id": "mine", "status": "failed", "extra": 1}
+    task = await new_task(transport, " spaced ", project=project, comment="hello", system_tags=["development"], **ignored)
     assert re.fullmatch("[0-9a-f]{32}", task)
     record = await record_of(transport, task)
     assert record["id"] == task
@@ -184,10 +185,9 @@ async def test_only_fields_reach_into_documents_and_always_bring_the_id(transpor
     hyperparams = {"Args": {"lr": {"section": "Args", "name": "lr", "value": "0.1"}}}
     task = await new_task(transport, hyperparams=hyperparams, script={"branch": "main", "diff": "long"})
     query = {"id": [task], "only_fields": ["status", "script.branch", "hyperparams.Args.lr.value", "execution.queue", "last_iteration"]}
-    answer = await transport.call(endpoints.TASKS_GET_ALL, query)
-    assert answer["tasks"] == [
-        {"id": task, "status": "created", "script": {"branch": "main"}, "hyperparams": {"Args": {"lr": {"value": "0.1"}}}, "last_iteration": 0}
-    ]
+    (found,) = (await transport.call(endpoints.TASKS_GET_ALL, query))["tasks"]
+    assert found.pop("hyperparams") == {"Args": {"lr": {"value": "0.1"}}}
+    assert found == {"id": task, "status": "created", "script": {"branch": "main"}, "last_iteration": 0}
     whole = (await transport.call(endpoints.TASKS_GET_ALL, {"id": [task]}))["tasks"]
     assert whole == [await record_of(transport, task)]
 
@@ -222,7 +222,7 @@ async def test_edit_merges_documents_and_replaces_maps_and_lists(transport: Tran
     assert record["last_update"] > record["created"]
 
 
-GUARDED = {
+GUARDED: dict[str, tuple[Endpoint, dict[str, Any]]] = {
     "edit": (endpoints.TASKS_EDIT, {"comment": "x"}),
     "hyperparams": (endpoints.TASKS_EDIT_HYPER_PARAMS, {"hyperparams": [{"section": "Args", "name": "a", "value": "1"}]}),
     "properties": (endpoints.TASKS_EDIT_HYPER_PARAMS, {"hyperparams": [{"section": "Properties", "name": "a", "value": "1"}]}),
@@ -263,7 +263,8 @@ async def test_hyperparameters_are_merged_or_replaced_as_asked(transport: Transp
     assert await send("none", ("Args", "d", "3")) == {"Args": {"a.b/c$": "1", "d": "3"}, "General": {"x": "2"}}
     assert await send("section", ("Args", "e", "4")) == {"Args": {"e": "4"}, "General": {"x": "2"}}
     assert await send("all", ("New", "f", "")) == {"New": {"f": ""}}
-    for bad in ([], [{"section": "", "name": "a", "value": "1"}], [{"section": "A", "name": "a", "value": 1}], [{"section": "A", "name": "a"}]):
+    good = {"section": "A", "name": "a", "value": "1"}
+    for bad in ([], ["A/a"], [{**good, "section": ""}], [{**good, "value": 1}], [{**good, "value": None}]):
         with pytest.raises(ServerError) as caught:
             await transport.call(endpoints.TASKS_EDIT_HYPER_PARAMS, {"task": task, "hyperparams": bad})
         assert caught.value.subcode == 12

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +21,7 @@ from atrains._wire.frames import Damage, Frame
 INT64 = st.integers(-(2**63), 2**63 - 1)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 POINTS = st.lists(st.tuples(st.integers(0, 3), INT64 | st.integers(-3, 3) | st.just(SINGLE_VALUE_ITERATION), FINITE, FINITE), min_size=1)
+Points = list[tuple[int, int, float, float]]
 NAMES = [("loss", "train"), ("loss", "val"), ("größe", ""), (":monitor:gpu", "x")]
 
 
@@ -33,7 +33,8 @@ def mixed(points: Sequence[tuple[int, int, float, float]], first: int = 0) -> Sc
 
 def single(points: Sequence[tuple[int, float]], first: int = 0) -> ScalarBlock:
     iterations, values = zip(*points, strict=True)
-    return ScalarBlock("t", Span("journal", "s", first, first + len(points)), NAMES[:1], None, array("q", iterations), 2.5, array("d", values))
+    span = Span("journal", "s", first, first + len(points))
+    return ScalarBlock("t", span, NAMES[:1], None, array("q", iterations), 2.5, array("d", values))
 
 
 def written(*blocks: ScalarBlock | RecordBlock) -> bytes:
@@ -57,7 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(first=POINTS, second=st.lists(st.tuples(INT64, FINITE), min_size=1))
-def test_scalars_are_read_as_they_were_written(place: Path, first: list[tuple[int, int, float, float]], second: list[tuple[int, float]]) -> None:
+def test_scalars_are_read_as_they_were_written(place: Path, first: Points, second: list[tuple[int, float]]) -> None:
     blocks = [mixed(first), single(second, first=len(first))]
     with opened(place, written(*blocks)) as file:
         found = [chunks.decode_scalars("t", frame) for frame in chunks.scan(file) if isinstance(frame, Frame)]
@@ -82,10 +83,12 @@ def test_summaries_equal_those_taken_point_by_point(points: list[tuple[int, int,
 
 @pytest.mark.parametrize("size", [1, 8191, 8192, 8193, 30_000])
 def test_summaries_are_the_same_with_and_without_numpy(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
     random = np.random.default_rng(size)
     values, iterations = random.normal(size=size), random.integers(-50, 50, size)
     iterations[size // 2] = SINGLE_VALUE_ITERATION
-    block = ScalarBlock("t", Span("j", "s", 0, size), NAMES[:1], None, memoryview(iterations), 2.5, memoryview(values))
+    block = ScalarBlock("t", Span("j", "s", 0, size), NAMES[:1], None, iterations.data, 2.5, values.data.cast("B").cast("d"))
     with_numpy = summarise(block)
     monkeypatch.delitem(sys.modules, "numpy")
     assert summarise(block) == with_numpy
@@ -94,8 +97,15 @@ def test_summaries_are_the_same_with_and_without_numpy(size: int, monkeypatch: p
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("together", [False, True])
 def test_a_value_that_is_no_number_is_refused_by_name(bad: float, together: bool) -> None:
-    block = mixed([(0, 1, 1.0, bad)]) if together else single([(1, bad), (2, 1.0)])
-    with pytest.raises(ValueError, match=r"loss/train.*not finite"):
+    for points in ([(1, bad), (2, 1.0)], [(1, 1.0), (2, bad)]):
+        block = mixed([(0, iteration, 1.0, value) for iteration, value in points]) if together else single(points)
+        with pytest.raises(ValueError, match=r"loss/train.*not finite"):
+            chunks.encode_block(block, "2020")
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    block = ScalarBlock("t", Span("j", "s", 0, 1), [("loss", "\ud800")], None, array("q", [1]), 1.0, array("d", [1.0]))
+    with pytest.raises(ValueError, match="cannot be stored"):
         chunks.encode_block(block, "2020")
 
 

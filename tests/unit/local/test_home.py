@@ -88,7 +88,8 @@ def test_a_folder_outside_the_home_cannot_be_asked_for(store: Store, task_id: st
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [('{"format": 2}', "format version 2"), ("{", "cannot be read"), ("{}", "cannot be read"), ("[]", "cannot be read")]
+    ("content", "said"),
+    [('{"format": 2}', "format version 2"), ("{", "cannot be read"), ("{}", "cannot be read"), ("[]", "cannot be read")],
 )
 def test_a_home_of_another_version_is_left_alone(home: Path, content: str, said: str) -> None:
     home.mkdir()

@@ -1,0 +1,84 @@
+"""What every measurement needs: pacing, percentiles, and the memory and processor time of this process. Nothing about atrains."""
+
+from __future__ import annotations
+
+import resource  # noqa: TID253  # a benchmark runs where there is one
+import time
+from array import array
+from collections.abc import Callable, Sequence
+
+import psutil  # noqa: TID253  # before anything is measured
+
+Figures = dict[str, float]
+"""What one process measured: seconds, points per second, MiB, by name."""
+
+TICK = 0.001
+"""Seconds between two bursts of a paced producer."""
+
+
+def empty(title: str, series: str, value: float, iteration: int) -> None:
+    """Do nothing: what a call costs before it does anything."""
+
+
+def processor_seconds() -> float:
+    """The processor time of this process, all its threads, and the children it waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def resident() -> float:
+    """The resident memory of this process in MiB; pages of mapped files are among it."""
+    return float(psutil.Process().memory_info().rss) / (1 << 20)
+
+
+def percentiles(sample: Sequence[float], prefix: str, unit: float = 1.0) -> Figures:
+    """The figures of a distribution that the promises name, in seconds.
+
+    Args:
+        sample: What was measured; sorted here.
+        prefix: What the names of the figures begin with.
+        unit: Seconds of one unit of the sample.
+    """
+    ordered = sorted(sample)
+    ranks = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999, "max": 1.0}
+    return {f"{prefix} {name}": ordered[min(int(len(ordered) * rank), len(ordered) - 1)] * unit for name, rank in ranks.items()}
+
+
+def time_calls(call: Callable[[str, str, float, int], object], count: int) -> array[int]:
+    """How long each of `count` calls took, in nanoseconds, one call right behind the other."""
+    took = array("q", bytes(8 * count))
+    clock = time.perf_counter_ns
+    for i in range(count):
+        before = clock()
+        call("train", "loss", 0.25, i)
+        took[i] = clock() - before
+    return took
+
+
+def time_paced_calls(call: Callable[[str, str, float, int], object], count: int, rate: float) -> array[int]:
+    """The same at a steady rate: a burst for every millisecond, then a sleep until the next is due."""
+    took = array("q", bytes(8 * count))
+    clock = time.perf_counter_ns
+    pace = Pace(rate)
+    done = 0
+    while done < count:
+        goal = min(pace.due(), count)
+        for i in range(done, goal):
+            before = clock()
+            call("train", "loss", 0.25, i)
+            took[i] = clock() - before
+        done = max(done, goal)
+        time.sleep(TICK)
+    return took
+
+
+class Pace:
+    """How many calls of a steady stream are due."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._start = time.perf_counter()
+
+    def due(self) -> int:
+        """The calls due since the beginning, all that were made before included."""
+        return int((time.perf_counter() - self._start) * self._rate)

@@ -1,0 +1,153 @@
+"""What reporting costs the event loop that it happens beside: how late a 1 ms ticker is, and the longest callback of a task's whole life."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from array import array
+from asyncio import events
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from figures import TICK, Figures, Pace, empty, percentiles
+
+from atrains import Task
+
+Report = Callable[[str, str, float, int], object]
+RATE = 100_000
+
+
+async def _tick(seconds: float) -> list[float]:
+    """How late each tick of a 1 ms ticker was; one that is more than a period late is not made up for."""
+    late = []
+    due = time.perf_counter()
+    end = due + seconds
+    while due < end:
+        due = max(due + TICK, time.perf_counter())
+        await asyncio.sleep(due - time.perf_counter())
+        late.append(time.perf_counter() - due)
+    return late
+
+
+async def _produce(report: Report, count: int) -> None:
+    """Report at a steady rate from this loop."""
+    pace, done = Pace(RATE), 0
+    while done < count:
+        goal = min(pace.due(), count)
+        for i in range(done, goal):
+            report("train", "loss", 0.25, i)
+        done = max(done, goal)
+        await asyncio.sleep(TICK)
+
+
+def _produce_in_thread(report: Report, count: int) -> None:
+    pace, done = Pace(RATE), 0
+    while done < count:
+        goal = min(pace.due(), count)
+        for i in range(done, goal):
+            report("train", "loss", 0.25, i)
+        done = max(done, goal)
+        time.sleep(TICK)
+
+
+async def _tick_beside(report: Report, seconds: float, *, thread: bool) -> list[float]:
+    count = int(seconds * RATE)
+    if thread:
+        producer = threading.Thread(target=_produce_in_thread, args=(report, count))
+        producer.start()
+        late = await _tick(seconds)
+        await asyncio.to_thread(producer.join)
+        return late
+    late, _ = await asyncio.gather(_tick(seconds), _produce(report, count))
+    return late
+
+
+def ticker_in_loop(scale: float) -> Figures:
+    """The ticker beside a producer in the same loop, with an AsyncTask; before that, with an empty function."""
+
+    async def main() -> Figures:
+        seconds = max(6 * scale, 0.1)
+        bare = await _tick_beside(empty, seconds, thread=False)
+        async with Task.ainit("benchmark", "ticker") as task:
+            late = await _tick_beside(task.get_logger().report_scalar, seconds, thread=False)
+        return percentiles(bare, "bare") | percentiles(late, "late")
+
+    return asyncio.run(main())
+
+
+def ticker_beside_thread(scale: float) -> Figures:
+    """The ticker beside a thread that reports, with the blocking Task; before that, with an empty function."""
+    seconds = max(6 * scale, 0.1)
+    bare = asyncio.run(_tick_beside(empty, seconds, thread=True))
+    with Task.init("benchmark", "ticker") as task:
+        late = asyncio.run(_tick_beside(task.get_logger().report_scalar, seconds, thread=True))
+    return percentiles(bare, "bare") | percentiles(late, "late")
+
+
+@dataclass
+class Callbacks:
+    """What was seen of the callbacks of every loop."""
+
+    count: int = 0
+    longest: float = 0.0
+    name: str = ""
+
+
+@contextmanager
+def _callbacks() -> Iterator[Callbacks]:
+    """Time every callback of every loop, task steps included, from here on.
+
+    The loop's own slow-callback warning needs its debug mode, which makes all of them slow.
+    """
+    seen = Callbacks()
+    run = events.Handle._run  # the one place that every callback passes
+
+    def timed(handle: events.Handle) -> None:
+        begin = time.perf_counter()
+        run(handle)
+        took = time.perf_counter() - begin
+        seen.count += 1
+        if took > seen.longest:
+            seen.longest, seen.name = took, repr(handle)
+
+    events.Handle._run = timed  # type: ignore[method-assign]
+    try:
+        yield seen
+    finally:
+        events.Handle._run = run  # type: ignore[method-assign]
+
+
+def longest_callback(scale: float) -> Figures:
+    """The longest callback while a task is opened, reports in every way, uploads, is read back and closed; before that, of an idle loop.
+
+    What the caller does in one piece itself (a million values in one `report_scalars`) is done in a thread.
+    """
+
+    async def bare() -> None:
+        await _produce(empty, count)
+
+    async def life() -> None:
+        async with Task.ainit("benchmark", "a whole life") as task:
+            log = task.get_logger()
+            await _produce(log.report_scalar, count)
+            big = array("d", bytes(8 * count))
+            await asyncio.to_thread(log.report_scalars, "train", "arrays", values=big, iterations=array("q", range(count)))
+            for i in range(1000):
+                log.report_text(f"line {i}", print_console=False)
+                await asyncio.sleep(0)
+            await task.upload_artifact("weights", {"weights": list(range(1000))})
+            await task.flush(timeout=60)
+            await task.get_last_scalar_metrics()
+            await task.get_reported_scalars()
+            await task.reload()
+
+    count = max(int(400_000 * scale), 1000)
+    figures: Figures = {}
+    for name, main in (("bare", bare), ("life", life)):
+        with _callbacks() as seen:
+            asyncio.run(main())
+        figures[name] = seen.longest
+        print(f"longest of {seen.count} callbacks, {name}: {seen.longest * 1e3:.2f} ms in {seen.name}")
+    return figures

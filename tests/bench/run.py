@@ -1,0 +1,131 @@
+"""The benchmark: `python tests/bench/run.py`. Each measurement runs in a fresh process with a home of its own, several rounds; a timing never fails.
+
+This file starts the processes and gathers their figures. What is measured is in the modules beside it, what is promised in `table`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import table
+
+MEASUREMENTS = {
+    "latency": "reporting",
+    "latency_paced": "reporting",
+    "one_by_one": "reporting",
+    "arrays": "reporting",
+    "memory": "reporting",
+    "ticker_in_loop": "loops",
+    "ticker_beside_thread": "loops",
+    "longest_callback": "loops",
+    "startup": "startup",
+    "closing": "startup",
+}
+"""The module of each measurement; the function has its name."""
+MARKER = "benchmark"
+QUICK = 0.2
+SECONDS = 900
+
+
+def main() -> None:
+    """Run the command line."""
+    arguments = _arguments()
+    if arguments.measure:
+        _measure(arguments.measure, arguments.scale)
+        return
+    rounds = arguments.rounds or (3 if arguments.quick else 5)
+    scale = arguments.scale * (QUICK if arguments.quick else 1)
+    begin, load = time.monotonic(), os.getloadavg()[0]
+    with TemporaryDirectory(prefix="atrains-bench-", dir=arguments.directory) as folder:
+        results = _all_rounds(arguments.only or list(MEASUREMENTS), rounds, scale, Path(folder))
+    text = f"{_circumstances(rounds, scale, load, time.monotonic() - begin)}\n\n{table.render(results)}"
+    print(text)
+    for line in table.missed(results):
+        print(f"not kept here: {line}", file=sys.stderr)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"scale": scale, "rounds": rounds, "figures": results}, indent=2) + "\n", encoding="utf-8")
+    if arguments.write:
+        page = arguments.write
+        page.write_text(table.replace_between(page.read_text(encoding="utf-8"), MARKER, text), encoding="utf-8")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure what atrains promises, and print it as Markdown.")
+    parser.add_argument("only", nargs="*", metavar="MEASUREMENT", help=f"the measurements to make, all by default: {', '.join(MEASUREMENTS)}")
+    parser.add_argument("--quick", action="store_true", help="three rounds of a fifth of the points")
+    parser.add_argument("--rounds", type=int, help="how often each measurement is made, in turns (default 5)")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of points and seconds (default 1)")
+    parser.add_argument("--directory", type=Path, help="where the homes are made; the disk matters (default: the temporary directory)")
+    parser.add_argument("--write", type=Path, metavar="FILE", help=f"also put the result between the {MARKER} markers of a Markdown file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure of every round")
+    parser.add_argument("--measure", choices=MEASUREMENTS, help=argparse.SUPPRESS)  # what the fresh processes are started with
+    arguments = parser.parse_args()
+    if unknown := set(arguments.only) - set(MEASUREMENTS):
+        parser.error(f"there is no measurement {', '.join(sorted(unknown))}; there are {', '.join(MEASUREMENTS)}")
+    return arguments
+
+
+def _measure(name: str, scale: float) -> None:
+    """Make one measurement in this process; the last line printed is its figures."""
+    function: Callable[[float], dict[str, float]] = getattr(import_module(MEASUREMENTS[name]), name)
+    print(json.dumps(function(scale)))
+
+
+def _all_rounds(names: Sequence[str], rounds: int, scale: float, folder: Path) -> dict[str, list[dict[str, float]]]:
+    """Every measurement once a round, rather than all rounds of one in a row: a noisy minute then spoils one round of each."""
+    environment = _environment(folder)
+    _in_process("closing", 0.01, folder / "warm-up", environment)  # byte code is compiled and files are read once before anything counts
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for turn in range(rounds):
+        for name in names:
+            print(f"round {turn + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
+            results[name].append(_in_process(name, scale, folder / f"{name}-{turn}", environment))
+    return results
+
+
+def _in_process(name: str, scale: float, home: Path, environment: dict[str, str]) -> dict[str, float]:
+    home.mkdir()
+    answer = subprocess.run(
+        [sys.executable, __file__, "--measure", name, "--scale", str(scale)],
+        env={**environment, "ATRAINS_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=SECONDS,
+        check=True,
+    )
+    *remarks, figures = answer.stdout.splitlines()
+    for remark in remarks:
+        print(f"    {remark}", file=sys.stderr)
+    result: dict[str, float] = json.loads(figures)
+    return result
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The environment of the measurements: nothing configured but a quiet local home, and byte code that is cached as in an installation."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "TRAINS_", "CLEARML_"))}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    kept["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    return {**kept, "ATRAINS_API_HOST": "local", "ATRAINS_QUIET": "1"}
+
+
+def _circumstances(rounds: int, scale: float, load: float, seconds: float) -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, CPython {platform.python_version()} on {platform.system()} {platform.machine()}, {cores} cores, load {load:.1f} at the start; "
+        f"{rounds} rounds at scale {scale:g}, {seconds:.0f} s in all. Bold: the median does not keep the promise."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""The rows of the report: which figure of which measurement stands beside which promise and which baseline. Rendering only; nothing is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+Results = Mapping[str, Sequence[Mapping[str, float]]]
+"""The figures of each round, by measurement."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report.
+
+    Attributes:
+        what: What a reader sees.
+        measurement: The name of the measurement.
+        figure: The name of the figure in it.
+        unit: `us`, `ms`, `MiB`, `M/s` or `s/M` (processor seconds per million points).
+        promise: The limit, in the unit; None when nothing is promised.
+        bare: The figure of the same run without atrains.
+    """
+
+    what: str
+    measurement: str
+    figure: str
+    unit: str
+    promise: float | None = None
+    bare: str | None = None
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether the promise is a floor rather than a ceiling."""
+        return self.unit == "M/s"
+
+
+_UNITS = {"us": 1e-6, "ms": 1e-3, "MiB": 1.0, "M/s": 1e6, "s/M": 1.0}
+_RANKS = ("p50", "p99", "p99.9", "p99.99", "max")
+
+
+def _distribution(what: str, measurement: str, figure: str, unit: str, promises: Mapping[str, float], ranks: Sequence[str] = _RANKS) -> list[Row]:
+    return [Row(f"{what}, {rank}", measurement, f"{figure} {rank}", unit, promises.get(rank), f"bare {rank}") for rank in ranks]
+
+
+def _from_arrays(rows: int, promise: float | None) -> list[Row]:
+    return [
+        Row(f"points stored, from {kind} of {rows:,}", "arrays", f"{short} {rows} stored", "M/s", promise, f"write {rows}")
+        for kind, short in (("`array.array`", "array"), ("numpy arrays", "numpy"))
+    ]
+
+
+SECTIONS: Mapping[str, Sequence[Row]] = {
+    "A call of `report_scalar`": [
+        *_distribution("at full speed", "latency", "call", "us", {"p50": 1, "p99": 20, "p99.99": 1000, "max": 20_000}),
+        *_distribution("at 100,000 a second", "latency_paced", "call", "us", {"max": 5_000}),
+    ],
+    "Points a second, from one thread into the local home": [
+        Row("reported one by one", "one_by_one", "call reported", "M/s", None, "bare reported"),
+        Row("stored, reported one by one", "one_by_one", "call stored", "M/s", 0.5, "bare reported"),
+        *_from_arrays(1_000, None),
+        *_from_arrays(1_000_000, 5),
+    ],
+    "Processor time for a million points": [
+        Row("one by one, the producer's loop included", "one_by_one", "call cpu", "s/M", None, "bare cpu"),
+        Row("one by one, above the bare loop", "one_by_one", "cpu above bare", "s/M"),
+        Row("from `array.array` of 1,000,000", "arrays", "array 1000000 cpu", "s/M"),
+    ],
+    "A 1 ms ticker's lateness beside 100,000 points a second": [
+        *_distribution("reported from the same loop", "ticker_in_loop", "late", "ms", {"p99": 3}, ("p50", "p99", "max")),
+        *_distribution("reported from a thread", "ticker_beside_thread", "late", "ms", {"p99": 3}, ("p50", "p99", "max")),
+    ],
+    "The event loop over a task's whole life": [Row("longest callback", "longest_callback", "life", "ms", 20, "bare")],
+    "Memory": [
+        Row("growth of resident memory, at its highest", "memory", "highest", "MiB", 20),
+        Row("growth of resident memory, at the end", "memory", "end", "MiB", 20),
+    ],
+    "Start and end": [
+        Row("`import asyncio`, in a fresh process", "startup", "asyncio inside", "ms"),
+        Row("`from atrains import Task`", "startup", "import inside", "ms", None, "asyncio inside"),
+        Row("the same and the first `Task.init`, in a new home", "startup", "init inside", "ms", 150, "asyncio inside"),
+        Row("the whole process: start, import, init, close, exit", "startup", "init outside", "ms", None, "python outside"),
+        Row("`close()` of a run that reported nothing", "closing", "empty", "ms"),
+        Row("`close()` of a run that reported one point", "closing", "one point", "ms"),
+    ],
+}
+
+
+def render(results: Results) -> str:
+    """The report as Markdown, one table for each section whose measurements were made."""
+    parts = []
+    for title, rows in SECTIONS.items():
+        lines = [_line(row, results[row.measurement]) for row in rows if results.get(row.measurement)]
+        if lines:
+            parts.append(f"### {title}\n\n| what | promise | median | best to worst | without atrains | ratio |\n|---|---|---|---|---|---|\n" + "\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def missed(results: Results) -> list[str]:
+    """The promises whose median does not hold, in words."""
+    found = []
+    for row in (row for rows in SECTIONS.values() for row in rows if row.promise is not None):
+        sample = _sample(row, results.get(row.measurement, []))
+        if sample and not _holds(row, median(sample)):
+            found.append(f"{row.measurement}: {row.what} is {_number(median(sample))} {row.unit}, the promise is {_promise(row)}")
+    return found
+
+
+def replace_between(text: str, marker: str, content: str) -> str:
+    """Put content between `<!-- marker -->` and `<!-- /marker -->`.
+
+    Raises:
+        ValueError: the markers are not there.
+    """
+    begin, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+    head, found_begin, rest = text.partition(begin)
+    _, found_end, tail = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"the lines {begin} and {end} must both be there")
+    return f"{head}{begin}\n\n{content}\n{end}{tail}"
+
+
+def _line(row: Row, rounds: Sequence[Mapping[str, float]]) -> str:
+    sample = _sample(row, rounds)
+    if not sample:
+        return f"| {row.what} | {_promise(row)} | not measured | | | |"
+    middle = median(sample)
+    ordered = sorted(sample, reverse=row.more_is_better)
+    spread = f"{_number(ordered[0])} to {_number(ordered[-1])}"
+    bare = median(figures[row.bare] / _UNITS[row.unit] for figures in rounds) if row.bare else None
+    # Beside a lateness or a loop that is nearly nothing a ratio says little, but it says it for every row alike.
+    ratio = f"{_number(middle / bare)}" if bare else ""
+    shown = f"{_number(middle)} {row.unit}"
+    if not _holds(row, middle):
+        shown = f"**{shown}**"
+    return f"| {row.what} | {_promise(row)} | {shown} | {spread} | {_number(bare) if bare is not None else ''} | {ratio} |"
+
+
+def _sample(row: Row, rounds: Sequence[Mapping[str, float]]) -> list[float]:
+    return [figures[row.figure] / _UNITS[row.unit] for figures in rounds if row.figure in figures]
+
+
+def _holds(row: Row, value: float) -> bool:
+    return row.promise is None or (value >= row.promise if row.more_is_better else value <= row.promise)
+
+
+def _promise(row: Row) -> str:
+    if row.promise is None:
+        return ""
+    return f"{'>=' if row.more_is_better else '<='} {row.promise:g} {row.unit}"
+
+
+def _number(value: float) -> str:
+    """Three digits that mean something."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
