@@ -4,10 +4,10 @@ Run it from anywhere, with nothing configured::
 
     python examples/async_pipeline.py
 
-A producer reports blocks of a signal with `report_scalars`, a plain call that writes to the journal and returns, while another coroutine of the
-same loop ticks every millisecond and notes how late it comes: first beside an idle loop, then beside the producer. The lateness of the idle
-loop is what the operating system gives; the rest is what reporting costs the neighbours. At the end of the block `flush` has stored
-everything, and its receipt says so.
+A producer reports blocks of a signal with `report_scalars`, a plain call that writes to the journal and returns, while another
+coroutine of the same loop ticks every millisecond and notes how late it comes: first in an idle loop, then beside the producer. The
+lateness in the idle loop is the operating system's; the rest is what reporting and storing cost the neighbours. `flush` waits until
+everything is stored, and its receipt says what became of every point.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import math
 import sys
 import time
 from array import array
+from typing import Self
 
 from atrains import Logger, Task
 
 POINTS = 5_000_000
-BLOCK = 2_500
+BLOCK = 5_000
 SERIES = 4
 TICK = 0.001
 """Seconds between two ticks."""
@@ -40,7 +41,8 @@ async def main(points: int) -> None:
             stored = time.perf_counter()
 
         counts = receipt.scalars
-        print(f"receipt    {counts.acknowledged:,} of {counts.reported:,} points stored, {counts.pending:,} pending, dropped: {dict(counts.dropped) or 'none'}")
+        dropped = dict(counts.dropped) or "none"
+        print(f"receipt    {counts.acknowledged:,} of {counts.reported:,} points stored, {counts.pending:,} pending, dropped: {dropped}")
         print(f"reported   {points / (reported - began):,.0f} points/s")
         print(f"stored     {points / (stored - began):,.0f} points/s, from the first report until the last point was in the home")
         print(f"lateness   {idle.summary()}  (idle loop)")
@@ -49,7 +51,7 @@ async def main(points: int) -> None:
 
 
 async def produce(logger: Logger, points: int) -> None:
-    """Report a noisy wave as several curves, block by block; after each block the loop may serve others."""
+    """Report a wave as several curves, block by block; after each block the loop may serve others."""
     for start in range(0, points // SERIES, BLOCK):
         iterations = array("q", range(start, min(start + BLOCK, points // SERIES)))
         values = array("d", [math.sin(iteration / 50_000) for iteration in iterations])
@@ -64,7 +66,7 @@ class Ticker:
     def __init__(self) -> None:
         self.lateness = array("d")
 
-    async def __aenter__(self) -> Ticker:
+    async def __aenter__(self) -> Self:
         self._running = asyncio.create_task(self._tick())
         return self
 

@@ -4,10 +4,10 @@ Run it from anywhere, with nothing configured::
 
     python examples/quickstart.py
 
-It shows hyperparameters (`connect`), a curve per epoch for loss and accuracy (`report_scalar`), console text, a value that belongs to the whole
-run, and two artifacts; then it opens the finished task again, as any other program could, and prints what is stored.
+It shows hyperparameters (`connect`), loss and accuracy per epoch (`report_scalar`), console text, a value that belongs to the whole run,
+and two artifacts; then it opens the finished task again, as any other program could, and prints what is stored.
 
-The data is `data/iris.csv`: 150 flowers of three species, as measured by E. Anderson and published by R. A. Fisher, "The use of multiple
+The data is `data/iris.csv`: 150 flowers of three species, measured by E. Anderson and published by R. A. Fisher, "The use of multiple
 measurements in taxonomic problems", Annals of Eugenics 7 (1936). The classifier is plain Python, so that there is nothing to install.
 """
 
@@ -62,7 +62,7 @@ def load_data(parameters: Hyperparameters) -> tuple[list[str], list[Sample], lis
     with DATA.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))[1:]
     species = sorted({row[-1] for row in rows})
-    random.Random(parameters["seed"]).shuffle(rows)
+    random.Random(parameters["seed"]).shuffle(rows)  # noqa: S311  # no secret
     held_out = round(len(rows) * parameters["test_share"])
     measured = [([float(text) for text in row[:-1]], species.index(row[-1])) for row in rows]
     columns = list(zip(*(flower for flower, _ in measured[held_out:]), strict=True))
@@ -77,7 +77,7 @@ def load_data(parameters: Hyperparameters) -> tuple[list[str], list[Sample], lis
 
 def fit(train: list[Sample], test: list[Sample], parameters: Hyperparameters, *, classes: int, logger: Logger) -> Weights:
     """Train by gradient descent, one flower at a time; report loss and accuracy of both parts after each epoch."""
-    shuffle = random.Random(parameters["seed"])
+    shuffle = random.Random(parameters["seed"])  # noqa: S311  # as above
     weights: Weights = [[0.0] * len(train[0][0]) for _ in range(classes)]
     for epoch in range(parameters["epochs"]):
         rate = parameters["learning_rate"] / (1 + epoch)

@@ -6,14 +6,15 @@ import asyncio
 import os
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from atrains._api.task import TaskBase
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opened(NamedTuple):
+    """A task and the asyncio task that opened it."""
+
     task: TaskBase
     owner: object
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
-from atrains._storage.registry import default_registry
-from atrains._wire.artifacts import ArtifactRecord
+from atrains._wire.artifacts import ArtifactRecord, Decoded
 from atrains.errors import StorageError
-
-if TYPE_CHECKING:
-    from atrains._engine.artifact_codec import Decoded
 
 HOME_URL: Final = "home://"
 """Scheme of files inside the local home: relative to it, so that a home can be moved and copied."""
@@ -23,6 +21,15 @@ HOME_URL: Final = "home://"
 def resolve_url(url: str, home: Path) -> str:
     """The URL under which a storage finds a file."""
     return f"file://{home / url.removeprefix(HOME_URL)}" if url.startswith(HOME_URL) else url
+
+
+async def import_codec(channel: Channel | DisabledChannel) -> None:
+    """Import what encodes and stores artifacts (zipfile, hashlib and more), in a worker thread.
+
+    It takes tens of milliseconds: not at start-up, which most runs would pay for nothing, and not on the loop, which it would hold.
+    """
+    for name in ("atrains._engine.artifact_codec", "atrains._storage.folder"):
+        await channel.run(partial(import_module, name))
 
 
 class AsyncArtifact:
@@ -91,6 +98,9 @@ class AsyncArtifact:
         Raises:
             StorageError: the file is not there or cannot be read.
         """
+        await import_codec(self._channel)
+        from atrains._storage.registry import default_registry
+
         storage = default_registry(self._channel.run).for_url(self.url)
         path = storage.local_path(self.url)
         if path is None:
@@ -111,9 +121,9 @@ class AsyncArtifact:
         Raises:
             StorageError: the file is not there, was changed, or does not hold what its type says.
         """
-        from atrains._engine import artifact_codec  # needs zipfile and more, which a run without artifacts should not pay for
-
         path = await self.get_local_copy()
+        from atrains._engine import artifact_codec
+
         return await self._channel.run(lambda: artifact_codec.decode(path, self._record, folder=self._cache))
 
     @property

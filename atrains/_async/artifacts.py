@@ -10,11 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from atrains._async.artifact import HOME_URL, AsyncArtifact, resolve_url
+from atrains._async.artifact import HOME_URL, AsyncArtifact, import_codec, resolve_url
 from atrains._async.identity import Identity
 from atrains._engine.disabled import DisabledChannel
-from atrains._storage import layout
-from atrains._storage.registry import default_registry
 from atrains._wire import endpoints
 from atrains._wire.artifacts import ArtifactRecord
 from atrains.errors import StorageError
@@ -58,15 +56,15 @@ class Artifacts(Identity):
             StorageError: the destination cannot be written.
             TaskStatusError: the run has ended.
         """
-        # All of these need modules (zipfile above all) that a run without artifacts should not pay for at its start.
+        self._check_open()
+        if isinstance(self._channel, DisabledChannel):
+            return True
+        await import_codec(self._channel)
         import shutil
         import tempfile
 
         from atrains._engine import artifact_codec
 
-        self._check_open()
-        if isinstance(self._channel, DisabledChannel):
-            return True
         work = Path(await self._channel.run(partial(tempfile.mkdtemp, prefix="atrains-")))
         try:
             encoded = await self._channel.run(partial(artifact_codec.encode, name, artifact_object, folder=work, metadata=metadata))
@@ -86,12 +84,16 @@ class Artifacts(Identity):
 
     async def _artifact_url(self, name: str, file_name: str) -> str:
         """Where an artifact goes: below the task's destination, else into its folder in the home."""
+        from atrains._storage import layout
+
         if self.output_uri is not None:
             folder = layout.task_folder(await self.get_project_name(), self.name, self.id)
             return layout.join_url(self.output_uri, layout.file_path(folder, "artifacts", name, file_name))
         return HOME_URL + layout.file_path(f"tasks/{self.id}/files", "artifacts", name, file_name)
 
     async def _store(self, encoded: EncodedArtifact, url: str) -> None:
+        from atrains._storage.registry import default_registry
+
         target = resolve_url(url, self._settings.home.path)
         stored = await default_registry(self._channel.run).for_url(target).put(encoded.path, target)
         if stored.sha256 != encoded.hash:

@@ -214,14 +214,14 @@ class Lifecycle(StatusPart):
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.end(ending_of(error))
 
-    async def end(self, ending: Ending) -> None:
-        """Close with a given ending; for the hooks that notice how a process ends."""
+    async def end(self, ending: Ending, *, at_exit: bool = False) -> None:
+        """Close with a given ending; at the exit of the process what is reported after this is still taken, and delivered last."""
         async with self._ending_lock:
             if self._ended:
                 return
-            self._closed = True
-            reported = self._logger is not None
-            if self._logger is not None:
+            self._closed = not at_exit
+            reported = self._logger is not None and not at_exit
+            if self._logger is not None and not at_exit:
                 self._logger.close()
             receipt = await self._channel.flush(self.id, CLOSE_BUDGET)
             if self._owns_run and self._record.get("status") == TaskStatusEnum.in_progress:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import getpass
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from atrains._api.task import TaskBase
 from atrains._async.base import call
@@ -37,8 +36,7 @@ class Origin(Enum):
     CONTINUED = "continued"
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What `init` was asked for, with names filled in and checked.
 
     Attributes:
@@ -54,8 +52,7 @@ class Wish:
     continued: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A run that was begun: its record, where it came from, and what a reuse cleared."""
 
     record: dict[str, Any]

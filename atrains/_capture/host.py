@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessIdentity:
+class ProcessIdentity(NamedTuple):
     """What tells one process from another one that has its number later.
 
     Attributes:
@@ -47,7 +46,7 @@ def start_time_of(pid: int) -> float | None:
 def boot_id() -> str | None:
     """The id of this boot of the machine; None where the system has none."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as file:
             return file.read().strip() or None
     except OSError:  # not Linux, or a sandbox that hides it; the time of the boot is no substitute: it moves with the clock
         return None

@@ -10,11 +10,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from atrains._engine.archives import matching_files, pack_folder, unpack_archive
 from atrains._storage.copying import hash_file
-from atrains._wire.artifacts import ARCHIVE, BYTES, FILE, JSON, JSON_TYPES, STRING, ArtifactRecord, cut_preview, human_size
+from atrains._wire.artifacts import ARCHIVE, BYTES, FILE, JSON, JSON_TYPES, STRING, ArtifactRecord, Decoded, cut_preview, human_size
 from atrains.errors import StorageError, UnsupportedTypeError, ValidationError
 
 KINDS: Final = "dict, list, str, bytes, a pathlib path or string that names a file, a folder or a wildcard"
@@ -121,9 +121,6 @@ def encode(name: str, obj: object, *, folder: Path, metadata: Mapping[str, objec
         size=size,
         metadata=pairs,
     )
-
-
-Decoded: TypeAlias = "dict[str, object] | list[object] | str | bytes | Path"
 
 
 def decode(path: Path, record: ArtifactRecord, *, folder: Path) -> Decoded:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Any, Final, TypeVar
 
 from atrains._config import Settings
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
-from atrains._wire.events import EventBlock, ScalarBlock
+from atrains._wire.events import EventBlock, ScalarBlock, Span
 from atrains.errors import ServerError
 
 T = TypeVar("T")
@@ -70,6 +70,11 @@ class DisabledTransport:
     async def add_events(self, block: EventBlock) -> int:
         """Take the events and forget them."""
         return len(block)
+
+    async def stored_spans(self, journal: str) -> Collection[Span]:
+        """Nothing was stored."""
+        del journal
+        return ()
 
     async def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
         """Nothing was stored."""

@@ -5,14 +5,10 @@ The only module that knows of flock and mmap.
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 from pathlib import Path
 from typing import Final
-
-NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EFBIG, errno.EIO})
-"""Errors of a place that cannot be written to now: the journal goes on in memory."""
 
 _ZEROS: Final = bytes(256 * 1024)
 
@@ -68,7 +64,10 @@ def map_zeros(path: Path, size: int) -> mmap.mmap:
 
 
 def write_whole(descriptor: int, buffers: list[bytes | bytearray | memoryview]) -> int:
-    """Append buffers to a file that nobody else appends to meanwhile; all of them or none.
+    """Append buffers to a file that only a signal handler of this thread appends to meanwhile; all of them or none.
+
+    Returns:
+        The length of the file.
 
     Raises:
         OSError: there is no room; the file is cut back to where it was.
@@ -85,6 +84,8 @@ def write_whole(descriptor: int, buffers: list[bytes | bytearray | memoryview]) 
             if written:
                 pending[0] = pending[0][written:]
     except OSError:
-        os.ftruncate(descriptor, before)
+        # What a signal handler appended in between stands behind a part of ours then, and is not to be cut off with it.
+        if os.fstat(descriptor).st_size == before + total:
+            os.ftruncate(descriptor, before)
         raise
-    return total
+    return os.fstat(descriptor).st_size

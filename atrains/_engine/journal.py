@@ -6,7 +6,9 @@ goes out of a journal in `reader`. The files are described byte by byte in docs/
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import logging
 import os
 import threading
 import time
@@ -26,6 +28,7 @@ from atrains.errors import HomeError
 
 FORMAT_VERSION: Final = 1
 """Written to `journal.json`. A journal of a version that is not known is left alone."""
+_log = logging.getLogger("atrains")
 
 
 class Journal:
@@ -59,18 +62,24 @@ class Journal:
         self.folder = parent / f"{self.pid}-{self.id}"
         try:
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.folder.mkdir(mode=0o700)
-            self._lock_file = FolderLock(self.folder / "lock")
-            self._lock_file.acquire()
-            self._write_description(worker, user)
-            self._series_file = FrameFile(self.folder / "series")
-            self._jobs_file = FrameFile(self.folder / "jobs")
+            with contextlib.ExitStack() as undo:
+                self.folder.mkdir(mode=0o700)
+                undo.callback(_remove, self.folder)
+                self._lock_file = FolderLock(self.folder / "lock")
+                undo.callback(self._lock_file.release)
+                self._lock_file.acquire()
+                self._write_description(worker, user)
+                self._series_file = FrameFile(self.folder / "series")
+                undo.callback(self._series_file.close)
+                self._jobs_file = FrameFile(self.folder / "jobs")
+                undo.pop_all()
         except OSError as error:
             raise HomeError(
                 error.errno,
                 f"cannot make a journal in {parent}: {error.strerror}; make it writable, or set ATRAINS_HOME to a folder that is",
             ) from error
-        self._series: list[tuple[str, str, str]] = [("", "", "")]
+        self._series: dict[int, tuple[str, str, str]] = {}
+        self._numbers = itertools.count(1)
         self._ids: dict[tuple[str, str, str], int] = {}
         self._jobs = itertools.count(1)
         self._lock = threading.RLock()
@@ -87,9 +96,10 @@ class Journal:
         with self._lock:
             known = self._ids.get(key)
             if known is None:
-                known = len(self._series)
+                # Taken in one step: a signal handler of this thread may register a series while the file is written.
+                known = next(self._numbers)
                 self._series_file.append({"id": known, "task": task, "title": title, "series": series})
-                self._series.append(key)
+                self._series[known] = key
                 self._ids[key] = known
             return known
 
@@ -123,22 +133,38 @@ class Journal:
         self._jobs_file.sync()
         self.records.sync()
 
+    def seal(self) -> None:
+        """Take no more events; what is there can still be read. Whoever reports after this is told, and counts it as dropped."""
+        self.scalars.seal()
+        self.records.seal()
+
     def close(self, *, delivered: bool) -> None:
         """Let go of the journal; deletes it when everything in it was delivered, else leaves it for the next start."""
-        self._series_file.close()
-        self._jobs_file.close()
-        if delivered and self.pid == os.getpid():
-            self.scalars.close()
-            self.records.close()
-            for path in [*self.folder.iterdir()]:
-                path.unlink(missing_ok=True)
-            self.folder.rmdir()
-        self._lock_file.release()
+        if self.pid != os.getpid():
+            self.forget_in_child()
+            return
+        self.seal()
+        with self._lock:
+            self._series_file.close()
+            self._jobs_file.close()
+        try:
+            if delivered:
+                self.scalars.close()
+                self.records.close()
+                _remove(self.folder)
+            else:
+                self.records.release_files()
+        finally:
+            self._lock_file.release()
 
     def forget_in_child(self) -> None:
         """In a forked child: let go of the parent's journal without touching it."""
+        self._lock = threading.RLock()
         self._lock_file.release()
+        self._series_file.close()
+        self._jobs_file.close()
         self.scalars.forget_in_child()
+        self.records.forget_in_child()
 
     def _write_description(self, worker: str, user: str | None) -> None:
         identity = ProcessIdentity.current()
@@ -156,6 +182,18 @@ class Journal:
         }
         path = self.folder / "journal.json"
         path.write_bytes(orjson.dumps(description, option=orjson.OPT_INDENT_2))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a journal that nobody needs; what cannot be removed is said, and is harmless."""
+    try:
+        for path in [*folder.iterdir()]:
+            path.unlink(missing_ok=True)
+        folder.rmdir()
+    except FileNotFoundError:  # somebody was faster, by hand
+        return
+    except OSError as error:
+        _log.warning("atrains: the journal %s is not needed any more but cannot be removed: %s", folder, error)
 
 
 def _submit(workers: Executor, call: Callable[[], None]) -> None:

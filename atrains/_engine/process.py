@@ -28,7 +28,7 @@ class OpenRun(Protocol):
     def id(self) -> str:
         """The task's id."""
 
-    async def end(self, ending: Ending) -> None:
+    async def end(self, ending: Ending, *, at_exit: bool = False) -> None:
         """End the run as the process ends."""
 
 

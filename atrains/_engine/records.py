@@ -5,6 +5,7 @@ What a frame means is in `reader`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from typing import Final
 
 from atrains._engine.files import write_whole
 from atrains._wire.frames import Damage, Frame, encode_frame, scan_frames
+from atrains.errors import HomeError
 
 FILE_BYTES: Final = 16 << 20
 """A records file is sealed once it is this large."""
@@ -29,15 +31,18 @@ class FrameFile:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def append(self, header: Mapping[str, object], columns: Buffers | None = None) -> int:
-        """Write one frame, whole or not at all, and return its length.
+        """Write one frame, whole or not at all, and return the length of the file.
 
         Raises:
             OSError: there is no room.
+            HomeError: the file was closed.
         """
         return self.write(encode_frame(header, columns or []))
 
     def write(self, buffers: Buffers) -> int:
-        """Write the buffers of one encoded frame, whole or not at all, and return their length."""
+        """Write the buffers of one encoded frame, whole or not at all, and return the length of the file; errors as `append`."""
+        if self._descriptor < 0:
+            raise HomeError(f"{self.path} was closed: its journal was delivered, or belongs to the process that this one was forked from")
         return write_whole(self._descriptor, buffers)
 
     def read(self, begin: int, end: int) -> bytes:
@@ -86,21 +91,34 @@ class RecordStream:
     _files: list[RecordFile] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _position: int = 0
+    _depth: int = 0
+    _closed: bool = False
 
     def append(self, header: Mapping[str, object], columns: Buffers | None = None) -> None:
         """Store one record.
 
         Raises:
             OSError: there is no room.
+            HomeError: the journal was closed.
         """
         buffers = encode_frame(header, columns or [])
         with self._lock:
-            current = self._files[-1] if self._files else self._roll()
-            length = current.frames.write(buffers)
-            current.size += length
-            self._position += length
-            if current.size >= FILE_BYTES:
-                self._roll()
+            if self._closed:
+                raise HomeError(f"the journal {self.folder} was closed, or belongs to the process that this one was forked from")
+            self._depth += 1
+            try:
+                current = self._files[-1] if self._files else self._roll()
+                size = current.frames.write(buffers)
+                # A signal handler may have appended between any two calls here, and counted what stands before its frame with it.
+                if size > current.size:
+                    current.size = size
+                    self._position = current.first + size
+                # Not in a signal handler: the call below it may be on its way into the file.
+                if current.size >= FILE_BYTES and self._depth == 1:
+                    with contextlib.suppress(OSError):  # the record is stored; a file that cannot be made now is made later
+                        self._roll()
+            finally:
+                self._depth -= 1
 
     def end(self) -> int:
         """The position in the stream behind the last record."""
@@ -138,20 +156,45 @@ class RecordStream:
         for file in files:
             file.frames.sync()
 
+    def forget_in_child(self) -> None:
+        """In a forked child: let go of the parent's files without touching them."""
+        self._lock = threading.RLock()
+        self.release_files()
+
+    def seal(self) -> None:
+        """Take no more records; what is there can still be read."""
+        with self._lock:
+            self._closed = True
+
+    def release_files(self) -> None:
+        """Close every file and leave it where it is; nothing can be read or written after this."""
+        with self._lock:
+            self._closed = True
+            for file in self._files:
+                file.frames.close()
+
     def close(self) -> None:
         """Delete what is left; call when everything was delivered."""
         with self._lock:
+            self._closed = True
             files, self._files = self._files, []
         for file in files:
             file.frames.close()
             file.frames.path.unlink(missing_ok=True)
 
     def _roll(self) -> RecordFile:
-        file = RecordFile(self._position, FrameFile(self.folder / f"records-{self._position:016d}"))
-        self._files.append(file)
-        if len(self._files) > 1:
-            self.on_roll()
-        return file
+        first = self._position
+        file = RecordFile(first, FrameFile(self.folder / f"records-{first:016d}"))
+        if self._position == first and (not self._files or self._files[-1].first != first):
+            self._files = [*self._files, file]
+            if len(self._files) > 1:
+                self.on_roll()
+            return file
+        # A signal handler has appended meanwhile: this is not the place where the stream goes on.
+        file.frames.close()
+        if self._files[-1].first != first:
+            file.frames.path.unlink(missing_ok=True)
+        return self._files[-1]
 
 
 def read_frames(path: Path) -> tuple[list[Frame], list[Damage]]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from atrains._engine.files import NO_ROOM, map_zeros
+from atrains._engine.files import map_zeros
 
 SLOT: Final = struct.Struct("<qddII")
 VOID: Final = 1
@@ -32,6 +32,9 @@ FIRST_SLOTS: Final = 8_192
 SLOTS: Final = 131_072
 MEMORY_SEGMENTS: Final = 16
 """Segments kept in memory at most when there is no room on disk; what comes after that is dropped."""
+
+RETRY_SECONDS: Final = 1.0
+"""Between two looks whether the disk has room again."""
 
 _WINDOW: Final = 8_192
 _log = logging.getLogger("atrains")
@@ -133,12 +136,16 @@ class ScalarStream:
     folder: Path
     prepare: Callable[[Callable[[], None]], None]
     on_roll: Callable[[], None]
-    in_memory: bool = False
     refused: int = 0
     _current: Segment = _FULL
     _spare: Segment | None = None
     _live: list[Segment] = field(default_factory=list)
     _next_first: int = 0
+    _claimed_before: int = 0
+    _closed: bool = False
+    _no_room: bool = False
+    _unsaid: OSError | None = None
+    _next_try: float = 0.0
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _pid: int = field(default_factory=os.getpid)
 
@@ -184,78 +191,146 @@ class ScalarStream:
         """Forget a retired segment and delete its file. A writer that still holds it keeps it mapped, and writes its point again."""
         with self._lock:
             self._live.remove(segment)
-            if all(live.path is not None for live in self._live):
-                self.in_memory = False
         if segment.path is not None:
             segment.path.unlink(missing_ok=True)
 
     def claimed(self) -> int:
         """How many slots were ever claimed, by writers that came back and by those that did not."""
         with self._lock:
-            current = self._current
-            # A count shows its next number in its repr; asking in any other way would use it up.
-            count = current.claim.__self__  # type: ignore[attr-defined]
-            return current.first + min(int(repr(count)[6:-1]), current.capacity)
+            return self._claimed_before + min(_claims(self._current), self._current.capacity)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether points are held that would not survive the process, because there was no room on disk."""
+        with self._lock:
+            return any(live.path is None for live in self._live)
 
     def _roll(self, full: Segment) -> bool:
         """Put the next segment in place of a full one; False when there is none to be had."""
         with self._lock:
-            if self._pid != os.getpid():
+            if self._closed or self._pid != os.getpid():
                 return False
             if self._current is not full:
                 return True
-            following, self._spare = self._spare, None
-            if following is None:
-                following = self._make()
-            if following is None:
+            following = self._spare or self._make()
+            # A signal handler of this thread may have reported, and rolled, while the segment was made. From this look on nothing is
+            # called, and where nothing is called no signal handler runs.
+            if self._current is full and following is not None:
+                self._current, self._spare = following, None
+                self._live = [*self._live, following]
+                self._claimed_before += full.capacity
+            elif following is not None:
+                _discard(following)
+            else:
                 self.refused += 1
-                return False
-            self._live.append(following)
-            self._current = following
+        self._tell()
+        if following is None:
+            return self._current is not full
         self.prepare(self._make_spare)
         if full is not _FULL:
             self.on_roll()
         return True
 
+    def retry_disk(self) -> None:
+        """Go back to the disk once it has room again; to be called now and then, not while the reader reads."""
+        with self._lock:
+            if not self._no_room or self._closed or self._pid != os.getpid() or time.monotonic() < self._next_try:
+                return
+            self._next_try = time.monotonic() + RETRY_SECONDS
+            following, current = self._make_on_disk(), self._current
+            if following is None:
+                return
+            if current.path is not None:
+                self._spare = following
+                return
+            self._live = [*self._live, following]
+            self._current = following
+            _seal(current)
+            self._claimed_before += current.capacity
+
     def _make(self) -> Segment | None:
-        """Make the segment that follows the newest one; call with the lock held."""
-        capacity = SLOTS if self._next_first else FIRST_SLOTS
-        segment = None
-        if not self.in_memory:
-            try:
-                segment = Segment.create(self.folder, self._next_first, capacity)
-            except OSError as error:
-                if error.errno not in NO_ROOM:
-                    raise
-                self.in_memory = True
-                _log.warning(
-                    "atrains: no room for the journal in %s (%s): points are kept in memory until there is", self.folder, error.strerror
-                )
-        if segment is None:
-            if sum(1 for live in self._live if live.path is None) >= MEMORY_SEGMENTS:
-                return None
-            segment = Segment.create(None, self._next_first, capacity)
-        self._next_first += capacity
+        """Make the segment that follows the newest one, in memory if there is no room on disk; call with the lock held."""
+        segment = None if self._no_room else self._make_on_disk()
+        if segment is None and sum(1 for live in self._live if live.path is None) < MEMORY_SEGMENTS:
+            segment = Segment.create(None, *self._take_slots())
         return segment
+
+    def _make_on_disk(self) -> Segment | None:
+        first, capacity = self._take_slots()
+        try:
+            segment = Segment.create(self.folder, first, capacity)
+        except OSError as error:  # no room, no permission, too many files: whatever it is, points can be kept in memory
+            if not self._no_room:
+                self._no_room, self._unsaid = True, error
+            return None
+        self._no_room = False
+        return segment
+
+    def _take_slots(self) -> tuple[int, int]:
+        """The number of the first slot of a new segment, and how many it has. Numbers may be left out: nobody counts with them."""
+        first = self._next_first
+        capacity = SLOTS if first else FIRST_SLOTS
+        self._next_first = first + capacity
+        return first, capacity
 
     def _make_spare(self) -> None:
         # The lock is held while 4 MiB of zeros are written (2 ms): a writer that needs the spare meanwhile could only make one itself.
         with self._lock:
-            if self._spare is None and not self.in_memory and self._pid == os.getpid():
-                self._spare = self._make()
+            if self._spare is None and not self._no_room and not self._closed and self._pid == os.getpid():
+                self._spare = self._make_on_disk()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say once that there is no room; without the lock, since a log handler may wait for a thread that reports."""
+        error, self._unsaid = self._unsaid, None
+        if error is not None:
+            _log.warning(
+                "atrains: no room for the journal in %s (%s): points are kept in memory until there is",
+                self.folder,
+                error.strerror or error,
+            )
+
+    def seal(self) -> None:
+        """Take no more points; what is there can still be read. Not to be called while the reader reads."""
+        with self._lock:
+            if not self._closed:
+                self._closed, current = True, self._current
+                self._current = _FULL
+                _seal(current)
+                self._claimed_before += current.capacity
 
     def close(self) -> None:
-        """Delete what is left; call when everything was delivered and nobody writes any more."""
+        """Delete what is left; call when everything was delivered."""
+        self.seal()
         with self._lock:
             for segment in [*self._live, *([self._spare] if self._spare else [])]:
-                if segment.path is not None:
-                    segment.path.unlink(missing_ok=True)
-            self._live, self._spare, self._current = [], None, _FULL
+                _discard(segment)
+            self._live, self._spare = [], None
 
     def forget_in_child(self) -> None:
         """In a forked child: point away from the parent's memory, which is shared."""
         self._current, self._spare, self._live = _FULL, None, []
         self._lock = threading.RLock()
+
+
+def _claims(segment: Segment) -> int:
+    """How often a slot of a segment was claimed, those beyond its end included."""
+    # A count shows its next number in its repr; asking in any other way would use it up.
+    return int(repr(segment.claim.__self__)[6:-1])  # type: ignore[attr-defined]
+
+
+def _seal(segment: Segment) -> None:
+    """End a segment behind the slots that were claimed so far."""
+    if segment is _FULL:
+        return
+    # Whoever compares its number after the first step writes elsewhere; whoever did before has one below the count.
+    capacity, segment.capacity = segment.capacity, 0
+    segment.capacity = min(_claims(segment), capacity)
+
+
+def _discard(segment: Segment) -> None:
+    if segment.path is not None:
+        segment.path.unlink(missing_ok=True)
 
 
 def runs(ids: array[int], offset: int) -> Iterator[tuple[int, int]]:

@@ -24,6 +24,7 @@ class DaemonExecutor(Executor):
     def __init__(self, threads: int = _THREADS) -> None:
         self._jobs: SimpleQueue[tuple[Future[object], Callable[[], object]] | None] = SimpleQueue()
         self._closed = False
+        self._closing = threading.RLock()
         self._threads = [threading.Thread(target=self._serve, name=f"atrains-worker-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -34,18 +35,20 @@ class DaemonExecutor(Executor):
         Raises:
             RuntimeError: after `shutdown`.
         """
-        if self._closed:
-            raise RuntimeError("these worker threads were shut down")
         future: Future[T] = Future()
-        self._jobs.put((future, lambda: fn(*args, **kwargs)))  # type: ignore[arg-type]  # one queue holds futures of every result type
+        with self._closing:  # a job that is queued behind the end of the threads would never be done
+            if self._closed:
+                raise RuntimeError("these worker threads were shut down")
+            self._jobs.put((future, lambda: fn(*args, **kwargs)))  # type: ignore[arg-type]  # one queue holds futures of every result type
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # the signature of Executor
         """Stop the threads once the queue is empty."""
         del cancel_futures
-        self._closed = True
-        for _ in self._threads:
-            self._jobs.put(None)
+        with self._closing:
+            self._closed = True
+            for _ in self._threads:
+                self._jobs.put(None)
         if wait:
             for thread in self._threads:
                 thread.join()

@@ -18,7 +18,7 @@ from atrains._local import chunks, schema, streams
 from atrains._local.connections import BUSY_SECONDS, Connections, connect, home_errors
 from atrains._local.projects import ensure_project
 from atrains._local.records import Record, encode_record, index_record, now, read_record, write_record
-from atrains._wire.events import EventBlock, EventKind, ScalarBlock
+from atrains._wire.events import EventBlock, EventKind, ScalarBlock, Span
 from atrains.errors import HomeError, ServerError, ValidationError
 
 _logger = logging.getLogger("atrains")
@@ -313,6 +313,16 @@ class Store:
                     raise _takes_no_events(block.task) from error  # somebody removed the folder of this task by hand
                 streams.register(connection, block.task, kind, header, end)
         return len(block)
+
+    def stored_spans(self, journal: str) -> list[Span]:
+        """Which spans of a journal are stored, of all tasks.
+
+        Raises:
+            HomeError: the index cannot be read.
+        """
+        with self.change() as connection:  # the lock brings in what a process appended and did not live to index
+            rows = connection.execute("SELECT stream, first, last FROM spans WHERE journal = ? ORDER BY stream, first", [journal]).fetchall()
+        return [Span(journal, stream, first, last) for stream, first, last in rows]
 
     def read_scalars(self, task_id: str, wanted: set[tuple[str, str]] | None = None) -> Generator[ScalarBlock]:
         """Yield every stored point of a task, as stored, in order; with `wanted` only the blocks that have one of these series.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from atrains._local import services
 from atrains._local.store import Store, open_home
 from atrains._wire.endpoints import Endpoint
-from atrains._wire.events import EventBlock, ScalarBlock
+from atrains._wire.events import EventBlock, ScalarBlock, Span
 from atrains.errors import HomeError
 
 T = TypeVar("T")
@@ -62,6 +62,10 @@ class LocalTransport:
     async def add_events(self, block: EventBlock) -> int:
         """Store a block once; returns how many events were stored or already there. Errors as `Transport.add_events` says."""
         return await self._run(lambda: self.store.add_events(block))
+
+    async def stored_spans(self, journal: str) -> Collection[Span]:
+        """Which spans of a journal are stored; neighbours are merged."""
+        return await self._run(lambda: self.store.stored_spans(journal))
 
     async def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
         """Yield every stored point of a task, exactly as stored, in order; one chunk at a time is in memory."""

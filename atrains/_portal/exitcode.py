@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from types import CodeType, TracebackType
 from typing import Any, Final, NoReturn
@@ -97,4 +98,5 @@ class ProgramEnd:
         del code, offset
         # It leaves the program when the frame that it leaves has nobody below it that could catch it.
         if isinstance(error, SystemExit) and not isinstance(error, _Exit) and sys._getframe(1).f_back is None:  # noqa: SLF001
-            self.error = SystemExit(*error.args)
+            if threading.current_thread() is threading.main_thread():
+                self.error = SystemExit(*error.args)

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from atrains._async.artifact import AsyncArtifact
-from atrains._engine.artifact_codec import Decoded
 from atrains._sync._base import Twin
+from atrains._wire.artifacts import Decoded
 
 
 class Artifact(Twin):

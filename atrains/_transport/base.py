@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any, Protocol
 
 from atrains._wire.endpoints import Endpoint
-from atrains._wire.events import EventBlock, ScalarBlock
+from atrains._wire.events import EventBlock, ScalarBlock, Span
 
 
 class Transport(Protocol):
@@ -38,6 +38,13 @@ class Transport(Protocol):
         Raises:
             ServerError: code 400, sub-code 131 when the task takes no events (deleted, published): permanent.
             HomeError: the disk is full or not writable: to be tried again.
+        """
+        ...
+
+    async def stored_spans(self, journal: str) -> Collection[Span]:
+        """Which spans of a journal the home has already, so that a recovery need not send them; neighbours may be merged.
+
+        Empty where the home does not keep account of spans: there an event's identity tells.
         """
         ...
 

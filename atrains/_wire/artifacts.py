@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 JSON: Final = "JSON"
 STRING: Final = "string"
@@ -17,6 +18,9 @@ JSON_TYPES: Final = frozenset({JSON, "dict"})
 
 PREVIEW_LIMIT: Final = 65_536
 """Characters of a preview before it is cut."""
+
+Decoded: TypeAlias = "dict[str, object] | list[object] | str | bytes | Path"
+"""What an artifact is read back as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,12 @@ Pure; transports and services are keyed by it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 Version = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One call of the server protocol.
 
     Attributes:

@@ -19,8 +19,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -31,8 +30,7 @@ MAX_BODY: Final = 1 << 30
 """Bytes of one body. Far above what is ever written; a larger length field is damage."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A frame as read.
 
     Attributes:
@@ -48,8 +46,7 @@ class Frame:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
+class Damage(NamedTuple):
     """A stretch of the buffer that holds no whole frame: the torn tail (`at_end`), or bytes that were damaged."""
 
     start: int
@@ -95,13 +92,16 @@ def _frame_at(view: memoryview, position: int) -> Frame | None:
     magic, header_length, body_length, checksum = PREFIX.unpack_from(view, position)
     header_end = position + PREFIX.size + header_length
     end = header_end + body_length
-    if magic != MAGIC or end > len(view):
+    if magic != MAGIC or body_length > MAX_BODY or end > len(view):
         return None
     content = view[position + PREFIX.size : end]
     if zlib.crc32(content, zlib.crc32(view[position + 4 : position + 12])) != checksum:
         return None
-    header = orjson.loads(view[position + PREFIX.size : header_end])
-    return Frame(header, view[header_end:end], position, end)
+    try:
+        header = orjson.loads(view[position + PREFIX.size : header_end])
+    except orjson.JSONDecodeError:  # the checksum holds by chance, or somebody else wrote this: no frame of ours
+        return None
+    return Frame(header, view[header_end:end], position, end) if isinstance(header, dict) else None
 
 
 def _next_frame(view: memoryview, position: int) -> int:

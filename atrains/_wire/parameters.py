@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, time
 from enum import Enum
 from numbers import Integral, Real
 from pathlib import PurePath
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from atrains.errors import UnsupportedTypeError, ValidationError
 
@@ -22,8 +21,7 @@ NestedParameters: TypeAlias = "dict[str, str | NestedParameters]"
 _KINDS: Final = "str, int, float, bool, None, list, tuple, dict, Enum, pathlib paths, dates and times"
 
 
-@dataclass(frozen=True, slots=True)
-class HyperParameter:
+class HyperParameter(NamedTuple):
     """One stored parameter.
 
     Attributes:

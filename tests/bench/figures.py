@@ -26,9 +26,10 @@ def processor_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def resident() -> float:
-    """The resident memory of this process in MiB; pages of mapped files are among it."""
-    return float(psutil.Process().memory_info().rss) / (1 << 20)
+def resident() -> tuple[float, float]:
+    """The resident memory of this process in MiB, and that without the pages of mapped files where the system tells them apart."""
+    memory = psutil.Process().memory_info()
+    return memory.rss / (1 << 20), (memory.rss - getattr(memory, "shared", 0)) / (1 << 20)
 
 
 def percentiles(sample: Sequence[float], prefix: str, unit: float = 1.0) -> Figures:

@@ -1,4 +1,4 @@
-"""What reporting costs the event loop that it happens beside: how late a 1 ms ticker is, and the longest callback of a task's whole life."""
+"""What reporting costs the event loop beside it: how late a 1 ms ticker is, and the longest callback of a task's whole life."""
 
 from __future__ import annotations
 
@@ -110,9 +110,10 @@ def _callbacks() -> Iterator[Callbacks]:
         took = time.perf_counter() - begin
         seen.count += 1
         if took > seen.longest:
-            seen.longest, seen.name = took, repr(handle)
+            owner = getattr(getattr(handle, "_callback", None), "__self__", None)  # of a step: its task
+            seen.longest, seen.name = took, repr(owner if isinstance(owner, asyncio.Task) else handle)
 
-    events.Handle._run = timed  # type: ignore[method-assign]
+    events.Handle._run = timed  # type: ignore[assignment]
     try:
         yield seen
     finally:
@@ -132,8 +133,7 @@ def longest_callback(scale: float) -> Figures:
         async with Task.ainit("benchmark", "a whole life") as task:
             log = task.get_logger()
             await _produce(log.report_scalar, count)
-            big = array("d", bytes(8 * count))
-            await asyncio.to_thread(log.report_scalars, "train", "arrays", values=big, iterations=array("q", range(count)))
+            await asyncio.to_thread(log.report_scalars, "train", "arrays", values=values, iterations=iterations)
             for i in range(1000):
                 log.report_text(f"line {i}", print_console=False)
                 await asyncio.sleep(0)
@@ -144,6 +144,7 @@ def longest_callback(scale: float) -> Figures:
             await task.reload()
 
     count = max(int(400_000 * scale), 1000)
+    values, iterations = array("d", bytes(8 * count)), array("q", range(count))
     figures: Figures = {}
     for name, main in (("bare", bare), ("life", life)):
         with _callbacks() as seen:

@@ -1,4 +1,4 @@
-"""The benchmark: `python tests/bench/run.py`. Each measurement runs in a fresh process with a home of its own, several rounds; a timing never fails.
+"""The benchmark: `python tests/bench/run.py`. Each measurement is a fresh process with its own home, several rounds; a timing never fails.
 
 This file starts the processes and gathers their figures. What is measured is in the modules beside it, what is promised in `table`.
 """
@@ -62,7 +62,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure what atrains promises, and print it as Markdown.")
-    parser.add_argument("only", nargs="*", metavar="MEASUREMENT", help=f"the measurements to make, all by default: {', '.join(MEASUREMENTS)}")
+    parser.add_argument("only", nargs="*", metavar="MEASUREMENT", help=f"what to measure, everything by default: {', '.join(MEASUREMENTS)}")
     parser.add_argument("--quick", action="store_true", help="three rounds of a fifth of the points")
     parser.add_argument("--rounds", type=int, help="how often each measurement is made, in turns (default 5)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of points and seconds (default 1)")
@@ -112,8 +112,8 @@ def _in_process(name: str, scale: float, home: Path, environment: dict[str, str]
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """The environment of the measurements: nothing configured but a quiet local home, and byte code that is cached as in an installation."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "TRAINS_", "CLEARML_"))}
+    """The environment of the measurements: nothing configured but a quiet local home, and byte code cached as in an installation."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("ATRAINS_", "TRAINS_", "CLEARML_"))}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
     kept["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
     return {**kept, "ATRAINS_API_HOST": "local", "ATRAINS_QUIET": "1"}
@@ -121,10 +121,14 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _circumstances(rounds: int, scale: float, load: float, seconds: float) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"{datetime.now(UTC):%Y-%m-%d}, CPython {platform.python_version()} on {platform.system()} {platform.machine()}, {cores} cores, load {load:.1f} at the start; "
-        f"{rounds} rounds at scale {scale:g}, {seconds:.0f} s in all. Bold: the median does not keep the promise."
-    )
+    parts = [
+        f"{datetime.now(UTC):%Y-%m-%d}",
+        f"CPython {platform.python_version()} on {platform.system()} {platform.machine()}",
+        f"{cores} cores",
+        f"load {load:.1f} at the start",
+        f"{rounds} rounds at scale {scale:g} in {seconds:.0f} s",
+    ]
+    return f"{', '.join(parts)}. Bold: the median does not keep the promise."
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""What a script pays before its first line and after its last: importing, the first init in a fresh home, closing a run that did nothing.
-"""
+"""What a script pays before its first line and after its last: importing, the first init in a new home, closing a run."""
 
 from __future__ import annotations
 
@@ -38,7 +37,8 @@ def startup(scale: float) -> Figures:
                 )
                 outside[name].append(time.perf_counter() - begin)
                 inside[name].append(float(answer.stdout))
-    return {f"{name} {where}": median(took) for where, all_of in (("inside", inside), ("outside", outside)) for name, took in all_of.items()}
+    medians = {f"{name} inside": median(took) for name, took in inside.items()}
+    return medians | {f"{name} outside": median(took) for name, took in outside.items()}
 
 
 def closing(scale: float) -> Figures:

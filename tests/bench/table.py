@@ -1,4 +1,4 @@
-"""The rows of the report: which figure of which measurement stands beside which promise and which baseline. Rendering only; nothing is measured."""
+"""The rows of the report: which figure stands beside which promise and which baseline. Rendering only; nothing is measured."""
 
 from __future__ import annotations
 
@@ -37,10 +37,13 @@ class Row:
 
 
 _UNITS = {"us": 1e-6, "ms": 1e-3, "MiB": 1.0, "M/s": 1e6, "s/M": 1.0}
+_HEAD = "| what | promise | median | best to worst | without atrains | ratio |"
 _RANKS = ("p50", "p99", "p99.9", "p99.99", "max")
 
 
-def _distribution(what: str, measurement: str, figure: str, unit: str, promises: Mapping[str, float], ranks: Sequence[str] = _RANKS) -> list[Row]:
+def _distribution(
+    what: str, measurement: str, figure: str, unit: str, promises: Mapping[str, float], ranks: Sequence[str] = _RANKS
+) -> list[Row]:
     return [Row(f"{what}, {rank}", measurement, f"{figure} {rank}", unit, promises.get(rank), f"bare {rank}") for rank in ranks]
 
 
@@ -73,7 +76,8 @@ SECTIONS: Mapping[str, Sequence[Row]] = {
     ],
     "The event loop over a task's whole life": [Row("longest callback", "longest_callback", "life", "ms", 20, "bare")],
     "Memory": [
-        Row("growth of resident memory, at its highest", "memory", "highest", "MiB", 20),
+        Row("growth of resident memory over 10 million points, at its highest", "memory", "highest", "MiB", 20),
+        Row("the same without the mapped pages of the journal", "memory", "private", "MiB", 20),
         Row("growth of resident memory, at the end", "memory", "end", "MiB", 20),
     ],
     "Start and end": [
@@ -93,7 +97,7 @@ def render(results: Results) -> str:
     for title, rows in SECTIONS.items():
         lines = [_line(row, results[row.measurement]) for row in rows if results.get(row.measurement)]
         if lines:
-            parts.append(f"### {title}\n\n| what | promise | median | best to worst | without atrains | ratio |\n|---|---|---|---|---|---|\n" + "\n".join(lines))
+            parts.append("\n".join([f"### {title}", "", _HEAD, "|---" * 6 + "|", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -130,7 +134,7 @@ def _line(row: Row, rounds: Sequence[Mapping[str, float]]) -> str:
     spread = f"{_number(ordered[0])} to {_number(ordered[-1])}"
     bare = median(figures[row.bare] / _UNITS[row.unit] for figures in rounds) if row.bare else None
     # Beside a lateness or a loop that is nearly nothing a ratio says little, but it says it for every row alike.
-    ratio = f"{_number(middle / bare)}" if bare else ""
+    ratio = _number(middle / bare) if bare else ""
     shown = f"{_number(middle)} {row.unit}"
     if not _holds(row, middle):
         shown = f"**{shown}**"

@@ -1,0 +1,325 @@
+"""The command line as a user runs it: a process of its own beside the runs that other processes recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atrains.cli.output import clean, clean_lines, sparkline
+
+RECORD = """
+from atrains import Task
+
+with Task.init("vision/cats", "first", task_type="training") as task:
+    task.connect({"lr": 0.1, "net": {"width": 64, "name": "resnet"}})
+    task.set_tags(["baseline"])
+    logger = task.get_logger()
+    for step in range(200):
+        logger.report_scalar("loss", "train", value=1 / (step + 1), iteration=step)
+    logger.report_single_value("score", 0.75)
+    for number in range(30):
+        logger.report_text(f"line {number}", print_console=False)
+    task.upload_artifact("weights", {"bias": [1, 2, 3]})
+
+try:
+    with Task.init("speech", "second\\x1b[31m red") as task:
+        raise RuntimeError("the microphone is off")
+except RuntimeError:
+    pass
+"""
+
+
+def run(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `atrains` in a process that knows of nothing but this home."""
+    return subprocess.run(
+        [sys.executable, "-m", "atrains", *arguments],
+        env=environment(home) | variables,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def environment(home: Path) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "CLEARML_", "TRAINS_"))}
+    return inherited | {"HOME": str(home.parent), "ATRAINS_HOME": str(home), "PYTHONIOENCODING": "utf-8"}
+
+
+def record(home: Path, script: str) -> None:
+    subprocess.run([sys.executable, "-c", script], env=environment(home), check=True, capture_output=True, timeout=60)
+
+
+def ok(home: Path, *arguments: str, **variables: str) -> str:
+    done = run(home, *arguments, **variables)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def listed(home: Path, *arguments: str) -> list[dict[str, Any]]:
+    tasks: list[dict[str, Any]] = json.loads(ok(home, "ls", "--json", *arguments))
+    return tasks
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that says why; a user never gets a traceback for a mistake."""
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("atrains: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with two runs: the second, newer one failed."""
+    path = tmp_path_factory.mktemp("cli") / "home"
+    record(path, RECORD)
+    return path
+
+
+@pytest.fixture(scope="module")
+def first(home: Path) -> str:
+    return str(listed(home, "--project", "vision")[0]["id"])
+
+
+# ---- ls
+
+
+def test_ls_lists_the_newest_first(home: Path) -> None:
+    lines = ok(home, "ls").splitlines()
+    assert [line.split()[1:3] for line in lines] == [["STATUS", "PROJECT"], ["failed", "speech"], ["completed", "vision/cats"]]
+    assert " 199 " in lines[2]
+
+
+def test_ls_json_has_whole_ids_and_fields(home: Path, first: str) -> None:
+    newest, oldest = listed(home)
+    assert (oldest["id"], len(first)) == (first, 32)
+    assert (oldest["name"], oldest["project"], oldest["status"], oldest["last_iteration"]) == ("first", "vision/cats", "completed", 199)
+    assert oldest["tags"] == ["baseline"]
+    assert newest["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["--status", "completed"], ["first"]),
+        (["--status", "queued"], []),
+        (["--project", "vision"], ["first"]),
+        (["--project", "vision/cats"], ["first"]),
+        (["--limit", "1"], ["second\x1b[31m red"]),
+    ],
+)
+def test_ls_shows_only_what_was_asked_for(home: Path, arguments: Sequence[str], names: list[str]) -> None:
+    assert [task["name"] for task in listed(home, *arguments)] == names
+
+
+def test_ls_says_that_there_is_more_and_that_there_is_nothing(home: Path) -> None:
+    assert "--limit" in ok(home, "ls", "--limit", "1").splitlines()[-1]
+    assert ok(home, "ls", "--status", "queued") == "no such tasks\n"
+
+
+def test_ls_hides_what_was_archived(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home, "from atrains import Task; Task.create('ppp', 'seen'); Task.create('ppp', 'old').set_system_tags(['archived'])")
+    assert [task["name"] for task in listed(home)] == ["seen"]
+    assert {task["name"] for task in listed(home, "--archived")} == {"seen", "old"}
+
+
+def test_ls_lists_more_tasks_than_one_answer_holds(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home, "from atrains import Task\nfor number in range(520): Task.create('many', f'task {number}')")
+    assert len({task["id"] for task in listed(home, "--limit", "1000")}) == 520
+    assert len(listed(home, "--limit", "510")) == 510
+
+
+def test_a_name_cannot_colour_the_terminal(home: Path) -> None:
+    assert "\x1b" not in ok(home, "ls")
+    assert "second red" in ok(home, "ls")
+
+
+# ---- show
+
+
+def test_show_prints_what_another_process_recorded(home: Path, first: str) -> None:
+    text = ok(home, "show", first)
+    for expected in (
+        "first",
+        first,
+        "completed",
+        "vision/cats",
+        "baseline",
+        "General/lr",
+        "0.1",
+        "General/net/width",
+        "64",
+        "score",
+        "0.75",
+    ):
+        assert expected in text
+    (plot,) = [line for line in text.splitlines() if "loss/train" in line]
+    assert plot.split()[1].startswith("█")
+    assert plot.split()[1].endswith("▁")
+    assert "last 0.005" in plot
+    assert "max 1" in plot
+    assert [line.strip() for line in text.splitlines() if line.strip().startswith("line ")] == [
+        f"line {number}" for number in range(20, 30)
+    ]
+    assert '{ "bias": [ 1, 2, 3 ] }' in text
+    assert str(home / "tasks" / first) in text
+
+
+def test_show_json_has_the_values_that_were_reported(home: Path, first: str) -> None:
+    shown = json.loads(ok(home, "show", first, "--json", "--lines", "2"))
+    assert (shown["id"], shown["status"], shown["last_iteration"]) == (first, "completed", 199)
+    assert shown["parameters"] == {"General/lr": "0.1", "General/net/width": "64", "General/net/name": "resnet"}
+    assert shown["scalars"] == {"loss": {"train": {"last": 0.005, "min": 0.005, "max": 1.0, "iteration": 199}}}
+    assert shown["single_values"] == {"score": 0.75}
+    assert shown["console"] == ["line 28", "line 29"]
+    artifact = shown["artifacts"]["weights"]
+    assert json.loads(Path(artifact["url"].removeprefix("file://")).read_text()) == {"bias": [1, 2, 3]}
+    assert Path(shown["folder"], "task.json").is_file()
+
+
+def test_show_gives_the_reason_of_a_failure(home: Path) -> None:
+    failed = listed(home, "--status", "failed")[0]
+    assert "failed (RuntimeError: the microphone is off)" in ok(home, "show", failed["id"])
+
+
+def test_show_takes_the_beginning_of_an_id(home: Path, first: str) -> None:
+    other = next(task["id"] for task in listed(home) if task["id"] != first)
+    length = next(length for length in range(1, 33) if first[:length] != other[:length])
+    assert first in ok(home, "show", first[:length])
+
+
+def test_show_lists_the_candidates_of_an_ambiguous_beginning(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record(home, "from atrains import Task\nfor number in range(17): Task.create('ppp', f'task {number}')")
+    ids = [task["id"] for task in listed(home)]
+    digit = next(task_id[0] for task_id in ids if sum(other[0] == task_id[0] for other in ids) > 1)  # 17 ids, 16 digits
+    message = refused(run(home, "show", digit))
+    assert all(task_id in message for task_id in ids if task_id[0] == digit)
+
+
+@pytest.mark.parametrize("task", ["0" * 32, "no such", "../etc"])
+def test_show_refuses_an_id_that_is_not_there(home: Path, task: str) -> None:
+    assert "atrains ls" in refused(run(home, "show", task))
+
+
+# ---- where it looks, and what it leaves behind
+
+
+@pytest.mark.parametrize("command", [["ls"], ["show", "abc"], ["ls", "--json"]])
+def test_looking_where_nothing_was_recorded_makes_nothing(tmp_path: Path, command: list[str]) -> None:
+    home = tmp_path / "nowhere" / "home"
+    assert f"there is no home at {home}" in refused(run(home, *command))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_looking_makes_no_journal(home: Path, first: str, tmp_path: Path) -> None:
+    copied = tmp_path / "home"
+    shutil.copytree(home, copied)
+    shutil.rmtree(copied / "journals")
+    ok(copied, "ls")
+    ok(copied, "show", first)
+    assert not (copied / "journals").exists()
+    assert (copied / "tasks" / first / "task.json").read_bytes() == (home / "tasks" / first / "task.json").read_bytes()
+
+
+def test_a_home_can_be_named_whatever_is_configured(home: Path, tmp_path: Path) -> None:
+    server = {"CLEARML_API_HOST": "http://localhost:1"}
+    assert "CLEARML_API_HOST" in refused(run(tmp_path, "ls", **server))
+    assert "vision/cats" in ok(tmp_path, "ls", "--home", str(home), **server)
+    assert "vision/cats" in ok(home, "ls", ATRAINS_MODE="disabled")
+
+
+# ---- arguments and outputs
+
+
+@pytest.mark.parametrize("arguments", [[], ["bogus"], ["show"], ["ls", "--limit", "0"], ["ls", "--limit", "x"], ["ls", "--status", "nope"]])
+def test_a_mistake_in_the_arguments_is_exit_code_2(home: Path, arguments: list[str]) -> None:
+    done = run(home, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: atrains")
+
+
+def test_a_reader_that_goes_away_is_no_error(home: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "atrains", "ls"], env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr as stream:
+        assert stream.read() == b""
+    assert process.wait(60) == 0
+
+
+def test_an_output_that_has_no_block_characters_gets_others(home: Path, first: str) -> None:
+    done = run(home, "show", first, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    (plot,) = [line for line in done.stdout.splitlines() if "loss/train" in line]
+    assert plot.split()[1].startswith("#")
+    assert done.stdout.isascii()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize("width", [60, 100])
+def test_a_terminal_gets_lines_of_its_width(home: Path, first: str, width: int) -> None:
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    # COLUMNS is for whoever has no terminal to ask.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "atrains", "show", first], env=environment(home) | {"COLUMNS": "500", "TERM": "xterm"}, stdout=theirs
+    )
+    os.close(theirs)
+    read = bytearray()
+    while part := _read(ours):
+        read += part
+    os.close(ours)
+    assert process.wait(60) == 0
+    lines = [clean(line) for line in read.decode().splitlines()]
+    assert any("loss/train" in line for line in lines)
+    # The path of the files is for copying, and never cut.
+    assert max(len(line) for line in lines if str(home) not in line) <= width
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65_536)
+    except OSError:  # Linux: the other side is closed
+        return b""
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=50))
+def test_every_curve_has_a_plot(values: list[float]) -> None:
+    plot = sparkline(values, "012345678")
+    assert len(plot) == len(values)
+    for value, level in zip(values, plot, strict=True):
+        for other, other_level in zip(values, plot, strict=True):
+            assert value < other or level >= other_level
+
+
+@given(st.lists(st.text()))
+def test_no_console_text_moves_the_cursor(texts: list[str]) -> None:
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f]", "".join(clean_lines(texts)))
+
+
+def test_a_progress_bar_counts_as_it_was_last_seen() -> None:
+    assert clean_lines(["10%\r50%\r100%\n", "\x1b[1mdone\x1b[0m\tat last\n"]) == ["100%", "done    at last"]
