@@ -2,10 +2,124 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import pytest
+
+pytest_plugins = ["atrains.testing"]
+
+READER = """
+import json, sys
+from atrains import Task
+
+names = sys.argv[1:]
+task = Task.get_task(names[0]) if len(names) == 1 else Task.get_task(project_name=names[0], task_name=names[1])
+print(json.dumps(task and {
+    "id": task.id,
+    "status": task.status,
+    "reason": task.data.get("status_reason"),
+    "parameters": task.get_parameters_as_dict(),
+    "tags": task.get_tags(),
+    "scalars": task.get_reported_scalars(),
+    "single_values": task.get_reported_single_values(),
+    "console": task.get_reported_console_output(1000),
+    "last_iteration": task.get_last_iteration(),
+    "artifacts": {name: artifact.url for name, artifact in task.artifacts.items()},
+}))
+"""
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Async tests and fixtures run on asyncio, the one backend that atrains has."""
     return "asyncio"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that ended."""
+
+    stdout: str
+    stderr: str
+    code: int
+
+    @property
+    def task_ids(self) -> list[str]:
+        """The ids in the lines that say which task was created, reused or continued."""
+        words = [line.split() for line in self.stderr.splitlines() if line.startswith(("atrains: created task", "atrains: reusing task"))]
+        return [line[3] for line in words]
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody with an empty home directory, no configuration, and nothing in the environment but where runs are kept."""
+
+    home: Path
+    directory: Path
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """The environment of a process that this user starts."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "CLEARML_", "TRAINS_"))}
+        return {**kept, "HOME": str(self.directory), "ATRAINS_HOME": str(self.home), "PYTHONWARNINGS": "error"} | variables
+
+    def start(self, script: str, *arguments: str, name: str = "script.py", **variables: str) -> subprocess.Popen[str]:
+        """Write a script and run it in a process of its own, with pipes on its streams."""
+        path = self.directory / name
+        path.write_text(script, encoding="utf-8")
+        return subprocess.Popen(
+            [sys.executable, str(path), *arguments],
+            cwd=self.directory,
+            env=self.environment(**variables),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, script: str, *arguments: str, name: str = "script.py", **variables: str) -> Finished:
+        """Write a script, run it in a process of its own, and wait for its end."""
+        return finish(self.start(script, *arguments, name=name, **variables))
+
+
+def finish(process: subprocess.Popen[str]) -> Finished:
+    """Wait for the end of a process."""
+    with process:
+        try:
+            stdout, stderr = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return Finished(stdout, stderr, process.returncode)
+
+
+@pytest.fixture
+def user(atrains_home: Path, tmp_path: Path) -> User:
+    """A user whose runs go to the home of this test."""
+    directory = tmp_path / "user"
+    directory.mkdir()
+    return User(atrains_home, directory)
+
+
+@pytest.fixture
+def run_script(user: User) -> Callable[..., Finished]:
+    """Run the text of a script in a real process: `run_script(text, *arguments, name="script.py", VARIABLE="value")`."""
+    return user.run
+
+
+@pytest.fixture
+def read_task(user: User) -> Callable[..., Any]:
+    """Read a task in a second process, by id or by project and name, as a dict (None when there is no such task)."""
+
+    def read(*names: str) -> Any:
+        finished = user.run(READER, *names, name="reader.py")
+        assert finished.code == 0, finished.stderr
+        return json.loads(finished.stdout)
+
+    return read

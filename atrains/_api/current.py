@@ -63,6 +63,12 @@ def enter(task: TaskBase) -> None:
     _context.set(_Opened(task, _owner()))
 
 
+def forget() -> None:
+    """Start again without a current and a main task. For tests: a process that runs one after the other."""
+    _context.set(None)
+    _main.task = None
+
+
 def _owner() -> object:
     try:
         return asyncio.current_task()

@@ -12,6 +12,7 @@ from atrains._api.logger import Logger
 from atrains._config import Settings, settings
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
+from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
 from atrains._wire.parameters import as_nested_dict
 from atrains.errors import TaskClosedError, ValidationError
@@ -119,13 +120,14 @@ class TaskBase:
         Raises:
             TaskClosedError: the task was closed.
         """
-        if self._logger is None:
-            self._check_open()
-            channel = self._channel
-            outlet = channel.open(self._runtime)
-            self._logger = Logger(self.id, outlet, worker=channel.settings.reporting.worker, wake=channel.wake)
-            self._logger.set_offset(self._offset)
-        return self._logger
+        with process().lock:
+            if self._logger is None:
+                self._check_open()
+                channel = self._channel
+                outlet = channel.open(self._runtime)
+                self._logger = Logger(self.id, outlet, worker=channel.settings.reporting.worker, wake=channel.wake)
+                self._logger.set_offset(self._offset)
+            return self._logger
 
     @property
     def logger(self) -> Logger:

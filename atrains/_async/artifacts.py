@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from atrains._async.artifact import HOME_URL, AsyncArtifact, import_codec, resolve_url
 from atrains._async.identity import Identity
 from atrains._engine.disabled import DisabledChannel
+from atrains._engine.notices import say
 from atrains._wire import endpoints
 from atrains._wire.artifacts import ArtifactRecord
-from atrains.errors import StorageError
+from atrains.errors import StorageError, TaskStatusError
+from atrains.types import TaskStatusEnum
 
 if TYPE_CHECKING:
     from atrains._engine.artifact_codec import EncodedArtifact
@@ -70,7 +72,9 @@ class Artifacts(Identity):
             encoded = await self._channel.run(partial(artifact_codec.encode, name, artifact_object, folder=work, metadata=metadata))
             if isinstance(encoded, artifact_codec.KnownFailure):
                 _log.error("atrains: nothing was uploaded: %s", encoded.reason)
+                say(self._settings, f"task {self.id}: nothing was uploaded: {encoded.reason}")
                 return False
+            await self._require_open_run()
             url = await self._artifact_url(name, encoded.file_name)
             await self._store(encoded, url)
             record = encoded.record(name, uri=url, timestamp=int(time.time()))
@@ -81,6 +85,13 @@ class Artifacts(Identity):
         if delete_after_upload and isinstance(artifact_object, str | Path):
             await self._channel.run(partial(_remove, Path(artifact_object)))
         return True
+
+    async def _require_open_run(self) -> None:
+        """Refuse an artifact that the home would refuse to record, before the file of an earlier one of its name is replaced."""
+        await self.reload()
+        status = self._record.get("status")
+        if status not in {TaskStatusEnum.created, TaskStatusEnum.in_progress}:
+            raise TaskStatusError(f"cannot add an artifact to task {self.id}: its status is {status}; upload before the run ends, or clone the task")
 
     async def _artifact_url(self, name: str, file_name: str) -> str:
         """Where an artifact goes: below the task's destination, else into its folder in the home."""

@@ -155,7 +155,7 @@ class Lifecycle(StatusPart):
         channel, runtime = await _connect()
         opened = await opening.open_run(channel, wish)
         task = cls._bound(opened.record, channel, runtime)
-        task._project_name = wish.project  # noqa: SLF001
+        task._project_name = None if isinstance(wish.reuse, str) else wish.project  # noqa: SLF001
         task.set_initial_iteration(opened.first_iteration)
         task.get_logger()
         task._owns_run = task.running_locally()  # noqa: SLF001
@@ -229,6 +229,10 @@ class Lifecycle(StatusPart):
             self._finish_job(self._run_job)
             process().open_runs.pop(self.id, None)
             self._ended = True
+            for kind, counts in (("scalars", receipt.scalars), ("logs", receipt.logs), ("plots", receipt.plots)):
+                if counts.dropped:
+                    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.dropped.items())
+                    say(self._settings, f"task {self.id}: some {kind} were not stored: {reasons}")
             if receipt.error is not None:
                 say(
                     self._settings,

@@ -100,8 +100,8 @@ def check_same(open_task: TaskBase, wish: tuple[str | None, str | None, TaskType
     project_name, task_name, task_type = wish
     kind = None if task_type is None else str(validate_task_type(task_type))
     for field, asked, is_open in (
-        ("project_name", project_name, open_task.known_project_name),
-        ("task_name", task_name, open_task.name),
+        ("project_name", project_name and project_name.strip(), open_task.known_project_name),
+        ("task_name", task_name and task_name.strip(), open_task.name),
         ("task_type", kind, open_task.task_type),
     ):
         if asked is not None and is_open is not None and asked != is_open:

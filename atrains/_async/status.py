@@ -10,6 +10,7 @@ from typing import Any, Final, TypedDict
 
 from atrains._async.base import TaskPart, call
 from atrains._async.pending import Pending
+from atrains._engine.disabled import DisabledChannel
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
 from atrains.errors import NotFoundError, ServerError, TaskFailedError, TaskStatusError, ValidationError, WaitTimeoutError
@@ -217,6 +218,8 @@ class StatusPart(TaskPart):
             ValidationError: an unknown status.
         """
         wanted, refused = _statuses(status), _statuses(raise_on_status or ())
+        if isinstance(self._channel, DisabledChannel):
+            return  # nobody will ever change the status
         deadline = None if timeout is None else time.monotonic() + timeout
         interval = min(check_interval_sec, self._channel.transport.status_poll_interval)
         while True:

@@ -15,7 +15,6 @@ from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.events import EventBlock, ScalarBlock, Span
-from atrains.errors import ServerError
 
 T = TypeVar("T")
 
@@ -53,9 +52,7 @@ class DisabledTransport:
         return self._task_call(endpoint, request)
 
     def _task_call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
-        record = self._tasks.get(request["task"])
-        if record is None:
-            raise ServerError(f"Invalid task id: id={request['task']} (atrains is disabled)", code=400, subcode=101, endpoint=endpoint.name)
+        record = self._tasks.setdefault(request["task"], {"id": request["task"], "status": "created", "hyperparams": {}, "execution": {}})
         if endpoint is endpoints.TASKS_GET_BY_ID:
             return {"task": dict(record)}
         if endpoint in _STATUS:

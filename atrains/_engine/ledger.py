@@ -105,9 +105,10 @@ class Ledger:
     def drop(self, task: str, kind: EventKind, reason: str, count: int = 1, *, name: str = "", detail: str = "") -> None:
         """Count events that will never be stored; the first of each reason and name is said once in the log."""
         with self._lock:
-            reasons = self._dropped.setdefault((task, kind), {})
-            reasons.setdefault(reason, 0)
-            reasons[reason] += count  # nothing is called between reading and writing: a signal handler that drops cannot come between
+            if count:
+                reasons = self._dropped.setdefault((task, kind), {})
+                reasons.setdefault(reason, 0)
+                reasons[reason] += count  # nothing is called between reading and writing: a signal handler that drops cannot come between
             first = (reason, name) not in self._told
             self._told.add((reason, name))
         if first:
@@ -124,7 +125,7 @@ class Ledger:
         """How one kind stands for a task, or for all tasks of the journal."""
         with self._lock:
             if task is not None:
-                return Counts(self._acknowledged[task, kind], pending, dict(Counter(self._dropped.get((task, kind), {}))))
+                return Counts(self._acknowledged[task, kind], pending, dict(self._dropped.get((task, kind), {})))
             acknowledged = sum(count for (_, of), count in self._acknowledged.items() if of == kind)
             dropped: Counter[str] = Counter()
             for (_, of), reasons in self._dropped.items():

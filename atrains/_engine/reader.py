@@ -1,21 +1,22 @@
 """What goes out of a journal: slots and records turned into blocks of events, each with the span it stands for. Reads only; a transport delivers.
 
-One reader per journal, used by one thread at a time. Nothing moves on until `advance`: what was read and not advanced past is read again
-in the very same blocks, so that a home which has a block already can tell by its span.
+One reader per journal. Nothing moves on until `advance`: what was read and not advanced past is read again in the very same blocks, so
+that a home which has a block already can tell by its span.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, Final
 
 from atrains._engine.journal import Journal
-from atrains._engine.ledger import NOT_FINITE, Ledger
+from atrains._engine.ledger import NOT_FINITE, REFUSED, Counts, Ledger
 from atrains._engine.segments import VOID, Segment, runs
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.frames import Frame
@@ -49,11 +50,11 @@ class _Read:
 
 
 class JournalReader:
-    """Reads one journal in order.
+    """Reads one journal in order. A lock makes each call whole: a count from another thread meets no half-made step.
 
     Args:
         journal: The journal.
-        ledger: Where points that cannot be delivered are counted.
+        ledger: Where events are counted once they are done with.
     """
 
     def __init__(self, journal: Journal, ledger: Ledger) -> None:
@@ -63,10 +64,20 @@ class JournalReader:
         self._holes: dict[Segment, set[int]] = {}
         self._looks: Counter[Segment] = Counter()
         self._read: _Read | None = None
+        self._lock = threading.Lock()
         self.abandoned = 0
+
+    @property
+    def midway(self) -> bool:
+        """Whether the next `read` returns blocks again that an earlier one returned."""
+        return self._read is not None
 
     def end(self) -> Position:
         """Where the journal ends now: behind the last committed slot and the last record."""
+        with self._lock:
+            return self._end()
+
+    def _end(self) -> Position:
         end = self.position.slots
         for segment in self._journal.scalars.segments():
             begin = max(self.position.slots, segment.first) - segment.first
@@ -79,23 +90,42 @@ class JournalReader:
 
         Until then the same blocks are returned again: a home tells by their spans which of them it has.
         """
-        if self._read is None:
-            read = _Read(self.position)
-            self._read_holes(read)
-            self._read_slots(read, LARGE_SLICE if large else SLICE)
-            self._read_records(read)
-            self._read = read
-        return self._read.blocks
+        with self._lock:
+            if self._read is None:
+                read = _Read(self.position)
+                self._read_holes(read)
+                self._read_slots(read, LARGE_SLICE if large else SLICE)
+                self._read_records(read)
+                self._read = read
+            return self._read.blocks
 
-    def advance(self) -> None:
-        """Move past what the last `read` returned, and release what is not needed any more."""
-        if self._read is None:
-            return
-        done, self._read = self._read, None
+    def advance(self, blocks: Sequence[EventBlock] | None = None, refused: Mapping[Span, str] | None = None) -> None:
+        """Move past what the last `read` returned, count it in the ledger, and release what is not needed any more.
+
+        Args:
+            blocks: What that `read` returned. Nothing happens when these are not the blocks that come next: a call that was given up (its
+                loop was cancelled, its thread went on) must not move past what somebody else has read since. None for whatever comes next.
+            refused: The blocks that the home does not take, and why; all others count as acknowledged.
+        """
+        with self._lock:
+            if self._read is not None and (blocks is None or blocks is self._read.blocks):
+                done, self._read = self._read, None
+                self._count(done, refused or {})
+                self._move(done)
+
+    def _count(self, done: _Read, refused: Mapping[Span, str]) -> None:
+        for block in done.blocks:
+            kind = block.kind if isinstance(block, RecordBlock) else EventKind.SCALARS
+            if block.span in refused:
+                self._ledger.drop(block.task, kind, REFUSED, len(block), name=f"task {block.task}", detail=refused[block.span])
+            else:
+                self._ledger.acknowledge(block.task, kind, len(block))
         for (task, title, series), count in done.drops.items():
             self._ledger.drop(
                 task, EventKind.SCALARS, NOT_FINITE, count, name=f"{title}/{series}", detail="NaN and infinities are not stored"
             )
+
+    def _move(self, done: _Read) -> None:
         self.position = done.position
         for segment, index in done.passed:
             self._holes.setdefault(segment, set()).add(index)
@@ -108,22 +138,30 @@ class JournalReader:
 
     def has_unread(self) -> bool:
         """Whether anything is left to read."""
-        return self.end() != self.position
+        with self._lock:
+            filled = any(segment.series(index, index + 1)[0] for segment, holes in self._holes.items() for index in holes)
+            return filled or self._end() != self.position
+
+    def counts(self, task: str | None) -> dict[EventKind, Counts]:
+        """How each kind of event stands, for a task or for all. Costs a look at each event that is pending."""
+        with self._lock:
+            pending = self._pending(task)
+            return {kind: self._ledger.counts(task, kind, pending[kind]) for kind in EventKind}
 
     def pending(self, task: str | None) -> dict[EventKind, int]:
         """How many events of a task (or of all) are in the journal and were not advanced past. Costs a look at each of them."""
+        with self._lock:
+            return self._pending(task)
+
+    def _pending(self, task: str | None) -> dict[EventKind, int]:
         counts = dict.fromkeys(EventKind, 0)
+        for segment, holes in self._holes.items():
+            counts[EventKind.SCALARS] += sum(self._count_slots(segment, index, index + 1, task) for index in holes)
         for segment in self._journal.scalars.segments():
             begin = max(self.position.slots, segment.first) - segment.first
             end = segment.committed_end(begin) if begin < segment.capacity else begin
             for low in range(begin, end, LARGE_SLICE):
-                high = min(low + LARGE_SLICE, end)
-                flags = segment.column("I", 24, low, high)
-                counts[EventKind.SCALARS] += sum(
-                    1
-                    for number, flag in zip(segment.series(low, high), flags, strict=True)
-                    if number and not flag & VOID and task in (None, self._journal.series(number)[0])
-                )
+                counts[EventKind.SCALARS] += self._count_slots(segment, low, min(low + LARGE_SLICE, end), task)
         position, end = self.position.records, self._journal.records.end()
         while position < end:
             frames, position = self._journal.records.read(position, RECORD_BYTES)
@@ -131,6 +169,14 @@ class JournalReader:
                 if task in (None, frame.header["task"]):
                     counts[EventKind(frame.header["kind"])] += int(frame.header.get("rows", 1))
         return counts
+
+    def _count_slots(self, segment: Segment, begin: int, end: int, task: str | None) -> int:
+        flags = segment.column("I", 24, begin, end)
+        return sum(
+            1
+            for number, flag in zip(segment.series(begin, end), flags, strict=True)
+            if number and not flag & VOID and task in (None, self._journal.series(number)[0])
+        )
 
     # ---- slots
 

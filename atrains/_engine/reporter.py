@@ -14,10 +14,10 @@ from functools import partial
 from typing import Final, TypeVar
 
 from atrains._engine.journal import Journal
-from atrains._engine.ledger import REFUSED, Counts, Ledger
+from atrains._engine.ledger import Counts, Ledger
 from atrains._engine.reader import JournalReader
 from atrains._transport.base import Transport
-from atrains._wire.events import EventBlock, EventKind, RecordBlock, Span
+from atrains._wire.events import EventBlock, EventKind, Span
 from atrains.errors import HomeError, ServerError, TransportError
 
 T = TypeVar("T")
@@ -46,6 +46,7 @@ class Reporter:
         self._period = period
         self._reader = JournalReader(journal, self.ledger)
         self._delivered: set[Span] = set()
+        self._refused: dict[Span, str] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._failures = 0
@@ -61,6 +62,8 @@ class Reporter:
         loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._waiting = [future for future in self._waiting if future.get_loop() is loop]
+        if self._waiting:
+            self._wake.set()
         delay = self._period
         while True:
             with contextlib.suppress(TimeoutError):
@@ -69,7 +72,7 @@ class Reporter:
             waiting, self._waiting = [future for future in self._waiting if not future.done()], []
             try:
                 await self._drain(urgent=bool(waiting))
-            except (HomeError, TransportError) as error:
+            except Exception as error:  # a home in trouble, or a bug: delivery for all tasks goes on once it works again  # noqa: BLE001
                 # The events stay where they are, in the journal; whoever waits for them goes on waiting until its own timeout.
                 self._waiting = waiting + self._waiting
                 delay = self._note_failure(error, watched=bool(self._waiting))
@@ -97,13 +100,14 @@ class Reporter:
 
     async def deliver_once(self) -> None:
         """Deliver what is there now, without `run`: for a loop that is ending. Failures leave it in the journal."""
-        with contextlib.suppress(HomeError, TransportError):
+        try:
             await self._drain(urgent=True)
+        except Exception as error:  # as in `run`  # noqa: BLE001
+            self._note_failure(error, watched=False)
 
     async def counts(self, task: str | None) -> dict[EventKind, Counts]:
         """How each kind of event stands, for one task or for the whole journal."""
-        pending = await self._work(lambda: self._reader.pending(task))
-        return {kind: self.ledger.counts(task, kind, pending[kind]) for kind in EventKind}
+        return await self._work(lambda: self._reader.counts(task))
 
     async def is_empty(self) -> bool:
         """Whether the journal holds nothing that was not delivered."""
@@ -111,8 +115,10 @@ class Reporter:
 
     async def _drain(self, *, urgent: bool) -> None:
         """Deliver everything that was reported before the call."""
+        await self._work(self._journal.scalars.retry_disk)
         goal = await self._work(self._reader.end)
         while True:
+            again = self._reader.midway  # then there may be more, behind the position, that was reported since
             large = urgent or bool(self._waiting)
             before = self._reader.position
             blocks = await self._work(partial(self._reader.read, large=large))
@@ -120,31 +126,35 @@ class Reporter:
                 if block.span not in self._delivered:
                     await self._deliver(block)
                     self._delivered.add(block.span)
-            await self._work(self._reader.advance)
+            await self._work(partial(self._reader.advance, blocks, dict(self._refused)))
             self._delivered.clear()
+            self._refused.clear()
             position = self._reader.position
+            if again:
+                continue
             if (position.slots >= goal.slots and position.records >= goal.records) or (position == before and not blocks):
                 return
             if not large:
                 await asyncio.sleep(PAUSE)
 
     async def _deliver(self, block: EventBlock) -> None:
-        kind = block.kind if isinstance(block, RecordBlock) else EventKind.SCALARS
         try:
             await self._transport.add_events(block)
-        except ServerError as error:
-            if error.code >= 500:
+        except (ServerError, ValueError) as error:
+            # A refusal is for good: the task was deleted or published, or the home cannot store the event. Anything else passes: a token
+            # that ran out, a proxy, a limit.
+            if isinstance(error, ServerError) and error.code != 400:
                 raise
-            # A refusal is for good: the task was deleted or published, or the home does not take the event.
-            self.ledger.drop(block.task, kind, REFUSED, len(block), name=f"task {block.task}", detail=str(error))
-        else:
-            self.ledger.acknowledge(block.task, kind, len(block))
+            self._refused[block.span] = str(error)
 
     def _note_failure(self, error: Exception, *, watched: bool) -> float:
         """Say once that delivery fails, and return how long to wait before the next try."""
-        self.last_error = str(error)
+        expected = isinstance(error, HomeError | TransportError)
+        self.last_error = str(error) if expected else f"{type(error).__name__}: {error}"
         self._failures += 1
-        if self._failures == 1:
+        if self._failures == 1 and not expected:
+            _log.error("atrains: delivery to %s failed; what is reported is kept in %s", self._transport.target, self._journal.folder, exc_info=error)
+        elif self._failures == 1:
             _log.warning(
                 "atrains: cannot deliver to %s (%s); what is reported is kept in %s", self._transport.target, error, self._journal.folder
             )

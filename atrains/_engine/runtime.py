@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
@@ -22,8 +23,13 @@ class State(Enum):
     """Where a runtime is in its life."""
 
     IDLE = auto()
+    """Nothing is delivered here."""
+    STARTING = auto()
+    """The host task was made and has not run yet."""
     RUNNING = auto()
+    """The host task runs the reporters."""
     ORPHANED = auto()
+    """The loop ended, or is ending, around the host task."""
 
 
 class Runtime:
@@ -35,10 +41,11 @@ class Runtime:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.pid = os.getpid()
         self.state = State.IDLE
         self._group: asyncio.TaskGroup | None = None
         self._host: asyncio.Task[None] | None = None
-        self._finished = asyncio.Event()
+        self._changed = asyncio.Event()
         self._reporters: dict[Channel, asyncio.Task[None] | None] = {}
 
     @classmethod
@@ -53,8 +60,8 @@ class Runtime:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the loop ended around the host task: somebody else has to deliver now."""
-        return self.state is State.ORPHANED or self.loop.is_closed()
+        """Whether the loop ended around the host task, or belongs to the parent of this process: somebody else has to deliver now."""
+        return self.state is State.ORPHANED or self.loop.is_closed() or self.pid != os.getpid()
 
     async def channel(self, settings: Settings) -> Channel:
         """The channel of this process to the target of these settings.
@@ -77,13 +84,13 @@ class Runtime:
 
     async def stop(self, channel: Channel) -> None:
         """Stop delivering a channel; on this loop."""
-        running = self._reporters.pop(channel, None)
+        running, host = self._reporters.pop(channel, None), self._host
         if running is not None:
             running.cancel()
             await asyncio.wait({running})
-        if not self._reporters and self._host is not None:
-            self._finished.set()
-            await asyncio.wait({self._host})
+        self._changed.set()
+        if not self._reporters and host is not None:
+            await asyncio.wait({host})
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Run a call on this loop; from any thread, and quietly too late when the loop was closed."""
@@ -94,32 +101,39 @@ class Runtime:
 
     def _start(self, channel: Channel) -> None:
         self._reporters[channel] = None
-        if self._host is None or self._host.done():
-            self._finished = asyncio.Event()
-            self._host = self.loop.create_task(self._live(), name="atrains-host")
-        elif self._group is not None:
+        if self.state is State.RUNNING:
             self._spawn(channel)
+        elif self.state is not State.STARTING:
+            self.state = State.STARTING
+            self._changed = asyncio.Event()
+            self._host = self.loop.create_task(self._live(), name="atrains-host")
 
     def _spawn(self, channel: Channel) -> None:
         if self._group is not None and channel.outlet is not None:
             self._reporters[channel] = self._group.create_task(channel.outlet.reporter.run(), name="atrains-reporter")
 
     async def _live(self) -> None:
-        self.state = State.RUNNING
         try:
             async with asyncio.TaskGroup() as self._group:
+                self.state = State.RUNNING
                 for channel in list(self._reporters):
                     self._spawn(channel)
-                await self._finished.wait()
+                while self._reporters:
+                    await self._changed.wait()
+                    self._changed.clear()
+                # Nothing is awaited between the last look and this: whoever starts a channel from here on makes a host task of its own.
+                self.state, self._group, self._host = State.IDLE, None, None
         except asyncio.CancelledError:
             # The loop is ending around us. Everything reported is on disk: try to deliver it still, and leave the rest to who comes next.
+            self._orphan()
             await self._last_delivery()
             raise
         except BaseExceptionGroup:
+            self._orphan()
             _log.exception("atrains: the background of this event loop failed; what is reported is kept in the journal")
-        finally:
-            self.state = State.IDLE if self._finished.is_set() else State.ORPHANED
-            self._host = self._group = None
+
+    def _orphan(self) -> None:
+        self.state, self._group, self._host = State.ORPHANED, None, None
 
     async def _last_delivery(self) -> None:
         with contextlib.suppress(TimeoutError):

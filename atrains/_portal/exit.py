@@ -64,7 +64,7 @@ class ExitWatch:
             except KeyboardInterrupt:
                 say(settings(), "interrupted: what was not stored is kept in the journal")
             except Exception as error:  # noqa: BLE001  # whatever goes wrong now must not change how the process ends
-                say(settings(), f"closing at exit failed ({error or type(error).__name__}); what was reported is kept in the journal")
+                say(settings(), f"closing at exit failed ({str(error) or type(error).__name__}); what was reported is kept in the journal")
             finally:
                 told.cancel()
 

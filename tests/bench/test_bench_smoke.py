@@ -1,0 +1,45 @@
+"""The benchmark works: at a hundredth of its size every measurement gives every figure of the report. No timing is judged."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARK = Path(__file__).parent / "run.py"
+ROOT = BENCHMARK.parents[2]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+    return subprocess.run(
+        [sys.executable, str(BENCHMARK), *arguments], env=environment, capture_output=True, text=True, timeout=150, check=False
+    )
+
+
+def test_every_measurement_fills_the_report_between_the_markers(tmp_path: Path) -> None:
+    page, figures = tmp_path / "performance.md", tmp_path / "figures.json"
+    page.write_text("# Before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\nafter\n", encoding="utf-8")
+    done = run("--rounds", "1", "--scale", "0.01", "--directory", str(tmp_path), "--json", str(figures), "--write", str(page))
+    assert done.returncode == 0, done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# Before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    missing = [line for line in text.splitlines() if "not measured" in line]
+    assert all("numpy" in line for line in missing), missing
+    measured = json.loads(figures.read_text(encoding="utf-8"))["figures"]
+    for name, rounds in measured.items():
+        assert len(rounds) == 1, name
+        assert all(math.isfinite(value) for value in rounds[0].values()), (name, rounds)
+    assert measured["latency"][0]["call p50"] >= measured["latency"][0]["bare p50"] > 0
+
+
+def test_a_measurement_that_is_not_there_is_named_with_those_that_are() -> None:
+    done = run("latencies")
+    assert done.returncode == 2
+    assert "there is no measurement latencies" in done.stderr
+    assert "latency_paced" in done.stderr
