@@ -89,7 +89,10 @@ class Runtime:
             running.cancel()
             await asyncio.wait({running})
         self._changed.set()
-        if not self._reporters and host is not None:
+        # Let the host task go, if nobody starts a channel in the meantime: then it stays.
+        while host is not None and self._host is host and not self._reporters:
+            await asyncio.sleep(0)
+        if host is not None and self._host is not host:
             await asyncio.wait({host})
 
     def call_soon(self, call: Callable[[], None]) -> None:
