@@ -14,6 +14,7 @@ from atrains._api import current
 from atrains._async import opening
 from atrains._async.base import call
 from atrains._async.status import FLUSH_BUDGET, StatusPart
+from atrains._async.wish import Wish, check_same, check_wish
 from atrains._config import Mode, mark_connected, settings
 from atrains._config.env import process_variables
 from atrains._engine.channel import Channel
@@ -83,11 +84,11 @@ class Lifecycle(StatusPart):
         del auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring
         open_task = current.opened_here()
         if open_task is not None:
-            opening.check_same(open_task, (project_name, task_name, task_type))
+            check_same(open_task, (project_name, task_name, task_type))
             assert isinstance(open_task, cls)
             return open_task
         task = await cls.open(
-            opening.check_wish(
+            check_wish(
                 project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task
             )
         )
@@ -150,7 +151,7 @@ class Lifecycle(StatusPart):
         return None if found is None else await cls._load(channel, runtime, found)
 
     @classmethod
-    async def open(cls, wish: opening.Wish) -> Self:
+    async def open(cls, wish: Wish) -> Self:
         """Begin a run without making it current; for `Task.init`, which does that where the user's code runs."""
         channel, runtime = await _connect()
         opened = await opening.open_run(channel, wish)

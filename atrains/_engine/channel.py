@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from atrains._config import Settings
@@ -56,6 +57,11 @@ class Channel:
         self._lock = threading.RLock()
 
     @property
+    def journals(self) -> Path:
+        """The folder that this target's journals are made in, and those of other processes are found in."""
+        return self.settings.journal.directory or self.settings.home.path / "journals"
+
+    @property
     def outlet(self) -> Outlet | None:
         """Journal and reporter, while a task reports."""
         return self._outlet
@@ -69,7 +75,7 @@ class Channel:
         with self._lock:
             if self._outlet is None:
                 self.owner = runtime or self.owner
-                self._outlet = Outlet(self.settings, self.transport, on_roll=self.wake)
+                self._outlet = Outlet(self.journals, self.settings, self.transport, on_roll=self.wake)
                 self.owner.start(self)
             self._users += 1
             return self._outlet
@@ -149,9 +155,9 @@ class Channel:
 class Outlet:
     """Journal and reporter of a channel: made when the first task reports, gone when the last one was closed."""
 
-    def __init__(self, settings: Settings, transport: Transport, *, on_roll: Callable[[], None]) -> None:
+    def __init__(self, journals: Path, settings: Settings, transport: Transport, *, on_roll: Callable[[], None]) -> None:
         self.journal = Journal(
-            settings.journal.directory or settings.home.path / "journals",
+            journals,
             target=transport.target,
             worker=settings.reporting.worker,
             workers=process().workers,

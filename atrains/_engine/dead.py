@@ -167,12 +167,17 @@ def read_description(folder: Path) -> Mapping[str, Any]:
     return description
 
 
-def open_runs(parent: Path) -> set[str]:
-    """The tasks whose run is open in some journal under `parent`: of a process that lives, or of one that died and was not recovered."""
+def held_tasks(parent: Path, own: Path | None) -> set[str]:
+    """The tasks that some journal under `parent` may still hold something for.
+
+    Args:
+        parent: The folder of all journals of a target.
+        own: The journal of this process, where only runs that are open count; what a run left there is delivered by us, in order.
+    """
     tasks: set[str] = set()
     for folder in parent.iterdir() if parent.is_dir() else []:
-        if not folder.name.startswith("."):
-            tasks |= {job.task for job in _read_jobs(folder)[0] if job.kind == "run"}
+        jobs, opened = _read_jobs(folder)
+        tasks |= {job.task for job in jobs if job.kind == "run"} if folder == own else opened
     return tasks
 
 

@@ -19,6 +19,8 @@ class Ending:
     reason: str
 
 
+UNCLOSED: Final = "process ended without closing"
+"""The reason of a run that failed because nobody ended it."""
 COMPLETED: Final = Ending(TaskStatusEnum.completed, "completed")
 
 

@@ -13,10 +13,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from atrains._engine import dead
 from atrains._engine.dead import DeadJournal, Found, Job
+from atrains._engine.endings import UNCLOSED
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader
 from atrains._transport.base import Transport
@@ -26,9 +27,6 @@ from atrains.errors import HomeError, ServerError, TransportError
 from atrains.types import TaskStatusEnum
 
 T = TypeVar("T")
-
-UNCLOSED: Final = "process ended without closing"
-"""The reason of a run that failed because nobody ended it."""
 
 _CALLS: Final = {
     TaskStatusEnum.completed: endpoints.TASKS_COMPLETED,

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 
 from atrains import _config
 from atrains._api import current
-from atrains._async import opening
 from atrains._async.task import AsyncTask
+from atrains._async.wish import check_same, check_wish
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import ending_of
 from atrains._portal import exit as process_exit
@@ -192,9 +192,9 @@ class TaskTwin(Enumerations, Twin):
         del auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring
         open_task = current.opened_here() or current.main_task()
         if open_task is not None:
-            opening.check_same(open_task, (project_name, task_name, task_type))
+            check_same(open_task, (project_name, task_name, task_type))
             return cls._of(open_task)
-        wish = opening.check_wish(
+        wish = check_wish(
             project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task
         )
         task = cls._block(AsyncTask, lambda: AsyncTask.open(wish), "Task.ainit")

@@ -22,13 +22,13 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_every_measurement_fills_the_report_between_the_markers(tmp_path: Path) -> None:
     page, figures = tmp_path / "performance.md", tmp_path / "figures.json"
-    page.write_text("# Before\n<!-- benchmark -->\nold\n<!-- /benchmark -->\nafter\n", encoding="utf-8")
+    page.write_text("# Before\n<!-- benchmark -->\nyesterday\n<!-- /benchmark -->\nafter\n", encoding="utf-8")
     done = run("--rounds", "1", "--scale", "0.01", "--directory", str(tmp_path), "--json", str(figures), "--write", str(page))
     assert done.returncode == 0, done.stderr
     text = page.read_text(encoding="utf-8")
     assert text.startswith("# Before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
+    assert "yesterday" not in text
     missing = [line for line in text.splitlines() if "not measured" in line]
     assert all("numpy" in line for line in missing), missing
     measured = json.loads(figures.read_text(encoding="utf-8"))["figures"]

@@ -1,0 +1,172 @@
+"""Reuse: whether the next run of a project, name and type takes over the last one's task, and what that clears. Used by `opening`.
+
+Reuse never destroys what matters: a task that is published, archived, enqueued or has outputs is left alone, and so is one whose run is
+going on, has not been delivered yet, or ended without a final status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final
+
+from atrains._async.base import call
+from atrains._async.wish import Opened, Origin, Wish
+from atrains._engine import dead, sessions
+from atrains._engine.channel import Channel
+from atrains._engine.disabled import DisabledChannel
+from atrains._engine.endings import UNCLOSED
+from atrains._engine.files import FolderLock
+from atrains._engine.notices import say
+from atrains._wire import endpoints
+from atrains.errors import HomeError, NotFoundError
+from atrains.types import TaskStatusEnum
+
+AnyChannel = Channel | DisabledChannel
+
+LOCK_SECONDS: Final = 10.0
+"""How long a run waits for another that is being opened in the same home."""
+
+
+@asynccontextmanager
+async def deciding(channel: AnyChannel) -> AsyncIterator[None]:
+    """Hold the lock under which it is decided, in one process of the home at a time, who takes over a task."""
+    if isinstance(channel, DisabledChannel):
+        yield
+        return
+    home = channel.settings.home.path
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = FolderLock(home / "reuse.lock")
+    except OSError as error:
+        raise HomeError(error.errno, f"cannot write to the home {home}: {error.strerror}; set ATRAINS_HOME to a folder that is writable") from error
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not lock.acquire():
+            if time.monotonic() > deadline:
+                raise HomeError(f"another process has been opening a run in {home} for {LOCK_SECONDS:g} s; try again, or end that process")
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        lock.release()
+
+
+async def find_candidate(channel: AnyChannel, wish: Wish, project: str) -> dict[str, Any] | None:
+    """The record of the task to reuse, if there is one that may be."""
+    settings = channel.settings
+    if isinstance(channel, DisabledChannel) or settings.task.no_reuse or not wish.reuse:
+        return None
+    if isinstance(wish.reuse, str):
+        return await _unless_kept(channel, await _chosen(channel, wish.reuse), wish)
+    key, window = session_key(channel, wish), settings.task.reuse_window_hours
+    task = await channel.run(lambda: sessions.recall(settings.home.cache_dir, key, window_hours=window))
+    if task is None:
+        return None
+    answer = await call(channel, endpoints.TASKS_GET_ALL, f"cannot look up task {task}", id=[task])
+    if not answer["tasks"]:
+        return None
+    record: dict[str, Any] = answer["tasks"][0]
+    same_project = record.get("project") == project
+    renamed = (record.get("name"), record.get("type")) != (wish.name, str(wish.type))
+    return None if renamed or not same_project else await _unless_kept(channel, record, wish)
+
+
+async def _unless_kept(channel: Channel, record: dict[str, Any], wish: Wish) -> dict[str, Any] | None:
+    """The record, unless something about its task forbids taking it over; then one line says what."""
+    own = channel.outlet.journal.folder if channel.outlet is not None else None
+    held = await channel.run(partial(dead.held_tasks, channel.journals, own))
+    why = "its run is still going on, or was not delivered yet" if record["id"] in held else ""
+    if not why and not wish.continued:
+        why = _why_kept(record)
+    if why:
+        say(channel.settings, f"task {record['id']} is not reused: {why}")
+        return None
+    return record
+
+
+async def _chosen(channel: AnyChannel, task: str) -> dict[str, Any]:
+    """The task of an id that the user gave, which must be there and free to be reused."""
+    answer = await call(channel, endpoints.TASKS_GET_ALL, f"cannot look up task {task}", id=[task])
+    if not answer["tasks"]:
+        raise NotFoundError(
+            f"cannot reuse task {task}: there is no task of that id in {channel.transport.target}; "
+            "check it, or leave reuse_last_task_id out"
+        )
+    record: dict[str, Any] = answer["tasks"][0]
+    return record
+
+
+def _why_kept(record: dict[str, Any]) -> str:
+    """What about a task forbids resetting it for another run; empty when nothing does.
+
+    Server: the conditions of the reference client, under which an earlier task is left alone.
+    """
+    tags = record.get("system_tags") or []
+    if record.get("status") in {"published", "publishing", "closed"}:
+        return f"it is {record['status']}"
+    if record.get("status") == TaskStatusEnum.in_progress or record.get("status_reason") == UNCLOSED:
+        return "its run ended without a final status"
+    if "archived" in tags:
+        return "it is archived"
+    if "development" not in tags:
+        return "it was enqueued or cloned"
+    if (record.get("output") or {}).get("model") or (record.get("models") or {}).get("output"):
+        return "it has an output model"
+    if (record.get("execution") or {}).get("artifacts"):
+        return "it has artifacts"
+    return ""
+
+
+async def reset_for_reuse(channel: AnyChannel, record: dict[str, Any]) -> Opened:
+    """Reset a task for another run. User tags, name, project and parent stay."""
+    task = record["id"]
+    what = f"cannot reset task {task}"
+    cleared = [
+        text
+        for text, had in (
+            (f"scalars up to iteration {record.get('last_iteration') or 0}", record.get("last_metrics")),
+            ("parameters", record.get("hyperparams")),
+            (f"status {record.get('status')}", True),
+        )
+        if had
+    ]
+    await call(channel, endpoints.TASKS_RESET, what, task=task, force=False)
+    await call(
+        channel,
+        endpoints.TASKS_EDIT,
+        what,
+        task=task,
+        force=True,
+        system_tags=["development"],
+        hyperparams={},
+        configuration={},
+        container={},
+        models={"input": [], "output": []},
+        script={
+            "binary": "",
+            "repository": "",
+            "branch": "",
+            "version_num": "",
+            "entry_point": "",
+            "working_dir": "",
+            "diff": "",
+            "requirements": {},
+        },
+        execution={"artifacts": [], "dataviews": [], "model_labels": {}, "parameters": {}},
+        output_dest="",
+    )
+    return Opened(record, Origin.REUSED, ", ".join(cleared))
+
+
+def go_on(record: dict[str, Any]) -> Opened:
+    """Keep what a task holds, and go on behind its last iteration."""
+    last = int(record.get("last_iteration") or 0)
+    return Opened(record, Origin.CONTINUED, first_iteration=last + 1 if last or record.get("last_metrics") else 0)
+
+
+def session_key(channel: AnyChannel, wish: Wish) -> sessions.SessionKey:
+    """Under which the last task of these names is remembered."""
+    return sessions.SessionKey(channel.transport.target, wish.project, wish.name, str(wish.type))

@@ -1,0 +1,109 @@
+"""What a run is asked to be, and what became of it: names filled in and checked, before anything is opened. Does no I/O but for default names."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from atrains._api.task import TaskBase
+from atrains._config.env import process_variables
+from atrains._wire.names import validate_name, validate_task_id, validate_task_type
+from atrains.errors import ConfigurationError, UsageError
+from atrains.types import TaskTypes
+
+
+class Origin(Enum):
+    """Where the record of an opened run comes from."""
+
+    CREATED = "created"
+    REUSED = "reused"
+    CONTINUED = "continued"
+
+
+class Wish(NamedTuple):
+    """What `init` was asked for, with names filled in and checked.
+
+    Attributes:
+        reuse: True for the last task of the name, False for a new one, a text for the task of that id.
+        continued: Keep what the reused task holds, and go on behind its last iteration.
+    """
+
+    project: str
+    name: str
+    type: TaskTypes
+    reuse: bool | str
+    output_uri: str | None
+    continued: bool
+
+
+class Opened(NamedTuple):
+    """A run that was begun: its record, where it came from, and what a reuse cleared."""
+
+    record: dict[str, Any]
+    origin: Origin
+    cleared: str = ""
+    first_iteration: int = 0
+
+
+def check_wish(
+    project_name: str | None,
+    task_name: str | None,
+    task_type: TaskTypes | str | None,
+    *,
+    reuse: bool | str,
+    output_uri: str | Path | None,
+    continued: bool | str,
+) -> Wish:
+    """Fill in default names and refuse what no home would take, before anything is opened.
+
+    Raises:
+        ValidationError: a name under 3 characters, an unknown task type, a bad id.
+    """
+    from atrains._capture.defaults import default_project_name, default_task_name
+
+    if isinstance(continued, str):
+        reuse, continued = continued, True
+    if isinstance(reuse, str) and reuse:
+        reuse = validate_task_id(reuse)
+    return Wish(
+        project=validate_name(project_name, what="project") if project_name is not None else default_project_name(process_variables()),
+        name=validate_name(task_name, what="task") if task_name is not None else default_task_name(process_variables()),
+        type=validate_task_type(task_type),
+        reuse=reuse or continued,
+        output_uri=_destination(output_uri),
+        continued=continued,
+    )
+
+
+def check_same(open_task: TaskBase, wish: tuple[str | None, str | None, TaskTypes | str | None]) -> None:
+    """Refuse a second `init` that asks for another project, name or type than the open task has.
+
+    Raises:
+        UsageError: naming the field, what was asked for and what is open.
+    """
+    project_name, task_name, task_type = wish
+    kind = None if task_type is None else str(validate_task_type(task_type))
+    for field, asked, is_open in (
+        ("project_name", project_name and project_name.strip(), open_task.known_project_name),
+        ("task_name", task_name and task_name.strip(), open_task.name),
+        ("task_type", kind, open_task.task_type),
+    ):
+        if asked is not None and is_open is not None and asked != is_open:
+            raise UsageError(
+                f"Task.init was asked for {field}={asked!r}, but task {open_task.id} is open with {is_open!r}: "
+                "one script runs one main task; close it first, or use Task.create or Task.get_task for another one"
+            )
+
+
+def _destination(output_uri: str | Path | None) -> str | None:
+    """A destination as a URL; a local folder becomes an absolute `file://` one."""
+    if output_uri is None or output_uri == "":
+        return None
+    text = str(output_uri)
+    scheme = text.partition("://")[0] if "://" in text else ""
+    if not scheme:
+        return f"file://{Path(text).expanduser().absolute()}"
+    if scheme != "file":
+        raise ConfigurationError(f"output_uri {text!r}: this version of atrains stores to local folders only; give a path or a file:// URL")
+    return text.rstrip("/")

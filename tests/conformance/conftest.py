@@ -1,0 +1,95 @@
+"""The two worlds. A test that asks for `world` is one body, run as coroutines on AsyncTask and as blocking calls on Task.
+
+In the body `await world(...)` stands around whatever an async program would await: there it is awaited, in the blocking world the value
+is there already. The blocking world has no event loop at all: its bodies are driven as a script would run them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, TypeVar
+
+import pytest
+
+from atrains import AsyncTask, Task
+
+T = TypeVar("T")
+
+
+class AsyncWorld:
+    """An asyncio program."""
+
+    Task: Any = AsyncTask
+
+    async def __call__(self, value: Awaitable[T] | T) -> T:
+        return await value if isawaitable(value) else value
+
+    def run(self, body: Coroutine[Any, Any, None]) -> None:
+        asyncio.run(body)
+
+    @asynccontextmanager
+    async def run_of(self, project: str, name: str) -> AsyncIterator[Any]:
+        """A run as a block of code."""
+        async with Task.ainit(project, name) as task:
+            yield task
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def beside(self, make: Callable[[], Coroutine[Any, Any, None]]) -> Awaitable[None]:
+        """Do something at the same time: in an asyncio task."""
+        return asyncio.create_task(make())
+
+
+class BlockingWorld:
+    """An ordinary script: no event loop runs in its threads."""
+
+    Task: Any = Task
+
+    async def __call__(self, value: T) -> T:
+        assert not isawaitable(value), f"a blocking call returned {value!r}"
+        return value
+
+    def run(self, body: Coroutine[Any, Any, None]) -> None:
+        try:
+            body.send(None)
+        except StopIteration:
+            return
+        raise AssertionError("the body waited for something other than a blocking call")
+
+    @asynccontextmanager
+    async def run_of(self, project: str, name: str) -> AsyncIterator[Any]:
+        """A run as a block of code."""
+        with Task.init(project, name) as task:
+            yield task
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251  # there is no loop here
+
+    def beside(self, make: Callable[[], Coroutine[Any, Any, None]]) -> threading.Thread:
+        """Do something at the same time: in a thread."""
+        thread = threading.Thread(target=lambda: self.run(make()))
+        thread.start()
+        return thread
+
+
+@pytest.fixture(params=[AsyncWorld, BlockingWorld], ids=["async", "blocking"])
+def world(request: pytest.FixtureRequest) -> AsyncWorld | BlockingWorld:
+    made: AsyncWorld | BlockingWorld = request.param()
+    return made
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run the body of a test in its world."""
+    world = pyfuncitem.funcargs.get("world")
+    if world is None or not iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    world.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True

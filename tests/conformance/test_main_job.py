@@ -1,0 +1,604 @@
+"""The main job, one body for both worlds: record a run, read it back, change what can be changed, and meet the documented statuses."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+
+from atrains import Receipt, TaskStatusEnum, TaskTypes
+from atrains.errors import (
+    NotFoundError,
+    TaskClosedError,
+    TaskFailedError,
+    TaskStatusError,
+    UnsupportedTypeError,
+    UsageError,
+    ValidationError,
+    WaitTimeoutError,
+)
+
+World = Any
+
+# ---- a run and its end
+
+
+async def test_a_run_is_in_progress_until_it_is_closed(world: World) -> None:
+    task = await world(world.Task.init("project", "a run", TaskTypes.testing))
+    assert (task.name, task.task_type, task.is_main_task(), task.is_current_task()) == ("a run", "testing", True, True)
+    assert len(task.id) == 32
+    assert task.task_id == task.id
+    assert await world(task.get_project_name()) == "project"
+    assert await world(task.get_status()) == "in_progress"
+    await world(task.close())
+    assert await world(task.get_status()) == "completed"
+    await world(task.close())
+    assert world.Task.current_task() is None
+
+
+async def test_a_second_init_returns_the_open_task(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    assert await world(world.Task.init("project", "a run")) is task
+    assert await world(world.Task.init(task_type=None)) is task
+    with pytest.raises(UsageError, match="task_name='another'.*'a run'"):
+        await world(world.Task.init("project", "another"))
+    await world(task.close())
+    assert (await world(world.Task.init("project", "another"))).id != task.id
+
+
+async def test_a_block_ends_its_run(world: World) -> None:
+    async with world.run_of("project", "a block") as task:
+        task.get_logger().report_scalar("loss", "train", 0.5, 1)
+    assert await world(task.get_status()) == "completed"
+    assert await world(task.get_last_iteration()) == 1
+
+
+async def test_a_block_that_an_exception_leaves_has_failed_and_says_why(world: World) -> None:
+    with pytest.raises(RuntimeError, match="no more data"):
+        async with world.run_of("project", "a block") as task:
+            task.get_logger().report_scalar("loss", "train", 0.5, 1)
+            raise RuntimeError("no more data")
+    found = await world(world.Task.get_task(task.id))
+    assert await world(found.status) == "failed"
+    assert found.data["status_reason"] == "RuntimeError: no more data"
+    assert (await world(found.get_reported_scalars()))["loss"]["train"]["y"] == [0.5]
+
+
+async def test_after_close_reading_works_and_writing_says_so(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    log = task.get_logger()
+    log.report_scalar("loss", "train", 0.5, 3)
+    await world(task.close())
+    assert await world(task.get_last_iteration()) == 3
+    assert task.is_closed
+    for write in (
+        lambda: log.report_scalar("loss", "train", 0.5, 4),
+        lambda: log.report_text("late"),
+        lambda: task.get_logger(),
+        lambda: task.connect({"lr": 1}),
+        lambda: task.set_name("another name"),
+        lambda: task.upload_artifact("late", {}),
+    ):
+        with pytest.raises(TaskClosedError, match=task.id):
+            await world(write())
+    assert await world(task.get_last_iteration()) == 3
+
+
+# ---- other tasks
+
+
+async def test_a_created_task_is_a_draft(world: World) -> None:
+    draft = await world(world.Task.create("project", "a draft", "qc"))
+    assert (await world(draft.status), draft.task_type, draft.is_main_task()) == ("created", "qc", False)
+    assert world.Task.current_task() is None
+    await world(draft.close())
+    assert await world(draft.get_status()) == "created"
+
+
+async def test_a_created_task_takes_the_project_of_the_main_task(world: World) -> None:
+    with pytest.raises(UsageError, match="project_name"):
+        await world(world.Task.create(task_name="a draft"))
+    main = await world(world.Task.init("parent/child", "main"))
+    draft = await world(world.Task.create(task_name="a draft"))
+    assert draft.project == main.project
+    assert await world(draft.get_project_name()) == "parent/child"
+
+
+async def test_a_task_is_found_by_id_and_by_names(world: World) -> None:
+    made = await world(world.Task.create("project", "a.name (1)"))
+    for arguments in ({"task_id": made.id}, {"project_name": "project", "task_name": "a.name (1)"}, {"task_name": "a.name (1)"}):
+        assert (await world(world.Task.get_task(**arguments))).id == made.id
+    assert await world(world.Task.get_task(project_name="project", task_name="a.name")) is None
+    assert await world(world.Task.get_task(project_name="project", task_name="aXname (1)")) is None
+    with pytest.raises(NotFoundError, match="'nowhere'"):
+        await world(world.Task.get_task(project_name="nowhere", task_name="a.name (1)"))
+    with pytest.raises(NotFoundError, match="f" * 32):
+        await world(world.Task.get_task("f" * 32))
+    with pytest.raises(UsageError, match="task_id"):
+        await world(world.Task.get_task())
+
+
+async def test_of_several_tasks_of_a_name_the_latest_is_taken_and_archived_ones_last(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    first = await world(world.Task.create("project", "the same"))
+    await world.sleep(0.01)
+    second = await world(world.Task.create("project", "the same"))
+    with caplog.at_level(logging.WARNING, logger="atrains"):
+        assert (await world(world.Task.get_task(project_name="project", task_name="the same"))).id == second.id
+    assert first.id in caplog.text
+    await world(second.set_system_tags(["archived"]))
+    assert (await world(world.Task.get_task(project_name="project", task_name="the same"))).id == first.id
+    await world(first.set_system_tags(["archived"]))
+    assert await world(world.Task.get_task(project_name="project", task_name="the same")) is not None
+
+
+async def test_reports_to_another_task_arrive_while_it_runs_and_after(world: World) -> None:
+    training = await world(world.Task.init("project", "training"))
+    training.get_logger().report_scalar("loss", "training", 1, 0)
+    other = await world(world.Task.get_task(training.id))
+    other.get_logger().report_scalar("loss", "testing", 2, 0)
+    assert await world(other.flush())
+    await world(training.close())
+    assert await world(other.get_status()) == "completed"
+    other.get_logger().report_scalar("loss", "testing", 3, 1)
+    await world(other.close())
+    assert await world(training.get_reported_scalars()) == {
+        "loss": {"training": {"x": [0], "y": [1.0]}, "testing": {"x": [0, 1], "y": [2.0, 3.0]}}
+    }
+    assert await world(training.get_status()) == "completed"
+
+
+# ---- parameters
+
+
+async def test_connected_dictionaries_are_stored_as_text(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    given: dict[str, Any] = {"lr": 1e-3, "epochs": 3, "shuffle": True, "name": "adam", "none": None, "sizes": [1, 2]}
+    assert await world(task.connect(given)) is given
+    await world(task.connect({"optimizer": {"name": "adam", "decay": {"rate": 0.5}}}, name="Model"))
+    expected = {
+        "General": {"lr": "0.001", "epochs": "3", "shuffle": "True", "name": "adam", "none": "", "sizes": "[1, 2]"},
+        "Model": {"optimizer": {"name": "adam", "decay": {"rate": "0.5"}}},
+    }
+    assert task.get_parameters_as_dict() == expected
+    assert task.get_parameters()["Model/optimizer/decay/rate"] == "0.5"
+    await world(task.close())
+    assert (await world(world.Task.get_task(task.id))).get_parameters_as_dict() == expected
+
+
+async def test_connecting_again_changes_what_is_given_and_keeps_the_rest(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.connect({"lr": 0.1, "epochs": 3}))
+    await world(task.connect({"lr": 0.2}))
+    assert task.get_parameters_as_dict() == {"General": {"lr": "0.2", "epochs": "3"}}
+
+
+async def test_an_empty_dictionary_and_an_unsupported_object(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    assert await world(task.connect({})) == {}
+    with pytest.raises(UnsupportedTypeError, match="int"):
+        await world(task.connect(42))
+    assert task.get_parameters_as_dict() == {}
+
+
+# ---- reporting and reading back
+
+
+async def test_scalars_come_back_as_they_were_reported(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    log = task.get_logger()
+    assert task.logger is log
+    for step in (0, 1, 2):
+        log.report_scalar("loss", "train", value=1 / (step + 1), iteration=step)
+    log.report_scalar("loss", "test", 0.1, -(2**63))
+    log.report_scalar("loss", "test", 1e300, 2**62)
+    log.report_scalars("accuracy", "train", values=[0.25, 0.5, 0.75], iterations=range(10, 40, 10))
+    log.report_single_value("score", 0.75)
+    log.report_single_value("score", 0.8)
+    assert await world(task.get_reported_single_values()) == {"score": 0.8}
+    curves = await world(task.get_reported_scalars())
+    assert curves["loss"]["train"] == {"x": [0, 1, 2], "y": [1.0, 0.5, 1 / 3]}
+    assert curves["loss"]["test"]["x"] == [-(2**63), 2**62]
+    assert curves["accuracy"]["train"] == {"x": [10, 20, 30], "y": [0.25, 0.5, 0.75]}
+    assert set(curves) == {"loss", "accuracy"}
+
+
+async def test_the_three_x_axes(world: World) -> None:
+    before = time.time()
+    task = await world(world.Task.init("project", "a run"))
+    for step in range(3):
+        task.get_logger().report_scalar("a", "b", step, step * 10)
+        await world.sleep(0.05)
+    iterations = (await world(task.get_reported_scalars(x_axis="iter")))["a"]["b"]
+    seconds = (await world(task.get_reported_scalars(x_axis="timestamp")))["a"]["b"]
+    times = (await world(task.get_reported_scalars(x_axis="iso_time")))["a"]["b"]
+    assert iterations["x"] == [0, 10, 20]
+    assert iterations["y"] == seconds["y"] == times["y"] == [0.0, 1.0, 2.0]
+    assert all(0 <= value <= time.time() - before + 0.01 for value in seconds["x"])
+    assert seconds["x"][1] - seconds["x"][0] == pytest.approx(0.05, abs=0.045)
+    moments = [datetime.fromisoformat(text) for text in times["x"]]
+    assert all(moment.utcoffset() == timedelta(0) for moment in moments)
+    assert before - 0.01 <= moments[0].timestamp() <= moments[2].timestamp() <= time.time()
+    with pytest.raises(ValidationError, match="iter, timestamp, iso_time"):
+        await world(task.get_reported_scalars(x_axis="epoch"))
+
+
+async def test_max_samples_are_means_of_windows(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    task.get_logger().report_scalars("a", "b", values=[float(step) for step in range(1000)], iterations=range(1000))
+    assert len((await world(task.get_reported_scalars()))["a"]["b"]["x"]) == 1000
+    sampled = (await world(task.get_reported_scalars(max_samples=10)))["a"]["b"]
+    assert len(sampled["x"]) == len(sampled["y"]) == 10
+    assert sampled["y"][0] == pytest.approx(49.5, abs=1)
+    assert sampled["y"] == sorted(sampled["y"])
+    with pytest.raises(ValidationError, match="-1"):
+        await world(task.get_reported_scalars(max_samples=-1))
+
+
+async def test_last_metrics_and_last_iteration(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    assert await world(task.get_last_iteration()) == 0
+    assert await world(task.get_last_scalar_metrics()) == {}
+    for step, value in enumerate([3.0, 1.0, 2.0]):
+        task.get_logger().report_scalar("a", "b", value, step)
+    assert await world(task.get_last_scalar_metrics()) == {"a": {"b": {"last": 2.0, "min": 1.0, "max": 3.0}}}
+    assert await world(task.get_last_iteration()) == 2
+
+
+async def test_an_initial_iteration_shifts_what_is_reported_after_it(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    assert task.get_initial_iteration() == 0
+    task.get_logger().report_scalar("a", "b", 0, 0)
+    assert task.set_initial_iteration(100) == 100
+    task.get_logger().report_scalar("a", "b", 1, 1)
+    task.get_logger().report_scalars("a", "b", values=[2], iterations=[2])
+    assert (await world(task.get_reported_scalars()))["a"]["b"]["x"] == [0, 101, 102]
+
+
+async def test_console_lines_come_back_in_order(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    assert await world(task.get_reported_console_output()) == []
+    task.get_logger().report_text("epoch %d of %s", logging.INFO, True, 3, "ten")  # noqa: FBT003  # the documented signature
+    task.get_logger().report_text("quiet", print_console=False)
+    task.get_logger().report_text("ünïcode\nin two lines", print_console=False)
+    assert await world(task.get_reported_console_output()) == ["ünïcode\nin two lines"]
+    assert await world(task.get_reported_console_output(2)) == ["quiet", "ünïcode\nin two lines"]
+    assert (await world(task.get_reported_console_output(number_of_reports=50)))[0] == "epoch 3 of ten"
+    assert capsys.readouterr().out == "epoch 3 of ten\n"
+
+
+async def test_flush_gives_a_receipt_and_stats_balance(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    log = task.get_logger()
+    for step in range(100):
+        log.report_scalar("a", "b", step, step)
+    log.report_text("hello", print_console=False)
+    receipt: Receipt = await world(task.flush())
+    assert receipt
+    assert (receipt.scalars.acknowledged, receipt.logs.acknowledged, receipt.error) == (100, 1, None)
+    log.report_scalar("a", "b", float("nan"), 100)
+    log.report_scalar("a", "b", 1.0, 101)
+    receipt = await world(task.flush(True, timeout=20))  # noqa: FBT003  # the documented signature
+    assert not receipt
+    stats = await world(task.stats())
+    for counts in (receipt.scalars, stats.scalars):
+        assert (counts.reported, counts.acknowledged, counts.pending) == (102, 101, 0)
+        assert sum(counts.dropped.values()) == 1
+    assert stats.claimed >= 101
+    assert not stats.in_memory
+
+
+async def test_what_was_reported_is_seen_by_the_next_question(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    for step in range(20):
+        task.get_logger().report_scalar("a", "b", step, step)
+        assert await world(task.get_last_iteration()) == step
+
+
+# ---- status
+
+
+async def test_every_way_to_end_a_run(world: World) -> None:
+    for mark, status in (("mark_completed", "completed"), ("mark_stopped", "stopped"), ("mark_failed", "failed")):
+        task = await world(world.Task.init("project", f"to be {status}"))
+        task.get_logger().report_scalar("a", "b", 1, 1)
+        await world(getattr(task, mark)())
+        assert await world(task.status) == status
+        await world(task.close())
+        assert await world(task.get_status()) == status, "close keeps a status that was marked"
+        assert await world(task.get_last_iteration()) == 1
+
+
+async def test_a_draft_is_started_and_ended_by_hand(world: World) -> None:
+    draft = await world(world.Task.create("project", "a draft"))
+    await world(draft.mark_started())
+    assert await world(draft.get_status()) == "in_progress"
+    answer = await world(draft.completed())
+    assert answer["updated"] == 1
+    assert answer["fields"]["status"] == "completed"
+    await world(draft.publish())
+    assert await world(draft.status) == TaskStatusEnum.published
+
+
+async def test_a_failure_keeps_its_reason(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.mark_failed(status_reason="out of memory", status_message="after 3 hours"))
+    found = await world(world.Task.get_task(task.id))
+    assert (found.data["status_reason"], found.data["status_message"]) == ("out of memory", "after 3 hours")
+
+
+async def test_a_change_of_status_that_is_not_allowed(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    draft = await world(world.Task.create("project", "a draft"))
+    with pytest.raises(TaskStatusError, match=f"{draft.id}.*created.*completed"):
+        await world(draft.completed(ignore_errors=False))
+    with caplog.at_level(logging.WARNING, logger="atrains"):
+        assert (await world(draft.completed()))["updated"] == 0
+    assert draft.id in caplog.text
+    with pytest.raises(TaskStatusError, match="created"):
+        await world(draft.publish())
+    assert await world(draft.get_status()) == "created"
+
+
+async def test_a_published_task_takes_no_parameters(world: World) -> None:
+    async with world.run_of("project", "a run") as task:
+        pass
+    await world(task.publish())
+    found = await world(world.Task.get_task(task.id))
+    with pytest.raises(TaskStatusError, match=task.id):
+        await world(found.connect({"lr": 1}))
+    with pytest.raises(TaskStatusError, match=task.id):
+        await world(found.reset())
+    await world(found.set_comment("still allowed"))
+
+
+async def test_a_reset_clears_the_results_and_keeps_what_describes_the_task(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.connect({"lr": 0.1}))
+    await world(task.set_tags(["mine"]))
+    await world(task.upload_artifact("table", {"a": 1}))
+    task.get_logger().report_scalar("a", "b", 1, 7)
+    task.get_logger().report_text("hello", print_console=False)
+    await world(task.reset())
+    assert await world(task.get_status()) == "created"
+    assert await world(task.get_reported_scalars()) == {}
+    assert await world(task.get_reported_console_output(9)) == []
+    assert (await world(task.get_last_iteration()), dict(task.artifacts)) == (0, {})
+    assert (task.get_parameters_as_dict(), task.get_tags()) == ({"General": {"lr": "0.1"}}, ["mine"])
+    await world(task.reset(set_started_on_success=True))
+    assert await world(task.get_status()) == "in_progress"
+    task.get_logger().report_scalar("a", "b", 2, 1)
+    assert (await world(task.get_reported_scalars()))["a"]["b"] == {"x": [1], "y": [2.0]}
+
+
+# ---- waiting
+
+
+async def test_a_wait_ends_when_somebody_else_changes_the_status(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    waiting = await world(world.Task.get_task(task.id))
+
+    async def end_it() -> None:
+        await world.sleep(0.2)
+        other = await world(world.Task.get_task(task.id))
+        await world(other.mark_stopped())
+
+    other = world.beside(end_it)
+    begin = time.monotonic()
+    await world(waiting.wait_for_status(timeout=20))
+    assert 0.1 < time.monotonic() - begin < 5
+    assert waiting.data["status"] == "stopped"
+    if hasattr(other, "join"):
+        other.join()
+    else:
+        await other
+
+
+async def test_a_wait_knows_its_limits(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.wait_for_status("in_progress", timeout=5))
+    await world(task.wait_for_status([TaskStatusEnum.in_progress, "queued"], raise_on_status=None, timeout=5))
+    begin = time.monotonic()
+    with pytest.raises(WaitTimeoutError, match=f"{task.id}.*in_progress.*0.2 s"):
+        await world(task.wait_for_status("completed", timeout=0.2))
+    assert time.monotonic() - begin < 2
+    with pytest.raises(TimeoutError):
+        await world(task.wait_for_status("completed", timeout=0))
+    with pytest.raises(ValidationError, match="'finished'.*completed"):
+        await world(task.wait_for_status("finished", timeout=1))
+    await world(task.mark_failed(status_reason="a bad day"))
+    with pytest.raises(TaskFailedError, match=f"{task.id}.*failed: a bad day") as error:
+        await world(task.wait_for_status(timeout=5))
+    assert isinstance(error.value, RuntimeError)
+    await world(task.wait_for_status("failed", raise_on_status=(), timeout=5))
+
+
+# ---- names, tags, comment
+
+
+async def test_names_tags_and_comment_can_be_changed(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.set_name("  a better name  "))
+    await world(task.set_comment("why it was run"))
+    await world(task.set_tags("one two"))
+    await world(task.add_tags(["two", "three words here"]))
+    assert task.get_system_tags() == ["development"]
+    await world(task.close())
+    found = await world(world.Task.get_task(project_name="project", task_name="a better name"))
+    assert (found.id, found.name, found.comment) == (task.id, "a better name", "why it was run")
+    assert found.get_tags() == ["one", "two", "three words here"]
+    await world(found.set_comment(""))
+    assert found.comment == ""
+    with pytest.raises(ValidationError, match="3 characters"):
+        await world(found.set_name("  x "))
+
+
+async def test_reload_shows_what_others_changed(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    other = await world(world.Task.get_task(task.id))
+    await world(other.set_tags(["from elsewhere"]))
+    assert task.get_tags() == []
+    await world(task.reload())
+    assert task.get_tags() == ["from elsewhere"]
+
+
+async def test_the_web_page_of_a_local_task_is_its_folder(world: World, atrains_home: Path) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    page = urlparse(task.get_output_log_web_page())
+    assert page.scheme == "file"
+    assert Path(page.path) == atrains_home / "tasks" / task.id
+    assert Path(page.path).is_dir()
+    assert task.cache_dir.name == task.id
+
+
+# ---- artifacts
+
+
+async def test_artifacts_come_back_as_they_were_uploaded(world: World, tmp_path: Path) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    file = tmp_path / "weights.bin"
+    file.write_bytes(bytes(range(256)))
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.txt").write_text("A")
+    (folder / "deep" / "b.txt").write_text("B")
+    table = {"b": [1, 2.5, None], "a": {"nested": True}}
+    for name, thing in (("table", table), ("file", file), ("as text", str(file)), ("folder", folder), ("bytes", b"\0\1"), ("str", "some text")):
+        assert await world(task.upload_artifact(name, thing)) is True, name
+    await world(task.close())
+
+    found = await world(world.Task.get_task(task.id))
+    assert set(found.artifacts) == {"table", "file", "as text", "folder", "bytes", "str"}
+    assert await world(found.artifacts["table"].get()) == table
+    assert await world(found.artifacts["bytes"].get()) == b"\0\1"
+    assert await world(found.artifacts["str"].get()) == "some text"
+    assert Path(await world(found.artifacts["file"].get())).read_bytes() == file.read_bytes()
+    assert Path(await world(found.artifacts["as text"].get_local_copy())).name == "weights.bin"
+    unpacked = Path(await world(found.artifacts["folder"].get()))
+    assert {str(path.relative_to(unpacked)): path.read_text() for path in unpacked.rglob("*.txt")} == {"a.txt": "A", "deep/b.txt": "B"}
+    with pytest.raises(TypeError):
+        found.artifacts["new"] = found.artifacts["table"]
+
+
+async def test_an_artifact_says_what_it_is(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.upload_artifact("table", {"a": 1}, metadata={"rows": 1, "owner": "me"}))
+    first = task.artifacts["table"]
+    assert (first.name, first.type, first.mode, first.metadata) == ("table", "JSON", "output", {"rows": "1", "owner": "me"})
+    assert '"a": 1' in first.preview
+    assert first.url.startswith("file://")
+    assert len(first.hash) == 64
+    assert first.size == Path(await world(first.get_local_copy())).stat().st_size
+    await world(task.upload_artifact("table", {"a": 2}))
+    assert len(task.artifacts) == 1
+    assert await world(task.artifacts["table"].get()) == {"a": 2}
+
+
+async def test_artifacts_that_are_not_there_or_cannot_be_stored(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    with caplog.at_level(logging.ERROR, logger="atrains"):
+        assert await world(task.upload_artifact("gone", tmp_path / "gone.bin")) is False
+        assert await world(task.upload_artifact("nothing", str(tmp_path / "*.nothing"))) is False
+    assert "gone.bin" in caplog.text
+    assert "*.nothing" in caplog.text
+    with pytest.raises(ValueError, match="object"):
+        await world(task.upload_artifact("odd", object()))
+    assert dict(task.artifacts) == {}
+
+
+async def test_an_artifact_can_be_given_away(world: World, tmp_path: Path) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"1")
+    await world(task.upload_artifact("weights", file, None, True))  # noqa: FBT003  # the documented signature
+    assert not file.exists()
+    assert Path(await world(task.artifacts["weights"].get())).read_bytes() == b"1"
+
+
+async def test_artifacts_go_where_output_uri_says(world: World, tmp_path: Path) -> None:
+    task = await world(world.Task.init("project", "a run", output_uri=tmp_path / "share"))
+    await world(task.upload_artifact("table", {"a": 1}))
+    path = Path(urlparse(task.artifacts["table"].url).path)
+    assert path.is_relative_to(tmp_path / "share" / "project" / f"a run.{task.id}")
+    assert await world(task.artifacts["table"].get()) == {"a": 1}
+
+
+# ---- the same task again
+
+
+async def _run(world: World, **arguments: Any) -> Any:
+    task = await world(world.Task.init("project", "again", **{"reuse_last_task_id": True, **arguments}))
+    task.get_logger().report_scalar("a", "b", 1, 4)
+    await world(task.connect({"lr": 0.1}))
+    await world(task.close())
+    return task
+
+
+async def test_the_last_task_is_used_again_and_cleared(world: World) -> None:
+    first = await _run(world)
+    await world((await world(world.Task.get_task(first.id))).set_tags(["mine"]))
+    again = await world(world.Task.init("project", "again", reuse_last_task_id=True))
+    assert again.id == first.id
+    assert await world(again.get_reported_scalars()) == {}
+    assert (again.get_parameters_as_dict(), again.get_tags()) == ({}, ["mine"])
+
+
+@pytest.mark.parametrize("protection", ["published", "archived", "artifact", "renamed", "not wanted", "another type", "another project"])
+async def test_what_makes_init_begin_a_new_task(world: World, protection: str) -> None:
+    first = await _run(world)
+    found = await world(world.Task.get_task(first.id))
+    arguments: dict[str, Any] = {"project_name": "project", "task_name": "again", "reuse_last_task_id": True}
+    if protection == "published":
+        await world(found.publish())
+    elif protection == "archived":
+        await world(found.set_system_tags([*found.get_system_tags(), "archived"]))
+    elif protection == "artifact":
+        await world(found.reset())
+        await world(found.mark_started())
+        await world(found.upload_artifact("table", {"a": 1}))
+        await world(found.mark_completed())
+    elif protection == "renamed":
+        await world(found.set_name("something else"))
+    elif protection == "not wanted":
+        arguments["reuse_last_task_id"] = False
+    elif protection == "another type":
+        arguments["task_type"] = "testing"
+    else:
+        arguments["project_name"] = "another"
+    again = await world(world.Task.init(**arguments))
+    assert again.id != first.id
+    assert await world((await world(world.Task.get_task(first.id))).get_status()) in {"completed", "published"}
+
+
+async def test_a_task_is_used_again_by_its_id(world: World) -> None:
+    draft = await world(world.Task.create("project", "a draft"))
+    task = await world(world.Task.init("project", "again", reuse_last_task_id=draft.id))
+    assert task.id == draft.id
+    assert await world(task.get_status()) == "in_progress"
+    await world(task.close())
+    with pytest.raises(NotFoundError, match="f" * 32):
+        await world(world.Task.init("project", "again", reuse_last_task_id="f" * 32))
+
+
+async def test_a_run_can_be_continued(world: World) -> None:
+    first = await _run(world)
+    task = await world(world.Task.init("project", "again", continue_last_task=True))
+    assert (task.id, task.get_initial_iteration()) == (first.id, 5)
+    assert await world(task.get_status()) == "in_progress"
+    assert task.get_parameters_as_dict() == {"General": {"lr": "0.1"}}
+    task.get_logger().report_scalar("a", "b", 2, 0)
+    await world(task.close())
+    assert (await world(task.get_reported_scalars()))["a"]["b"] == {"x": [4, 5], "y": [1.0, 2.0]}
+    task = await world(world.Task.init("project", "again", continue_last_task=first.id))
+    assert task.get_initial_iteration() == 6
+
+
+async def test_the_default_of_the_world(world: World) -> None:
+    first = await world(world.Task.init("project", "again"))
+    await world(first.close())
+    second = await world(world.Task.init("project", "again"))
+    # A script is run again and again and means the same task; a service opens many tasks of one name.
+    assert (second.id == first.id) is (world.Task.__name__ == "Task")
