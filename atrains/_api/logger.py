@@ -110,8 +110,7 @@ class Logger:
         except TaskClosedError:
             raise
         except Exception as error:  # converting a user's object may raise anything; reporting never does  # noqa: BLE001
-            count = len(values) if isinstance(values, Sized) else 1
-            self._drop(EventKind.SCALARS, ledger.BAD_INPUT, f"{title}/{series}", str(error), count)
+            self._drop(EventKind.SCALARS, ledger.BAD_INPUT, _name(title, series), _text(error), _count(values))
             return
         now = time.time()
         for begin in range(0, len(numbers), _MAX_ROWS):
@@ -147,13 +146,15 @@ class Logger:
             TaskClosedError: the task was closed.
         """
         self._check_open()
-        text = str(msg)
+        text = _text(msg)
         if args:
             # A text that does not fit its arguments is worth more than an exception in the middle of a run.
-            with contextlib.suppress(TypeError, ValueError):
+            with contextlib.suppress(Exception):
                 text = text % args
         if print_console:
-            print(text, file=sys.stdout)  # asked for  # noqa: T201
+            # A terminal that is closed, broken or of another alphabet must not cost the report.
+            with contextlib.suppress(OSError, ValueError):
+                print(text, file=sys.stdout)  # asked for  # noqa: T201
         text = text.replace("\b", "").encode("utf-8", "replace").decode("utf-8")
         name = _level_name(level)
         for begin in range(0, max(len(text), 1), _MAX_TEXT):
@@ -210,14 +211,14 @@ class Logger:
 
     def _refuse_scalar(self, title: object, series: object, value: object, iteration: object, error: Exception) -> None:
         if isinstance(error, struct.error | OverflowError) and isinstance(value, float):
-            reason, detail = ledger.BAD_ITERATION, f"iteration {iteration!r} does not fit in 64 bit"
+            reason, detail = ledger.BAD_ITERATION, f"iteration {_short(iteration)} does not fit in 64 bit"
         elif isinstance(error, OSError):
             reason, detail = ledger.NO_ROOM, str(error)
         elif isinstance(value, float):
-            reason, detail = ledger.BAD_INPUT, f"iteration {iteration!r}: {error}"
+            reason, detail = ledger.BAD_INPUT, f"iteration {_short(iteration)}: {_text(error)}"
         else:
-            reason, detail = ledger.NOT_A_NUMBER, f"value {_short(value)}: {error}"
-        self._drop(EventKind.SCALARS, reason, f"{title}/{series}", detail)
+            reason, detail = ledger.NOT_A_NUMBER, f"value {_short(value)}: {_text(error)}"
+        self._drop(EventKind.SCALARS, reason, _name(title, series), detail)
 
     def _drop(self, kind: EventKind, reason: str, name: str, detail: str, count: int = 1) -> None:
         self._outlet.ledger.drop(self._task, kind, reason, count, name=name, detail=detail)
@@ -227,9 +228,32 @@ def _clean(name: object) -> str:
     return str(name).encode("utf-8", "replace").decode("utf-8")
 
 
+def _name(*parts: object) -> str:
+    """Things as text for a log line."""
+    return "/".join(map(_text, parts))
+
+
+def _text(value: object) -> str:
+    """A thing as text, whatever it does when it is printed."""
+    try:
+        return str(value)
+    except Exception:  # printing a user's object may raise anything; reporting never does  # noqa: BLE001
+        return f"<{type(value).__name__}>"
+
+
 def _short(value: object) -> str:
-    text = repr(value)
+    """A value for a log line, as `_text`, cut when it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # as above; and Python refuses to print an integer of thousands of digits  # noqa: BLE001
+        return f"of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _count(values: object) -> int:
+    """How many points somebody meant to report."""
+    size = getattr(values, "size", None)  # of an array in any number of dimensions
+    return size if isinstance(size, int) else len(values) if isinstance(values, Sized) else 1
 
 
 def _level_name(level: int | str) -> str:

@@ -120,9 +120,9 @@ class TaskBase:
         Raises:
             TaskClosedError: the task was closed.
         """
+        self._check_open()
         with process().lock:
             if self._logger is None:
-                self._check_open()
                 channel = self._channel
                 outlet = channel.open(self._runtime)
                 self._logger = Logger(self.id, outlet, worker=channel.settings.reporting.worker, wake=channel.wake)

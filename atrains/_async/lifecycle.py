@@ -15,7 +15,7 @@ from atrains._async import opening
 from atrains._async.base import call
 from atrains._async.status import FLUSH_BUDGET, StatusPart
 from atrains._async.wish import Wish, check_same, check_wish
-from atrains._config import Mode, mark_connected, settings
+from atrains._config import Mode, mark_connected, set_credentials, settings
 from atrains._config.env import process_variables
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
@@ -44,6 +44,13 @@ class Lifecycle(StatusPart):
     """Opening and closing."""
 
     # ---- opening
+
+    @classmethod
+    def current_task(cls) -> Self | None:
+        """The current task: the open task of this context, else the process's main task, else None."""
+        task = current.current_task()
+        assert task is None or isinstance(task, cls)
+        return task
 
     @classmethod
     async def init(
@@ -177,6 +184,32 @@ class Lifecycle(StatusPart):
         task = object.__new__(cls)
         task._attach(record, channel, runtime)
         return task
+
+    @classmethod
+    def set_credentials(
+        cls,
+        api_host: str | None = None,
+        web_host: str | None = None,
+        files_host: str | None = None,
+        key: str | None = None,
+        secret: str | None = None,
+        host: str | None = None,
+    ) -> None:
+        """Set the server and the key pair to use where neither the environment nor a configuration file names them.
+
+        Args:
+            api_host: The API server, such as `http://localhost:8008`; `local` for the local home.
+            web_host: The web server.
+            files_host: The file server.
+            key: The user key.
+            secret: Its secret.
+            host: Overrides `api_host`.
+
+        Raises:
+            UsageError: a task was opened already.
+            ValidationError: an address that is no URL.
+        """
+        set_credentials(api_host=api_host, web_host=web_host, files_host=files_host, key=key, secret=secret, host=host)
 
     # ---- delivering and closing
 

@@ -139,7 +139,7 @@ def take(folder: Path) -> DeadJournal | None:
         ValueError: it is damaged beyond reading.
     """
     try:
-        lock = FolderLock(folder / "lock")
+        lock = FolderLock(folder / "lock", create=False)
     except FileNotFoundError:  # delivered and deleted by somebody else meanwhile
         return None
     if not lock.acquire() or not lock.still_at(folder / "lock"):

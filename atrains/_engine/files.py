@@ -19,8 +19,8 @@ class FolderLock:
     `flock`, never `lockf`: a POSIX record lock is lost when any descriptor of the file is closed anywhere in the process.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, path: Path, *, create: bool = True) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
 
     def acquire(self) -> bool:
         """Take the lock if it is free; never waits."""
@@ -33,6 +33,13 @@ class FolderLock:
         except BlockingIOError:
             return False
         return True
+
+    def still_at(self, path: Path) -> bool:
+        """Whether the file that is locked is the one that stands at a path now: it may have been deleted or moved before it was locked."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), path.stat())
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Let go of the lock; closing is all it takes, and is what a forked child must do."""

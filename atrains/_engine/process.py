@@ -60,7 +60,7 @@ class ProcessState:
 
     def disabled(self, settings: Settings) -> DisabledChannel:
         """The channel of a process in which atrains is switched off."""
-        if self._disabled is None:
+        if self._disabled is None or self._disabled.settings is not settings:
             self._disabled = DisabledChannel(settings)
         return self._disabled
 

@@ -10,14 +10,15 @@ import math
 import threading
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from atrains._engine.journal import Journal
 from atrains._engine.ledger import NOT_FINITE, REFUSED, Counts, Ledger
+from atrains._engine.records import RecordStream
 from atrains._engine.segments import VOID, Segment, runs
+from atrains._engine.spans import StoredSpans
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.frames import Frame
 
@@ -49,17 +50,51 @@ class _Read:
     filled: list[tuple[Segment, int]] = field(default_factory=list)
 
 
+class ReadableSlots(Protocol):
+    """The scalar slots of a journal."""
+
+    def segments(self) -> list[Segment]:
+        """Every segment that may hold something to deliver, oldest first."""
+
+    def is_sealed(self, segment: Segment) -> bool:
+        """Whether nothing will be written to it any more."""
+
+    def drop(self, segment: Segment) -> None:
+        """Let go of a segment that was read whole."""
+
+
+class ReadableJournal(Protocol):
+    """What a reader needs of a journal: ours, or that of a process that ended."""
+
+    @property
+    def id(self) -> str:
+        """The journal's id, 32 hexadecimal digits."""
+
+    @property
+    def scalars(self) -> ReadableSlots:
+        """Its slots."""
+
+    @property
+    def records(self) -> RecordStream:
+        """Its records."""
+
+    def series(self, number: int) -> tuple[str, str, str]:
+        """Task id, title and series of an id."""
+
+
 class JournalReader:
     """Reads one journal in order. A lock makes each call whole: a count from another thread meets no half-made step.
 
     Args:
         journal: The journal.
         ledger: Where events are counted once they are done with.
+        stored: What the home has of it already, from a process that died before it could say so.
     """
 
-    def __init__(self, journal: Journal, ledger: Ledger) -> None:
+    def __init__(self, journal: ReadableJournal, ledger: Ledger, stored: Collection[Span] = ()) -> None:
         self._journal = journal
         self._ledger = ledger
+        self._stored = StoredSpans(stored)
         self.position = Position(0, 0)
         self._holes: dict[Segment, set[int]] = {}
         self._looks: Counter[Segment] = Counter()
@@ -199,7 +234,8 @@ class JournalReader:
             while ids and not ids[-1] and not sealed:
                 ids.pop()
             for low, high in runs(ids, begin):
-                read.blocks += self._run_blocks(read, segment, low, high)
+                for first, last in self._stored.pieces(segment.first + low, segment.first + high):
+                    read.blocks += self._run_blocks(read, segment, first - segment.first, last - segment.first)
             if 0 in ids:
                 read.passed += [(segment, index) for index, number in enumerate(ids, begin) if not number]
             read.position = Position(segment.first + begin + len(ids), read.position.records)
@@ -222,13 +258,16 @@ class JournalReader:
         used = set(ids)
         owners = {number: self._journal.series(number)[0] for number in used}
         for task in sorted(set(owners.values())):
+            span = Span(self._journal.id, f"scalars/{task}", first, last)
+            if self._stored.covers(span.stream, first, last):
+                continue
             columns = [ids, iterations, times, values]
             numbers = sorted(number for number in used if owners[number] == task)
             if len(numbers) < len(used):
                 mine = set(numbers)
                 keep = [number in mine for number in ids]
                 columns = [array(column.typecode, compress(column, keep)) for column in columns]
-            yield self._scalar_block(task, Span(self._journal.id, f"scalars/{task}", first, last), numbers, columns)
+            yield self._scalar_block(task, span, numbers, columns)
 
     def _scalar_block(self, task: str, span: Span, numbers: list[int], columns: list[array[Any]]) -> ScalarBlock:
         ids, iterations, times, values = columns
@@ -261,29 +300,57 @@ class JournalReader:
             return
         frames, position = self._journal.records.read(start, RECORD_BYTES)
         read.position = Position(read.position.slots, position)
-        lists: dict[tuple[str, EventKind], list[Mapping[str, object]]] = {}
+        groups: dict[tuple[str, EventKind], list[Frame]] = {}
         for frame in frames:
-            kind = EventKind(frame.header["kind"])
-            if kind is EventKind.SCALARS:
-                read.blocks += self._column_block(read, frame, start)
-            else:
-                lists.setdefault((frame.header["task"], kind), []).append(frame.header["event"])
-        for (task, kind), events in lists.items():
-            read.blocks.append(RecordBlock(task, Span(self._journal.id, f"{kind}/{task}", start, position), kind, events))
+            key = (frame.header["task"], EventKind(frame.header["kind"]))
+            group = groups.setdefault(key, [])
+            if self._stored.covers(_stream(*key), start + frame.start, start + frame.end):
+                read.blocks += self._group_blocks(read, key, groups.pop(key), start)
+                continue
+            group.append(frame)
+            if sum(int(member.header.get("rows", 1)) for member in group) >= LARGE_SLICE:
+                read.blocks += self._group_blocks(read, key, groups.pop(key), start)
+        for key, group in groups.items():
+            read.blocks += self._group_blocks(read, key, group, start)
 
-    def _column_block(self, read: _Read, frame: Frame, start: int) -> Iterable[EventBlock]:
-        """The block of one `report_scalars` call with arrays."""
-        header = frame.header
-        size = int(header["rows"]) * 8
-        iterations, values = array("q"), array("d")
-        iterations.frombytes(frame.body[:size])
-        values.frombytes(frame.body[size:])
-        task, title, series = header["task"], header["title"], header["series"]
-        if not math.isfinite(sum(values)):
-            keep = [math.isfinite(value) for value in values]
-            if lost := keep.count(False):
-                read.drops[task, title, series] += lost
-            iterations, values = array("q", compress(iterations, keep)), array("d", compress(values, keep))
-        if len(values):
-            span = Span(self._journal.id, f"arrays/{task}", start + frame.start, start + frame.end)
-            yield ScalarBlock(task, span, [(title, series)], None, iterations, header["time"], values)
+    def _group_blocks(self, read: _Read, key: tuple[str, EventKind], frames: list[Frame], start: int) -> Iterable[EventBlock]:
+        """One block for records of one task and kind that follow each other; others may stand between them in the file."""
+        if not frames:
+            return
+        task, kind = key
+        span = Span(self._journal.id, _stream(task, kind), start + frames[0].start, start + frames[-1].end)
+        if kind is not EventKind.SCALARS:
+            yield RecordBlock(task, span, kind, [frame.header["event"] for frame in frames])
+        elif block := self._column_block(read, task, span, frames):
+            yield block
+
+    def _column_block(self, read: _Read, task: str, span: Span, frames: list[Frame]) -> ScalarBlock | None:
+        """The points of one or several `report_scalars` calls with arrays; None when none of them is a number."""
+        names: dict[tuple[str, str], int] = {}
+        iterations, times, values, series = array("q"), array("d"), array("d"), array("I")
+        for frame in frames:
+            header = frame.header
+            size = int(header["rows"]) * 8
+            name = (header["title"], header["series"])
+            steps, numbers = array("q"), array("d")
+            steps.frombytes(frame.body[:size])
+            numbers.frombytes(frame.body[size:])
+            if not math.isfinite(sum(numbers)):
+                keep = [math.isfinite(value) for value in numbers]
+                read.drops[(task, *name)] += keep.count(False)
+                steps, numbers = array("q", compress(steps, keep)), array("d", compress(numbers, keep))
+            iterations += steps
+            values += numbers
+            if len(frames) > 1:
+                times += array("d", [header["time"]]) * len(numbers)
+                series += array("I", [names.setdefault(name, len(names))]) * len(numbers)
+            else:
+                names[name] = 0
+        if not values:
+            return None
+        moments = times if len(frames) > 1 else float(frames[0].header["time"])
+        return ScalarBlock(task, span, list(names), series if len(names) > 1 else None, iterations, moments, values)
+
+
+def _stream(task: str, kind: EventKind) -> str:
+    return f"{'arrays' if kind is EventKind.SCALARS else kind}/{task}"

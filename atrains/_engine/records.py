@@ -94,6 +94,11 @@ class RecordStream:
     _depth: int = 0
     _closed: bool = False
 
+    @classmethod
+    def over(cls, folder: Path, files: list[RecordFile]) -> RecordStream:
+        """The records of a journal that nobody writes any more, to be read."""
+        return cls(folder, lambda: None, files, _position=files[-1].end if files else 0, _closed=True)
+
     def append(self, header: Mapping[str, object], columns: Buffers | None = None) -> None:
         """Store one record.
 

@@ -144,12 +144,6 @@ class TaskTwin(Enumerations, Twin):
         )
 
     @classmethod
-    def current_task(cls) -> Self | None:
-        """The current task: the open task of this context, else the process's main task, else None."""
-        task = current.current_task()
-        return None if task is None else cls._of(task)
-
-    @classmethod
     def init(
         cls,
         project_name: str | None = None,
@@ -245,32 +239,6 @@ class TaskTwin(Enumerations, Twin):
             return task
 
         return Opening(make)
-
-    @classmethod
-    def set_credentials(
-        cls,
-        api_host: str | None = None,
-        web_host: str | None = None,
-        files_host: str | None = None,
-        key: str | None = None,
-        secret: str | None = None,
-        host: str | None = None,
-    ) -> None:
-        """Set the server and the key pair to use where neither the environment nor a configuration file names them.
-
-        Args:
-            api_host: The API server, such as `http://localhost:8008`; `local` for the local home.
-            web_host: The web server.
-            files_host: The file server.
-            key: The user key.
-            secret: Its secret.
-            host: Overrides `api_host`.
-
-        Raises:
-            UsageError: a task was opened already.
-            ValidationError: an address that is no URL.
-        """
-        _config.set_credentials(api_host=api_host, web_host=web_host, files_host=files_host, key=key, secret=secret, host=host)
 
     def __enter__(self) -> Self:
         return self

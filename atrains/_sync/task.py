@@ -160,6 +160,11 @@ class Task(TaskTwin):
         self._block(self._core, lambda: self._core.reload(), "task.reload")
 
     @classmethod
+    def current_task(cls) -> Self | None:
+        """The current task: the open task of this context, else the process's main task, else None."""
+        return cast("Self | None", wrap(AsyncTask.current_task()))
+
+    @classmethod
     def create(
         cls, project_name: str | None = None, task_name: str | None = None, task_type: TaskTypes | str | None = TaskTypes.training
     ) -> Self:
@@ -198,6 +203,32 @@ class Task(TaskTwin):
         return cast(
             "Self | None", wrap(cls._block(AsyncTask, lambda: AsyncTask.get_task(task_id, project_name, task_name), "AsyncTask.get_task"))
         )
+
+    @classmethod
+    def set_credentials(
+        cls,
+        api_host: str | None = None,
+        web_host: str | None = None,
+        files_host: str | None = None,
+        key: str | None = None,
+        secret: str | None = None,
+        host: str | None = None,
+    ) -> None:
+        """Set the server and the key pair to use where neither the environment nor a configuration file names them.
+
+        Args:
+            api_host: The API server, such as `http://localhost:8008`; `local` for the local home.
+            web_host: The web server.
+            files_host: The file server.
+            key: The user key.
+            secret: Its secret.
+            host: Overrides `api_host`.
+
+        Raises:
+            UsageError: a task was opened already.
+            ValidationError: an address that is no URL.
+        """
+        AsyncTask.set_credentials(api_host, web_host, files_host, key, secret, host)
 
     def flush(self, wait_for_uploads: bool = False, *, timeout: float | None = FLUSH_BUDGET) -> Receipt:
         """Wait until everything that this task reported so far is stored.

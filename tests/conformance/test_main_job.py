@@ -1,5 +1,7 @@
 """The main job, one body for both worlds: record a run, read it back, change what can be changed, and meet the documented statuses."""
 
+# ruff: noqa: ASYNC240  # files are looked at between the calls; nothing else runs on the loop of a test
+
 from __future__ import annotations
 
 import logging
@@ -45,7 +47,7 @@ async def test_a_second_init_returns_the_open_task(world: World) -> None:
     task = await world(world.Task.init("project", "a run"))
     assert await world(world.Task.init("project", "a run")) is task
     assert await world(world.Task.init(task_type=None)) is task
-    with pytest.raises(UsageError, match="task_name='another'.*'a run'"):
+    with pytest.raises(UsageError, match=r"task_name='another'.*'a run'"):
         await world(world.Task.init("project", "another"))
     await world(task.close())
     assert (await world(world.Task.init("project", "another"))).id != task.id
@@ -59,7 +61,7 @@ async def test_a_block_ends_its_run(world: World) -> None:
 
 
 async def test_a_block_that_an_exception_leaves_has_failed_and_says_why(world: World) -> None:
-    with pytest.raises(RuntimeError, match="no more data"):
+    with pytest.raises(RuntimeError, match="no more data"):  # noqa: PT012  # the block is what is tested
         async with world.run_of("project", "a block") as task:
             task.get_logger().report_scalar("loss", "train", 0.5, 1)
             raise RuntimeError("no more data")
@@ -79,7 +81,7 @@ async def test_after_close_reading_works_and_writing_says_so(world: World) -> No
     for write in (
         lambda: log.report_scalar("loss", "train", 0.5, 4),
         lambda: log.report_text("late"),
-        lambda: task.get_logger(),
+        task.get_logger,
         lambda: task.connect({"lr": 1}),
         lambda: task.set_name("another name"),
         lambda: task.upload_artifact("late", {}),
@@ -123,7 +125,9 @@ async def test_a_task_is_found_by_id_and_by_names(world: World) -> None:
         await world(world.Task.get_task())
 
 
-async def test_of_several_tasks_of_a_name_the_latest_is_taken_and_archived_ones_last(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_of_several_tasks_of_a_name_the_latest_is_taken_and_archived_ones_last(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     first = await world(world.Task.create("project", "the same"))
     await world.sleep(0.01)
     second = await world(world.Task.create("project", "the same"))
@@ -262,7 +266,7 @@ async def test_an_initial_iteration_shifts_what_is_reported_after_it(world: Worl
 async def test_console_lines_come_back_in_order(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     task = await world(world.Task.init("project", "a run"))
     assert await world(task.get_reported_console_output()) == []
-    task.get_logger().report_text("epoch %d of %s", logging.INFO, True, 3, "ten")  # noqa: FBT003  # the documented signature
+    task.get_logger().report_text("epoch %d of %s", logging.INFO, True, 3, "ten")
     task.get_logger().report_text("quiet", print_console=False)
     task.get_logger().report_text("ünïcode\nin two lines", print_console=False)
     assert await world(task.get_reported_console_output()) == ["ünïcode\nin two lines"]
@@ -282,7 +286,7 @@ async def test_flush_gives_a_receipt_and_stats_balance(world: World) -> None:
     assert (receipt.scalars.acknowledged, receipt.logs.acknowledged, receipt.error) == (100, 1, None)
     log.report_scalar("a", "b", float("nan"), 100)
     log.report_scalar("a", "b", 1.0, 101)
-    receipt = await world(task.flush(True, timeout=20))  # noqa: FBT003  # the documented signature
+    receipt = await world(task.flush(True, timeout=20))
     assert not receipt
     stats = await world(task.stats())
     for counts in (receipt.scalars, stats.scalars):
@@ -407,7 +411,7 @@ async def test_a_wait_knows_its_limits(world: World) -> None:
     assert time.monotonic() - begin < 2
     with pytest.raises(TimeoutError):
         await world(task.wait_for_status("completed", timeout=0))
-    with pytest.raises(ValidationError, match="'finished'.*completed"):
+    with pytest.raises(ValidationError, match=r"'finished'.*completed"):
         await world(task.wait_for_status("finished", timeout=1))
     await world(task.mark_failed(status_reason="a bad day"))
     with pytest.raises(TaskFailedError, match=f"{task.id}.*failed: a bad day") as error:
@@ -466,7 +470,14 @@ async def test_artifacts_come_back_as_they_were_uploaded(world: World, tmp_path:
     (folder / "a.txt").write_text("A")
     (folder / "deep" / "b.txt").write_text("B")
     table = {"b": [1, 2.5, None], "a": {"nested": True}}
-    for name, thing in (("table", table), ("file", file), ("as text", str(file)), ("folder", folder), ("bytes", b"\0\1"), ("str", "some text")):
+    for name, thing in (
+        ("table", table),
+        ("file", file),
+        ("as text", str(file)),
+        ("folder", folder),
+        ("bytes", b"\0\1"),
+        ("str", "some text"),
+    ):
         assert await world(task.upload_artifact(name, thing)) is True, name
     await world(task.close())
 
@@ -501,7 +512,7 @@ async def test_artifacts_that_are_not_there_or_cannot_be_stored(world: World, tm
     task = await world(world.Task.init("project", "a run"))
     with caplog.at_level(logging.ERROR, logger="atrains"):
         assert await world(task.upload_artifact("gone", tmp_path / "gone.bin")) is False
-        assert await world(task.upload_artifact("nothing", str(tmp_path / "*.nothing"))) is False
+        assert await world(task.upload_artifact("nothing", tmp_path / "*.nothing")) is False
     assert "gone.bin" in caplog.text
     assert "*.nothing" in caplog.text
     with pytest.raises(ValueError, match="object"):
@@ -513,7 +524,7 @@ async def test_an_artifact_can_be_given_away(world: World, tmp_path: Path) -> No
     task = await world(world.Task.init("project", "a run"))
     file = tmp_path / "weights.bin"
     file.write_bytes(b"1")
-    await world(task.upload_artifact("weights", file, None, True))  # noqa: FBT003  # the documented signature
+    await world(task.upload_artifact("weights", file, None, True))
     assert not file.exists()
     assert Path(await world(task.artifacts["weights"].get())).read_bytes() == b"1"
 

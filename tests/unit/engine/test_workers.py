@@ -44,7 +44,7 @@ def test_after_the_shutdown_what_was_queued_is_done_and_nothing_more_is_taken() 
 
 def test_no_job_falls_between_the_shutdown_and_the_end_of_the_threads() -> None:
     """Whoever awaited it would wait for ever."""
-    for _ in range(200):
+    for _ in range(30):
         executor = DaemonExecutor(1)
         futures = []
 

@@ -1,0 +1,143 @@
+"""A signal handler that reports, at any moment: also in the middle of the very call that it interrupted."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import pytest
+
+from atrains._engine import files, records, segments
+from atrains._engine.journal import Journal
+from atrains._engine.ledger import Ledger
+from atrains._engine.reader import JournalReader
+from atrains._wire.events import EventBlock, EventKind, ScalarBlock
+
+ReadAll = Callable[[JournalReader], list[EventBlock]]
+
+
+class Reports:
+    """Reports points, series and lines, and knows what it reported."""
+
+    def __init__(self, journal: Journal, name: str) -> None:
+        self.journal, self.name = journal, name
+        self.points: list[tuple[str, int]] = []
+        self.lines: list[str] = []
+
+    def report(self) -> None:
+        number = len(self.points)
+        series = f"{self.name} {number // 10}"
+        assert self.journal.scalars.append(self.journal.register_series("task", "t", series), number, 0.5)
+        self.points.append((series, number))
+        text = f"{self.name} line {number}"
+        self.journal.records.append({"kind": "logs", "task": "task", "event": {"msg": text}})
+        self.lines.append(text)
+
+
+def check(journal: Journal, read_all: ReadAll, *all_reports: Reports) -> None:
+    points, lines = list[tuple[str, int]](), list[str]()
+    reader = JournalReader(journal, Ledger())
+    for block in read_all(reader):
+        if isinstance(block, ScalarBlock):
+            series = [0] * len(block) if block.series is None else block.series
+            points += [(block.names[s][1], i) for s, i in zip(series, block.iterations, strict=True)]
+        else:
+            lines += [str(event["msg"]) for event in block.events]
+    assert Counter(points) == Counter(point for reports in all_reports for point in reports.points)
+    for reports in all_reports:
+        assert [line for line in lines if line.startswith(reports.name)] == reports.lines
+    assert len(lines) == sum(len(reports.lines) for reports in all_reports)
+    assert journal.scalars.claimed() == len(points)
+    assert reader.abandoned == 0
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes that make segments and files roll all the time."""
+    monkeypatch.setattr(segments, "FIRST_SLOTS", 4)
+    monkeypatch.setattr(segments, "SLOTS", 8)
+    monkeypatch.setattr(records, "FILE_BYTES", 400)
+
+
+@contextmanager
+def ticking(handler: Callable[[], None]) -> Iterator[None]:
+    def call(number: int, frame: FrameType | None) -> None:
+        handler()
+
+    before = signal.signal(signal.SIGVTALRM, call)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005, 0.0005)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_handler_that_reports_loses_nothing_and_never_waits_for_itself(journal: Journal, read_all: ReadAll) -> None:
+    main, handler = Reports(journal, "main"), Reports(journal, "handler")
+    with ticking(handler.report):
+        while len(handler.points) < 200:
+            main.report()
+    check(journal, read_all, main, handler)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("place", ["map_zeros", "write_whole", "fstat", "writev", "open"])
+def test_a_handler_at_the_worst_moment(journal: Journal, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """The handler runs before and after the system calls of making a segment and of writing a record, each time."""
+    main, handler = Reports(journal, "main"), Reports(journal, "handler")
+    owner: object = {"map_zeros": segments, "write_whole": records}.get(place, files.os)
+    original, inside = getattr(owner, place), False
+
+    def interrupted(*arguments: object, **named: object) -> object:
+        nonlocal inside
+        if inside:
+            return original(*arguments, **named)
+        inside = True
+        try:
+            handler.report()
+            result = original(*arguments, **named)
+            handler.report()
+        finally:
+            inside = False
+        return result
+
+    journal.scalars.prepare = lambda call: None  # no segments ahead: each roll makes one, with the handler in the middle of it
+    monkeypatch.setattr(owner, place, interrupted)
+    for _ in range(100):
+        main.report()
+    monkeypatch.undo()
+    assert handler.points
+    check(journal, read_all, main, handler)
+
+
+def test_an_interrupted_record_does_not_shift_those_behind_it(journal: Journal, read_all: ReadAll) -> None:
+    """Ctrl-C in the middle of a report, in a program that goes on: what is reported afterwards must still be found."""
+    reports = Reports(journal, "main")
+    count = 0
+
+    def interrupt() -> None:
+        nonlocal count
+        count += 1
+        raise KeyboardInterrupt
+
+    with ticking(interrupt):
+        while count < 100:
+            try:
+                while True:
+                    reports.report()
+            except KeyboardInterrupt:
+                # What the interrupted call had done is unknown to it; it counts as not reported.
+                reports.points.append(("", len(reports.points)))
+    reader = JournalReader(journal, Ledger())
+    blocks = read_all(reader)
+    points = {(block.names[block.series[n] if block.series else 0][1], block.iterations[n])
+              for block in blocks if isinstance(block, ScalarBlock) for n in range(len(block))}  # fmt: skip
+    lines = [event["msg"] for block in blocks if not isinstance(block, ScalarBlock) for event in block.events]
+    assert {point for point in reports.points if point[0]} <= points
+    assert set(reports.lines) <= set(lines)
+    assert reader.pending("task") == dict.fromkeys(EventKind, 0)
