@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,10 +181,8 @@ def held_tasks(parent: Path, own: Path | None) -> set[str]:
 
 
 def _open_segment(path: Path) -> Segment:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        slots = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
-    return Segment(int(path.name.partition("-")[2]), size // SLOT.size, slots, itertools.count().__next__, path)
+    capacity = path.stat().st_size // SLOT.size
+    return Segment(int(path.name.partition("-")[2]), capacity, None, itertools.count().__next__, path)
 
 
 def _open_records(folder: Path) -> RecordStream:

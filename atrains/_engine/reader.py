@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from atrains._engine.ledger import NOT_FINITE, REFUSED, Counts, Ledger
 from atrains._engine.records import RecordStream
-from atrains._engine.segments import VOID, Segment, runs
+from atrains._engine.segments import VOID, Segment, column, runs
 from atrains._engine.spans import StoredSpans
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.frames import Frame
@@ -115,6 +115,9 @@ class JournalReader:
     def _end(self) -> Position:
         end = self.position.slots
         for segment in self._journal.scalars.segments():
+            if self._journal.scalars.is_sealed(segment):
+                end = max(end, segment.first + segment.capacity)
+                continue
             begin = max(self.position.slots, segment.first) - segment.first
             if begin < segment.capacity:
                 end = max(end, segment.first + segment.committed_end(begin))
@@ -206,10 +209,10 @@ class JournalReader:
         return counts
 
     def _count_slots(self, segment: Segment, begin: int, end: int, task: str | None) -> int:
-        flags = segment.column("I", 24, begin, end)
+        slots = segment.view(begin, end)
         return sum(
             1
-            for number, flag in zip(segment.series(begin, end), flags, strict=True)
+            for number, flag in zip(column(slots, "I", 28), column(slots, "I", 24), strict=True)
             if number and not flag & VOID and task in (None, self._journal.series(number)[0])
         )
 
@@ -243,17 +246,15 @@ class JournalReader:
 
     def _run_blocks(self, read: _Read, segment: Segment, begin: int, end: int) -> Iterable[EventBlock]:
         """The blocks of a stretch of committed slots: one for each task in it."""
-        ids = segment.series(begin, end)
-        iterations = segment.column("q", 0, begin, end)
-        times = segment.column("d", 8, begin, end)
-        values = segment.column("d", 16, begin, end)
-        flags = segment.column("I", 24, begin, end)
+        slots = segment.view(begin, end)
+        iterations, times, values = column(slots, "q", 0), column(slots, "d", 8), column(slots, "d", 16)
+        flags, ids = column(slots, "I", 24), column(slots, "I", 28)
         if any(flags) or not math.isfinite(sum(values)):
             keep = [not flag & VOID and math.isfinite(value) for flag, value in zip(flags, values, strict=True)]
             for number, value, flag in zip(ids, values, flags, strict=True):
                 if not flag & VOID and not math.isfinite(value):
                     read.drops[self._journal.series(number)] += 1
-            ids, iterations, times, values = (array(column.typecode, compress(column, keep)) for column in (ids, iterations, times, values))
+            ids, iterations, times, values = (array(kept.typecode, compress(kept, keep)) for kept in (ids, iterations, times, values))
         first, last = segment.first + begin, segment.first + end
         used = set(ids)
         owners = {number: self._journal.series(number)[0] for number in used}
@@ -266,7 +267,7 @@ class JournalReader:
             if len(numbers) < len(used):
                 mine = set(numbers)
                 keep = [number in mine for number in ids]
-                columns = [array(column.typecode, compress(column, keep)) for column in columns]
+                columns = [array(kept.typecode, compress(kept, keep)) for kept in columns]
             yield self._scalar_block(task, span, numbers, columns)
 
     def _scalar_block(self, task: str, span: Span, numbers: list[int], columns: list[array[Any]]) -> ScalarBlock:

@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger
-from atrains._engine.reader import JournalReader
+from atrains._engine.reader import LARGE_SLICE, JournalReader
 from atrains._transport.base import Transport
 from atrains._wire.events import EventBlock, EventKind, Span
 from atrains.errors import HomeError, ServerError, TransportError
@@ -119,8 +119,9 @@ class Reporter:
         goal = await self._work(self._reader.end)
         while True:
             again = self._reader.midway  # then there may be more, behind the position, that was reported since
-            large = urgent or bool(self._waiting)
             before = self._reader.position
+            # With a busy producer each step of a delivery waits for the GIL: what is far behind is better taken in few large steps.
+            large = urgent or bool(self._waiting) or goal.slots - before.slots >= LARGE_SLICE
             blocks = await self._work(partial(self._reader.read, large=large))
             for block in blocks:
                 if block.span not in self._delivered:

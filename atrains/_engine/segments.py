@@ -33,6 +33,8 @@ SLOTS: Final = 131_072
 MEMORY_SEGMENTS: Final = 16
 """Segments kept in memory at most when there is no room on disk; what comes after that is dropped."""
 
+MAPPED: Final = 3
+"""Segments of a stream that are mapped at most: the spare, the current one, and the one before it, which slow writers may still be in."""
 RETRY_SECONDS: Final = 1.0
 """Between two looks whether the disk has room again."""
 
@@ -47,7 +49,8 @@ class Segment:
     Attributes:
         first: The number of its first slot.
         capacity: How many slots it has.
-        slots: The mapped memory; unmapped when the last holder lets go of it, never closed.
+        slots: The mapped memory; None once it is only read, from its file: a backlog must not sit in the memory of the process. Never
+            closed: the last holder unmaps it.
         claim: Returns the next index to write; beyond `capacity` the segment is full.
         path: Its file; None for a segment in memory.
         retired: Set before the reader's last look. A writer that finds it set cannot know whether it was seen, and writes again elsewhere:
@@ -69,19 +72,30 @@ class Segment:
         path = folder / f"scalars-{first:016d}"
         return cls(first, capacity, map_zeros(path, capacity * SLOT.size), _counter(), path)
 
-    def column(self, code: str, offset: int, begin: int, end: int) -> array[Any]:
-        """Copy one field of the slots `begin` to `end` (indices) out, at the speed of C."""
-        values: array[Any] = array(code)
-        step = SLOT.size // values.itemsize
-        words = memoryview(self.slots)[begin * SLOT.size : end * SLOT.size].cast(code)  # type: ignore[call-overload]  # one of q, d, I
-        values.frombytes(words[offset // values.itemsize :: step].tobytes())
-        if sys.byteorder == "big":
-            values.byteswap()
-        return values
+    def view(self, begin: int, end: int) -> memoryview:
+        """The bytes of the slots `begin` to `end` (indices), of the mapped memory itself or of its file.
+
+        Raises:
+            OSError: the file is not there any more.
+        """
+        slots, first, last = self.slots, begin * SLOT.size, end * SLOT.size
+        if slots is not None:
+            return memoryview(slots)[first:last]
+        assert self.path is not None
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return memoryview(os.pread(descriptor, last - first, first))
+        finally:
+            os.close(descriptor)
+
+    def unmap(self) -> None:
+        """Leave what was written to the file, if there is one."""
+        if self.path is not None:
+            self.slots = None
 
     def series(self, begin: int, end: int) -> array[int]:
         """The series ids of some slots; 0 where nothing was committed."""
-        return self.column("I", 28, begin, end)
+        return column(self.view(begin, end), "I", 28)
 
     def committed_end(self, begin: int) -> int:
         """One past the last committed slot at or behind `begin`, looking no further than the first window that holds none."""
@@ -96,6 +110,23 @@ class Segment:
                 end -= 1
             begin += _WINDOW
         return end
+
+
+def column(slots: memoryview, code: str, offset: int) -> array[Any]:
+    """Copy one field out of some slots, at the speed of C.
+
+    Args:
+        slots: Whole slots.
+        code: The field's type, as in `array`: `q`, `d` or `I`.
+        offset: Where it stands in a slot.
+    """
+    values: array[Any] = array(code)
+    step = SLOT.size // values.itemsize
+    words = slots.cast(code)  # type: ignore[call-overload]  # one of q, d, I
+    values.frombytes(words[offset // values.itemsize :: step].tobytes())
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
 
 
 class _LockedCount:
@@ -173,6 +204,10 @@ class ScalarStream:
                 except struct.error:
                     _pack(segment.slots, index * 32, 0, 0.0, 0.0, VOID, series)
                     raise
+                except TypeError:
+                    if segment.slots is not None:
+                        raise
+                    continue  # this thread was held for so long that the segment was unmapped: the point goes to the current one
                 if not segment.retired:
                     return True
             elif not self._roll(segment):
@@ -219,6 +254,8 @@ class ScalarStream:
                 self._current, self._spare = following, None
                 self._live = [*self._live, following]
                 self._claimed_before += full.capacity
+                for old in self._live[: -MAPPED + 1]:
+                    old.unmap()
             elif following is not None:
                 _discard(following)
             else:
