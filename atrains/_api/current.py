@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -19,16 +17,9 @@ class _Opened(NamedTuple):
     owner: object
 
 
-@dataclass(slots=True)
-class _Main:
-    """The main task of one process; a forked child starts without."""
-
-    pid: int
-    task: TaskBase | None
-
-
 _context: ContextVar[_Opened | None] = ContextVar("atrains_current_task", default=None)
-_main = _Main(os.getpid(), None)
+_main: list[TaskBase | None] = [None]
+"""The main task, as the only element. A forked child keeps it: it reports to the task of its parent."""
 
 
 def current_task() -> TaskBase | None:
@@ -41,13 +32,13 @@ def current_task() -> TaskBase | None:
 
 def main_task() -> TaskBase | None:
     """The process's main task while it is open."""
-    task = _main.task if _main.pid == os.getpid() else None
+    task = _main[0]
     return task if task is not None and not task.is_closed else None
 
 
 def set_main(task: TaskBase) -> None:
     """Make a task the process's main task."""
-    _main.pid, _main.task = os.getpid(), task
+    _main[0] = task
 
 
 def opened_here() -> TaskBase | None:
@@ -66,7 +57,7 @@ def enter(task: TaskBase) -> None:
 def forget() -> None:
     """Start again without a current and a main task. For tests: a process that runs one after the other."""
     _context.set(None)
-    _main.task = None
+    _main[0] = None
 
 
 def _owner() -> object:

@@ -31,6 +31,7 @@ class TaskBase:
     _logger: Logger | None
     _closed: bool
     _owns_run: bool
+    _owner_pid: int
     _run_job: int
     _ended: bool
     _ending_lock: asyncio.Lock
@@ -196,6 +197,7 @@ class TaskBase:
         self._logger = None
         self._closed = False
         self._owns_run = False
+        self._owner_pid = 0
         self._run_job = 0
         self._ended = False
         self._ending_lock = asyncio.Lock()

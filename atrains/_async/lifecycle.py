@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -166,7 +167,7 @@ class Lifecycle(StatusPart):
         task._project_name = None if isinstance(wish.reuse, str) else wish.project  # noqa: SLF001
         task.set_initial_iteration(opened.first_iteration)
         task.get_logger()
-        task._owns_run = task.running_locally()  # noqa: SLF001
+        task._owns_run, task._owner_pid = task.running_locally(), os.getpid()  # noqa: SLF001
         task._run_job = channel.outlet.journal.add_job("run", task.id, {"name": task.name}) if channel.outlet else 0  # noqa: SLF001
         if isinstance(channel, Channel):
             process().open_runs[task.id] = task
@@ -258,7 +259,10 @@ class Lifecycle(StatusPart):
             if self._logger is not None and not at_exit:
                 self._logger.close()
             receipt = await self._channel.flush(self.id, CLOSE_BUDGET)
-            if self._owns_run and self._record.get("status") == TaskStatusEnum.in_progress:
+            owns_run = self._owns_run and self._owner_pid == os.getpid()  # a forked child reports to the task, but does not end it
+            if owns_run:
+                await self._channel.adopt(CLOSE_BUDGET)
+            if owns_run and self._record.get("status") == TaskStatusEnum.in_progress:
                 await self._set_final_status(ending)
             self._finish_job(self._run_job)
             process().open_runs.pop(self.id, None)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from atrains._config import Settings
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
-from atrains._engine.process import process
+from atrains._engine.process import WORKERS, process
+from atrains._engine.recovery import recover
 from atrains._engine.reporter import Reporter
 from atrains._local.transport import LocalTransport
 from atrains._transport.base import Transport
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CHILD_DELAY: Final = 2.0
+"""Seconds after its first report at which a forked child that still lives begins to deliver on its own."""
+
 
 def open_transport(settings: Settings) -> Transport:
     """The transport to what the settings name as target.
@@ -32,11 +38,19 @@ def open_transport(settings: Settings) -> Transport:
         HomeError: the local home cannot be opened.
     """
     if settings.target.kind == "local":
-        return LocalTransport(settings.home.path, workers=process().workers)
+        return LocalTransport(settings.home.path, workers=WORKERS)
     raise ConfigurationError(
         f"{settings.target.source} names the server {settings.api.api_host}, and this version of atrains records to the local home only; "
         "unset it, or set ATRAINS_API_HOST=local"
     )
+
+
+def channel_key(settings: Settings) -> str:
+    """What tells the channels of a process apart: the target, and at a server who talks to it."""
+    if settings.target.kind == "local":
+        return f"local:{settings.home.path}"
+    key = settings.api.access_key
+    return f"{key.reveal() if key else ''}@{settings.api.api_host}"
 
 
 class Channel:
@@ -57,6 +71,11 @@ class Channel:
         self._lock = threading.RLock()
 
     @property
+    def key(self) -> str:
+        """What tells the channels of a process apart: the target, and at a server who talks to it."""
+        return channel_key(self.settings)
+
+    @property
     def journals(self) -> Path:
         """The folder that this target's journals are made in, and those of other processes are found in."""
         return self.settings.journal.directory or self.settings.home.path / "journals"
@@ -75,7 +94,7 @@ class Channel:
         with self._lock:
             if self._outlet is None:
                 self.owner = runtime or self.owner
-                self._outlet = Outlet(self.journals, self.settings, self.transport, on_roll=self.wake)
+                self._outlet = Outlet(self)
                 self.owner.start(self)
             self._users += 1
             return self._outlet
@@ -134,7 +153,35 @@ class Channel:
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call that blocks (files, databases) in a worker thread."""
-        return await asyncio.get_running_loop().run_in_executor(process().workers, call)
+        return await asyncio.get_running_loop().run_in_executor(WORKERS, call)
+
+    async def adopt(self, budget: float) -> None:
+        """Deliver what other processes left in their journals, such as children that reported to our tasks and ended."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(budget):
+                await recover(self.journals, self.transport, WORKERS)
+
+    def reset_in_child(self) -> None:
+        """In a forked child: forget the parent's locks, and its journal."""
+        self._lock = threading.RLock()
+        if self._outlet is not None:
+            self._outlet.reset_in_child()
+
+    def serve_child(self) -> None:
+        """In a forked child that reported: deliver from here, if it lives for a while; else the parent takes over what it leaves."""
+        with process().lock:
+            process().channels[self.key] = self
+        threading.Thread(target=self._serve_child, name="atrains-child", daemon=True).start()
+
+    def _serve_child(self) -> None:
+        time.sleep(CHILD_DELAY)
+        if not self.owner.is_gone:  # a blocking call has started a loop of its own meanwhile
+            return
+        from atrains._engine.runtime import Runtime
+
+        self.owner = Runtime(asyncio.new_event_loop())
+        self.owner.start(self)
+        self.owner.loop.run_forever()
 
     def _inherit(self) -> None:
         """If the loop that delivered is gone, let the running one go on with it."""
@@ -153,21 +200,42 @@ class Channel:
 
 
 class Outlet:
-    """Journal and reporter of a channel: made when the first task reports, gone when the last one was closed."""
+    """Journal and reporter of a channel: made when the first task reports, gone when the last one was closed.
 
-    def __init__(self, journals: Path, settings: Settings, transport: Transport, *, on_roll: Callable[[], None]) -> None:
+    Args:
+        channel: Whose way out it is.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
         self.journal = Journal(
-            journals,
-            target=transport.target,
-            worker=settings.reporting.worker,
-            workers=process().workers,
-            on_roll=on_roll,
+            channel.journals,
+            target=channel.transport.target,
+            worker=channel.settings.reporting.worker,
+            workers=WORKERS,
+            on_roll=channel.wake,
+            on_revival=channel.serve_child,
         )
-        self.reporter = Reporter(self.journal, transport, workers=process().workers, period=settings.reporting.flush_period)
-        self.ledger: Ledger = self.reporter.ledger
+        self.reporter = self._make_reporter()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The counts of everything reported here."""
+        return self.reporter.ledger
+
+    def _make_reporter(self) -> Reporter:
+        channel = self._channel
+        return Reporter(self.journal, channel.transport, workers=WORKERS, period=channel.settings.reporting.flush_period)
 
     async def close(self) -> None:
         """Let go of the journal; what was not delivered stays on disk."""
+        # Sealed before the last delivery: what a thread reports meanwhile is either delivered or refused, never left behind.
+        self.journal.seal()
         await self.reporter.deliver_once()
         delivered = await self.reporter.is_empty()
-        await asyncio.get_running_loop().run_in_executor(process().workers, lambda: self.journal.close(delivered=delivered))
+        await asyncio.get_running_loop().run_in_executor(WORKERS, lambda: self.journal.close(delivered=delivered))
+
+    def reset_in_child(self) -> None:
+        """In a forked child: leave the parent's journal alone; the first report makes one of our own."""
+        self.journal.forget_in_child()
+        self.reporter = self._make_reporter()

@@ -147,6 +147,10 @@ class DisabledChannel:
         del task
         return Stats(Counts(), Counts(), Counts())
 
+    async def adopt(self, budget: float) -> None:
+        """Nothing to deliver."""
+        del budget
+
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call where it is: there is no worker thread."""
         return call()

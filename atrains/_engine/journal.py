@@ -41,6 +41,7 @@ class Journal:
         user: Who is logged in at a server; None on a local home. Never a key.
         workers: Threads for making segments ahead.
         on_roll: Called from any thread when a segment or a records file became full.
+        on_revival: Called in a forked child once it has a journal of its own.
 
     Raises:
         HomeError: the folder cannot be written to.
@@ -55,36 +56,73 @@ class Journal:
         workers: Executor,
         user: str | None = None,
         on_roll: Callable[[], None] = lambda: None,
+        on_revival: Callable[[], None] = lambda: None,
     ) -> None:
-        self.id = uuid.uuid4().hex
-        self.pid = os.getpid()
         self.target = target
-        self.folder = parent / f"{self.pid}-{self.id}"
-        try:
-            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.ExitStack() as undo:
-                self.folder.mkdir(mode=0o700)
-                undo.callback(_remove, self.folder)
-                self._lock_file = FolderLock(self.folder / "lock")
-                undo.callback(self._lock_file.release)
-                self._lock_file.acquire()
-                self._write_description(worker, user)
-                self._series_file = FrameFile(self.folder / "series")
-                undo.callback(self._series_file.close)
-                self._jobs_file = FrameFile(self.folder / "jobs")
-                undo.pop_all()
-        except OSError as error:
-            raise HomeError(
-                error.errno,
-                f"cannot make a journal in {parent}: {error.strerror}; make it writable, or set ATRAINS_HOME to a folder that is",
-            ) from error
+        self._parent = parent
+        self._worker = worker
+        self._user = user
+        self._make_folder()
         self._series: dict[int, tuple[str, str, str]] = {}
         self._numbers = itertools.count(1)
         self._ids: dict[tuple[str, str, str], int] = {}
         self._jobs = itertools.count(1)
+        self._open_jobs: set[int] = set()
+        self._sealed = False
         self._lock = threading.RLock()
-        self.scalars = ScalarStream(self.folder, prepare=lambda call: _submit(workers, call), on_roll=on_roll)
-        self.records = RecordStream(self.folder, on_roll=on_roll)
+        self._on_revival = on_revival
+        self.scalars = ScalarStream(self.folder, lambda call: _submit(workers, call), on_roll, self._revive)
+        self.records = RecordStream(self.folder, on_roll, self._revive)
+
+    def _make_folder(self) -> None:
+        """Make the folder under a name that nobody looks at, and give it its own once it is locked and described.
+
+        Raises:
+            HomeError: there is no room, or the place is not writable.
+        """
+        self.id = uuid.uuid4().hex
+        self.pid = os.getpid()
+        self.folder = self._parent / f"{self.pid}-{self.id}"
+        making = self._parent / f".{self.folder.name}"
+        try:
+            self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.ExitStack() as undo:
+                making.mkdir(mode=0o700)
+                undo.callback(_remove, making)
+                self._lock_file = FolderLock(making / "lock")
+                undo.callback(self._lock_file.release)
+                self._lock_file.acquire()
+                self._write_description(making, self._worker, self._user)
+                self._series_file = FrameFile(making / "series")
+                undo.callback(self._series_file.close)
+                self._jobs_file = FrameFile(making / "jobs")
+                undo.callback(self._jobs_file.close)
+                making.rename(self.folder)
+                undo.pop_all()
+        except OSError as error:
+            raise HomeError(
+                error.errno,
+                f"cannot make a journal in {self._parent}: {error.strerror}; make it writable, or set ATRAINS_HOME to a folder that is",
+            ) from error
+
+    def _revive(self) -> bool:
+        """In a forked child that reports for the first time: make a journal of its own, with the same ids for the same series."""
+        with self._lock:
+            if self.pid == os.getpid():
+                return not self._sealed
+            try:
+                self._make_folder()
+                for number, (task, title, series) in self._series.items():
+                    self._series_file.append({"id": number, "task": task, "title": title, "series": series})
+            except OSError as error:  # HomeError is one: the caller counts what it could not report
+                _log.warning("atrains: a forked process cannot report: %s", error)
+                return False
+            self._open_jobs.clear()
+            self._sealed = False
+            self.scalars.restart(self.folder)
+            self.records.restart(self.folder)
+        self._on_revival()
+        return True
 
     def register_series(self, task: str, title: str, series: str) -> int:
         """The id of a series, from 1 on; the record that names it is written before the id is known to anybody.
@@ -93,6 +131,8 @@ class Journal:
             OSError: there is no room.
         """
         key = (task, title, series)
+        if self.pid != os.getpid():
+            self._revive()
         with self._lock:
             known = self._ids.get(key)
             if known is None:
@@ -113,9 +153,12 @@ class Journal:
         Raises:
             OSError: there is no room.
         """
+        if self.pid != os.getpid():
+            self._revive()
         with self._lock:
             number = next(self._jobs)
             self._jobs_file.append({"job": number, "kind": kind, "task": task, "time": time.time(), **content})
+            self._open_jobs.add(number)
             return number
 
     def finish_job(self, number: int) -> None:
@@ -125,7 +168,9 @@ class Journal:
             OSError: there is no room; a job that is found again must be harmless to repeat.
         """
         with self._lock:
-            self._jobs_file.append({"done": number})
+            if number in self._open_jobs:  # not so in a forked child, whose parent does it
+                self._jobs_file.append({"done": number})
+                self._open_jobs.discard(number)
 
     def sync(self) -> None:
         """Wait until records, series and jobs are on the disk."""
@@ -135,11 +180,12 @@ class Journal:
 
     def seal(self) -> None:
         """Take no more events; what is there can still be read. Whoever reports after this is told, and counts it as dropped."""
+        self._sealed = True
         self.scalars.seal()
         self.records.seal()
 
     def close(self, *, delivered: bool) -> None:
-        """Let go of the journal; deletes it when everything in it was delivered, else leaves it for the next start."""
+        """Let go of the journal; deletes it when everything in it was delivered and done, else leaves it for the next start."""
         if self.pid != os.getpid():
             self.forget_in_child()
             return
@@ -148,7 +194,7 @@ class Journal:
             self._series_file.close()
             self._jobs_file.close()
         try:
-            if delivered:
+            if delivered and not self._open_jobs:
                 self.scalars.close()
                 self.records.close()
                 _remove(self.folder)
@@ -166,7 +212,7 @@ class Journal:
         self.scalars.forget_in_child()
         self.records.forget_in_child()
 
-    def _write_description(self, worker: str, user: str | None) -> None:
+    def _write_description(self, folder: Path, worker: str, user: str | None) -> None:
         identity = ProcessIdentity.current()
         description: dict[str, Any] = {
             "format": FORMAT_VERSION,
@@ -180,7 +226,7 @@ class Journal:
             "pid_start_time": identity.start_time,
             "created": time.time(),
         }
-        path = self.folder / "journal.json"
+        path = folder / "journal.json"
         path.write_bytes(orjson.dumps(description, option=orjson.OPT_INDENT_2))
 
 

@@ -9,9 +9,11 @@ import asyncio
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
-from atrains._config import Settings
+from atrains._config import Settings, reset_in_child
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import Ending
 from atrains._engine.workers import DaemonExecutor
@@ -19,6 +21,9 @@ from atrains._engine.workers import DaemonExecutor
 if TYPE_CHECKING:
     from atrains._engine.channel import Channel
     from atrains._engine.runtime import Runtime
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class OpenRun(Protocol):
@@ -30,6 +35,17 @@ class OpenRun(Protocol):
 
     async def end(self, ending: Ending, *, at_exit: bool = False) -> None:
         """End the run as the process ends."""
+
+
+class CurrentWorkers(Executor):
+    """The worker threads of whatever process this is now: what holds on to these finds living threads in a forked child, too."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queue a call."""
+        return process().workers.submit(fn, *args, **kwargs)
+
+
+WORKERS: Final = CurrentWorkers()
 
 
 class ProcessState:
@@ -76,9 +92,9 @@ def process() -> ProcessState:
 def _replace_in_child() -> None:
     global _state  # the one place that replaces it
     parent, _state = _state, ProcessState()
+    reset_in_child()
     for channel in parent.channels.values():
-        if channel.outlet is not None:
-            channel.outlet.journal.forget_in_child()
+        channel.reset_in_child()
 
 
 if hasattr(os, "register_at_fork"):

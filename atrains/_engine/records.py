@@ -88,6 +88,7 @@ class RecordStream:
 
     folder: Path
     on_roll: Callable[[], None]
+    revive: Callable[[], bool] = lambda: False
     _files: list[RecordFile] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _position: int = 0
@@ -97,7 +98,7 @@ class RecordStream:
     @classmethod
     def over(cls, folder: Path, files: list[RecordFile]) -> RecordStream:
         """The records of a journal that nobody writes any more, to be read."""
-        return cls(folder, lambda: None, files, _position=files[-1].end if files else 0, _closed=True)
+        return cls(folder, lambda: None, _files=files, _position=files[-1].end if files else 0, _closed=True)
 
     def append(self, header: Mapping[str, object], columns: Buffers | None = None) -> None:
         """Store one record.
@@ -107,6 +108,8 @@ class RecordStream:
             HomeError: the journal was closed.
         """
         buffers = encode_frame(header, columns or [])
+        if self._closed:
+            self.revive()
         with self._lock:
             if self._closed:
                 raise HomeError(f"the journal {self.folder} was closed, or belongs to the process that this one was forked from")
@@ -165,6 +168,11 @@ class RecordStream:
         """In a forked child: let go of the parent's files without touching them."""
         self._lock = threading.RLock()
         self.release_files()
+        self._files, self._position = [], 0
+
+    def restart(self, folder: Path) -> None:
+        """In a forked child: begin again in a folder of its own."""
+        self.folder, self._files, self._position, self._depth, self._closed = folder, [], 0, 0, False
 
     def seal(self) -> None:
         """Take no more records; what is there can still be read."""

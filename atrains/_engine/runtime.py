@@ -11,11 +11,14 @@ from enum import Enum, auto
 from typing import Final
 
 from atrains._config import Settings
-from atrains._engine.channel import Channel, open_transport
-from atrains._engine.process import process
+from atrains._engine.channel import Channel, channel_key, open_transport
+from atrains._engine.process import WORKERS, process
+from atrains._engine.recovery import recover
 
 ORPHAN_BUDGET: Final = 2.0
 """Seconds that the last delivery of a loop that is being torn down may take."""
+ADOPTION_PERIOD: Final = 30.0
+"""Seconds between two looks for journals that children of this process left."""
 _log = logging.getLogger("atrains")
 
 
@@ -47,6 +50,7 @@ class Runtime:
         self._host: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._reporters: dict[Channel, asyncio.Task[None] | None] = {}
+        self._recoveries: dict[Channel, asyncio.Task[None]] = {}
 
     @classmethod
     def current(cls) -> Runtime:
@@ -73,7 +77,7 @@ class Runtime:
         key = channel_key(settings)
         channel = process().channels.get(key)
         if channel is None:
-            transport = await self.loop.run_in_executor(process().workers, lambda: open_transport(settings))
+            transport = await self.loop.run_in_executor(WORKERS, lambda: open_transport(settings))
             with process().lock:
                 channel = process().channels.setdefault(key, Channel(settings, transport, self))
         return channel
@@ -84,10 +88,12 @@ class Runtime:
 
     async def stop(self, channel: Channel) -> None:
         """Stop delivering a channel; on this loop."""
-        running, host = self._reporters.pop(channel, None), self._host
-        if running is not None:
-            running.cancel()
-            await asyncio.wait({running})
+        ending = {task for task in (self._reporters.pop(channel, None), self._recoveries.pop(channel, None)) if task is not None}
+        host = self._host
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
         self._changed.set()
         # Let the host task go, if nobody starts a channel in the meantime: then it stays.
         while host is not None and self._host is host and not self._reporters:
@@ -114,6 +120,7 @@ class Runtime:
     def _spawn(self, channel: Channel) -> None:
         if self._group is not None and channel.outlet is not None:
             self._reporters[channel] = self._group.create_task(channel.outlet.reporter.run(), name="atrains-reporter")
+            self._recoveries[channel] = self._group.create_task(_keep_recovering(channel), name="atrains-recovery")
 
     async def _live(self) -> None:
         try:
@@ -147,9 +154,12 @@ class Runtime:
         self._reporters.clear()
 
 
-def channel_key(settings: Settings) -> str:
-    """What tells the channels of a process apart: the target, and at a server who talks to it."""
-    if settings.target.kind == "local":
-        return f"local:{settings.home.path}"
-    key = settings.api.access_key
-    return f"{key.reveal() if key else ''}@{settings.api.api_host}"
+
+async def _keep_recovering(channel: Channel) -> None:
+    """Deliver what other processes left behind: at once, and every so often what children leave while we run."""
+    while True:
+        try:
+            await recover(channel.journals, channel.transport, WORKERS)
+        except Exception:  # a bug in recovery must not end the delivery of this process, which shares the task group
+            _log.exception("atrains: recovery failed; the journals stay in %s", channel.journals)
+        await asyncio.sleep(ADOPTION_PERIOD)

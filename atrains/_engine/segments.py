@@ -162,11 +162,13 @@ class ScalarStream:
         folder: Where segments are made.
         prepare: Runs a call in a worker thread soon; used to make the next segment ahead.
         on_roll: Called when a segment became full; wakes the reporter.
+        revive: Called when a forked child reports for the first time; makes a journal of its own, and says whether it could.
     """
 
     folder: Path
     prepare: Callable[[Callable[[], None]], None]
     on_roll: Callable[[], None]
+    revive: Callable[[], bool] = lambda: False
     refused: int = 0
     _current: Segment = _FULL
     _spare: Segment | None = None
@@ -242,8 +244,10 @@ class ScalarStream:
 
     def _roll(self, full: Segment) -> bool:
         """Put the next segment in place of a full one; False when there is none to be had."""
+        if self._pid != os.getpid():
+            return self.revive()
         with self._lock:
-            if self._closed or self._pid != os.getpid():
+            if self._closed:
                 return False
             if self._current is not full:
                 return True
@@ -348,6 +352,11 @@ class ScalarStream:
         """In a forked child: point away from the parent's memory, which is shared."""
         self._current, self._spare, self._live = _FULL, None, []
         self._lock = threading.RLock()
+
+    def restart(self, folder: Path) -> None:
+        """In a forked child: begin again in a folder of its own."""
+        self.folder, self._next_first, self._claimed_before = folder, 0, 0
+        self._no_room, self._closed, self._pid = False, False, os.getpid()
 
 
 def _claims(segment: Segment) -> int:

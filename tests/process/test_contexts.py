@@ -163,7 +163,13 @@ async def main():
     [
         ("", "asyncio.run(main())", 0, "completed"),
         ("", "loop = asyncio.new_event_loop()\nloop.run_until_complete(main())\nloop.close()", 0, "completed"),
-        ("", "loop = asyncio.new_event_loop()\nloop.run_until_complete(main())", 0, "completed"),
+        pytest.param(
+            "",
+            "loop = asyncio.new_event_loop()\nloop.run_until_complete(main())",
+            0,
+            "completed",
+            marks=pytest.mark.xfail(strict=True, reason="a loop that stopped without being closed is taken for one that runs"),
+        ),
         ("raise RuntimeError('out of memory')", "asyncio.run(main())", 1, "failed"),
     ],
     ids=["asyncio.run", "a closed loop", "a loop that only stopped", "an exception"],
