@@ -14,7 +14,6 @@ from atrains._config import Settings
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
 from atrains._engine.process import WORKERS, process
-from atrains._engine.recovery import recover
 from atrains._engine.reporter import Reporter
 from atrains._local.transport import LocalTransport
 from atrains._transport.base import Transport
@@ -159,7 +158,7 @@ class Channel:
         """Deliver what other processes left in their journals, such as children that reported to our tasks and ended."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(budget):
-                await recover(self.journals, self.transport, WORKERS)
+                await self._on_owner(lambda: self.owner.recover(self))
 
     def reset_in_child(self) -> None:
         """In a forked child: forget the parent's locks, and its journal."""

@@ -50,6 +50,7 @@ class Runtime:
         self._host: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._reporters: dict[Channel, asyncio.Task[None] | None] = {}
+        self._recovering = asyncio.Lock()
         self._recoveries: dict[Channel, asyncio.Task[None]] = {}
 
     @classmethod
@@ -101,6 +102,20 @@ class Runtime:
         if host is not None and self._host is not host:
             await asyncio.wait({host})
 
+    async def recover(self, channel: Channel) -> None:
+        """Deliver what other processes left in their journals; on this loop, one recovery after the other."""
+        async with self._recovering:
+            await recover(channel.journals, channel.transport, WORKERS)
+
+    async def _keep_recovering(self, channel: Channel) -> None:
+        """Recover at once, and every so often for what children leave while we run."""
+        while True:
+            try:
+                await self.recover(channel)
+            except Exception:  # a bug in recovery must not end the delivery of this process, which shares the task group  # noqa: BLE001
+                _log.exception("atrains: recovery failed; the journals stay in %s", channel.journals)
+            await asyncio.sleep(ADOPTION_PERIOD)
+
     def call_soon(self, call: Callable[[], None]) -> None:
         """Run a call on this loop; from any thread, and quietly too late when the loop was closed."""
         try:
@@ -120,7 +135,7 @@ class Runtime:
     def _spawn(self, channel: Channel) -> None:
         if self._group is not None and channel.outlet is not None:
             self._reporters[channel] = self._group.create_task(channel.outlet.reporter.run(), name="atrains-reporter")
-            self._recoveries[channel] = self._group.create_task(_keep_recovering(channel), name="atrains-recovery")
+            self._recoveries[channel] = self._group.create_task(self._keep_recovering(channel), name="atrains-recovery")
 
     async def _live(self) -> None:
         try:
@@ -153,13 +168,3 @@ class Runtime:
                         await channel.outlet.reporter.deliver_once()
         self._reporters.clear()
 
-
-
-async def _keep_recovering(channel: Channel) -> None:
-    """Deliver what other processes left behind: at once, and every so often what children leave while we run."""
-    while True:
-        try:
-            await recover(channel.journals, channel.transport, WORKERS)
-        except Exception:  # a bug in recovery must not end the delivery of this process, which shares the task group
-            _log.exception("atrains: recovery failed; the journals stay in %s", channel.journals)
-        await asyncio.sleep(ADOPTION_PERIOD)
