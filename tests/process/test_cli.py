@@ -239,8 +239,9 @@ def test_looking_makes_no_journal(home: Path, first: str, tmp_path: Path) -> Non
 
 def test_a_home_can_be_named_whatever_is_configured(home: Path, tmp_path: Path) -> None:
     server = {"CLEARML_API_HOST": "http://localhost:1"}
-    assert "CLEARML_API_HOST" in refused(run(tmp_path, "ls", **server))
-    assert "vision/cats" in ok(tmp_path, "ls", "--home", str(home), **server)
+    elsewhere = tmp_path / "elsewhere"
+    assert "CLEARML_API_HOST" in refused(run(elsewhere, "ls", **server))
+    assert "vision/cats" in ok(elsewhere, "ls", "--home", str(home), **server)
     assert "vision/cats" in ok(home, "ls", ATRAINS_MODE="disabled")
 
 

@@ -209,7 +209,7 @@ PIECES = ["api", "x.y", "{", "}", "[", "]", "=", ":", "+=", ",", "\n", " ", '"',
 @given(pieces=st.lists(st.sampled_from(PIECES)))
 @settings(deadline=None, max_examples=300)
 def test_any_text_is_settings_or_an_error_that_names_the_file(tmp_path_factory: pytest.TempPathFactory, pieces: list[str]) -> None:
-    folder = tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.mktemp("user")
     (folder / "trains.conf").write_text("".join(pieces), encoding="utf-8")
     message = ""
     try:
