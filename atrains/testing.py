@@ -27,8 +27,6 @@ Nothing is written outside the test's temporary folder, and no server is called,
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +37,6 @@ from atrains._api import current
 from atrains._config.env import PREFIXES, process_variables
 from atrains._engine.endings import COMPLETED
 from atrains._engine.process import process
-from atrains._engine.runtime import Runtime, State
 from atrains._portal.portal import portal
 
 __all__ = ["atrains_home"]
@@ -72,14 +69,9 @@ def atrains_home(tmp_path: Path) -> Iterator[Path]:
 
 
 def _close_what_is_open() -> None:
-    """Close every run and connection of this process, and forget them."""
-    stopped = [runtime for runtime in list(process().runtimes.values()) if not runtime.loop.is_running()]
-    for runtime in stopped:
-        runtime.state = State.ORPHANED  # somebody else has to deliver what was reported there: the portal, below
+    """Close every run and connection of this process, and forget them. On the portal, since the loop of the test may have ended."""
     if process().channels:
         portal().run(_close_all)
-    for runtime in stopped:
-        _end_background(runtime)
     current.forget()
 
 
@@ -92,12 +84,3 @@ async def _close_all() -> None:
             await channel.shut()
         await channel.transport.aclose()
     state.channels.clear()
-
-
-def _end_background(runtime: Runtime) -> None:
-    """Let a loop that may run again, for the next test of its module, begin with a runtime of its own."""
-    process().runtimes.pop(runtime.loop, None)
-    for task in () if runtime.loop.is_closed() else asyncio.all_tasks(runtime.loop):
-        if task.get_name() == "atrains-host":
-            with contextlib.suppress(RuntimeError):  # closed meanwhile
-                runtime.loop.call_soon_threadsafe(task.cancel)

@@ -6,6 +6,8 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
+from atrains._config.env import leave_task_for_children, take_back_task_from_children
+
 if TYPE_CHECKING:
     from atrains._api.task import TaskBase
 
@@ -37,8 +39,16 @@ def main_task() -> TaskBase | None:
 
 
 def set_main(task: TaskBase) -> None:
-    """Make a task the process's main task."""
+    """Make a task the process's main task, to which child processes that are started from now on report as well."""
     _main[0] = task
+    if task.begun_here:
+        leave_task_for_children(task.id)
+
+
+def unset_main(task: TaskBase) -> None:
+    """Start no more child processes that report to a task, if it is the main task: its run ends."""
+    if _main[0] is task and task.begun_here:
+        take_back_task_from_children()
 
 
 def opened_here() -> TaskBase | None:
@@ -58,6 +68,7 @@ def forget() -> None:
     """Start again without a current and a main task. For tests: a process that runs one after the other."""
     _context.set(None)
     _main[0] = None
+    take_back_task_from_children()
 
 
 def _owner() -> object:

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import struct
 import sys
-import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sized
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, SupportsFloat, SupportsIndex
 
 from atrains._api import current
 from atrains._engine import ledger
+from atrains._engine.process import process
 from atrains._wire.events import SINGLE_VALUE_ITERATION, SINGLE_VALUE_TITLE, EventKind
 from atrains.errors import TaskClosedError, ValidationError
 
@@ -42,7 +42,7 @@ class Logger:
         >>> logger.report_scalar("loss", "train", value=0.25, iteration=10)
     """
 
-    __slots__ = ("_append", "_closed", "_ids", "_last_stamp", "_lock", "_offset", "_outlet", "_task", "_wake", "_worker")
+    __slots__ = ("_append", "_closed", "_ids", "_last_stamp", "_offset", "_outlet", "_task", "_wake", "_worker")
 
     def __init__(self, task: str, outlet: Outlet | DisabledOutlet, *, worker: str, wake: Callable[[], None]) -> None:
         self._task = task
@@ -54,7 +54,6 @@ class Logger:
         self._offset = 0
         self._closed = False
         self._last_stamp = 0
-        self._lock = threading.RLock()
 
     @classmethod
     def current_logger(cls) -> Logger | None:
@@ -205,7 +204,7 @@ class Logger:
 
     def _stamp(self) -> int:
         """Milliseconds since the epoch, never the same twice: servers sort console lines by it."""
-        with self._lock:
+        with process().stamping:
             self._last_stamp = max(int(time.time() * 1000), self._last_stamp + 1)
             return self._last_stamp
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,6 +36,7 @@ class TaskBase:
     _run_job: int
     _ended: bool
     _ending_lock: asyncio.Lock
+    _ending_pid: int
     _offset: int
     _project_name: str | None
 
@@ -186,6 +188,11 @@ class TaskBase:
     # ---- inner workings
 
     @property
+    def begun_here(self) -> bool:
+        """Whether this very process began the run: a forked or started child only reports to it."""
+        return self._owner_pid == os.getpid()
+
+    @property
     def known_project_name(self) -> str | None:
         """The name of the project, if this object was opened with it or asked for it before."""
         return self._project_name
@@ -200,9 +207,13 @@ class TaskBase:
         self._owner_pid = 0
         self._run_job = 0
         self._ended = False
-        self._ending_lock = asyncio.Lock()
+        self._renew_ending_lock()
         self._offset = 0
         self._project_name = None
+
+    def _renew_ending_lock(self) -> None:
+        """Make the lock under which the run ends: a forked child may inherit one that is held by a loop which it does not have."""
+        self._ending_lock, self._ending_pid = asyncio.Lock(), os.getpid()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -51,7 +51,8 @@ class Artifacts(Identity):
             delete_after_upload: Remove the file or folder once it is stored.
 
         Returns:
-            True once it is stored. False for a path that is not there, or a wildcard that matches nothing; the log says which.
+            True once it is stored. False for a `Path` that is not there, or a wildcard in one that matches nothing; one line says which.
+            Text that names no file is stored as text.
 
         Raises:
             UnsupportedTypeError: the object is of a kind that cannot be stored; lists those that can.
@@ -91,7 +92,9 @@ class Artifacts(Identity):
         await self.reload()
         status = self._record.get("status")
         if status not in {TaskStatusEnum.created, TaskStatusEnum.in_progress}:
-            raise TaskStatusError(f"cannot add an artifact to task {self.id}: its status is {status}; upload before the run ends, or clone the task")
+            raise TaskStatusError(
+                f"cannot add an artifact to task {self.id}: its status is {status}; upload before the run ends, or clone the task"
+            )
 
     async def _artifact_url(self, name: str, file_name: str) -> str:
         """Where an artifact goes: below the task's destination, else into its folder in the home."""

@@ -96,9 +96,7 @@ class Lifecycle(StatusPart):
             assert isinstance(open_task, cls)
             return open_task
         task = await cls.open(
-            check_wish(
-                project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task
-            )
+            check_wish(project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task)
         )
         current.enter(task)
         if current.main_task() is None:

@@ -28,8 +28,7 @@ async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
     """Begin a run: reuse or create its task, and start it."""
     project = await project_id(channel, wish.project)
     async with reuse.deciding(channel):
-        opened = await _open_run(channel, wish, project)
-    return opened
+        return await _open_run(channel, wish, project)
 
 
 async def _open_run(channel: AnyChannel, wish: Wish, project: str) -> Opened:
@@ -109,14 +108,12 @@ def _user() -> str:
 def start_lines(opened: Opened, settings: Settings, target: str) -> list[str]:
     """What is printed when a run begins: what happened, and where it is kept."""
     record = opened.record
-    how = {
-        Origin.CREATED: "created task",
-        Origin.REUSED: "reusing task",
-        Origin.CONTINUED: f"continuing task from iteration {opened.first_iteration},",
-    }[opened.origin]
+    how = {Origin.CREATED: "created", Origin.REUSED: "reusing", Origin.CONTINUED: "continuing"}[opened.origin]
     detail = f" (cleared: {opened.cleared})" if opened.cleared else ""
+    if opened.origin is Origin.CONTINUED:
+        detail = f" from iteration {opened.first_iteration} on"
     place = target.partition(":")[2] if settings.target.kind == "local" else target
     return [
-        f"{how} {record['id']} {record.get('name')!r}{detail}",
+        f"{how} task {record['id']} {record.get('name')!r}{detail}",
         f"kept in {place} ({settings.target.source}); see it with: atrains show {record['id']}",
     ]

@@ -42,7 +42,9 @@ async def deciding(channel: AnyChannel) -> AsyncIterator[None]:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = FolderLock(home / "reuse.lock")
     except OSError as error:
-        raise HomeError(error.errno, f"cannot write to the home {home}: {error.strerror}; set ATRAINS_HOME to a folder that is writable") from error
+        raise HomeError(
+            error.errno, f"cannot write to the home {home}: {error.strerror}; set ATRAINS_HOME to a folder that is writable"
+        ) from error
     try:
         deadline = time.monotonic() + LOCK_SECONDS
         while not lock.acquire():

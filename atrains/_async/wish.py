@@ -1,4 +1,7 @@
-"""What a run is asked to be, and what became of it: names filled in and checked, before anything is opened. Does no I/O but for default names."""
+"""What a run is asked to be, and what became of it: names filled in and checked, before anything is opened.
+
+Does no I/O but for default names.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ OWN_PREFIX: Final = "ATRAINS_"
 PREFIXES: Final = (OWN_PREFIX, "CLEARML_", "TRAINS_")
 """In falling precedence."""
 _REFERENCE: Final = re.compile(r"\$(?:(\w+)|\{([^}]*)\})")
+_MASTER: Final = "PROC_MASTER_ID"
+"""The variable, without prefix, in which a process with a main task tells its children `<process id>:<task id>`."""
 _left_for_children: dict[str, str] = {}
 
 
@@ -74,11 +76,37 @@ def leave_for_children(values: Mapping[str, str]) -> None:
 
 
 def take_back_from_children() -> None:
-    """Unset what `leave_for_children` set, unless somebody changed it since."""
-    for name, value in _left_for_children.items():
-        if os.environ.get(name) == value:
-            del os.environ[name]
-    _left_for_children.clear()
+    """Unset what was left for child processes, unless somebody changed it since."""
+    for name in list(_left_for_children):
+        _take_back(name)
+
+
+def leave_task_for_children(task: str) -> None:
+    """Let child processes find the task that this process runs, in place of what an earlier process left here."""
+    name = PREFIXES[-1] + _MASTER
+    os.environ[name] = _left_for_children[name] = f"{os.getpid()}:{task}"
+
+
+def take_back_task_from_children() -> None:
+    """Unset what `leave_task_for_children` set, unless somebody changed it since."""
+    _take_back(PREFIXES[-1] + _MASTER)
+
+
+def tasks_of_masters() -> list[str]:
+    """Return the ids of the tasks that other processes, of which this may be a child, left in its environment; the likeliest first."""
+    tasks = []
+    for prefix in PREFIXES:
+        # Not `process_variables`: what a forked child's parent left is meant for the child.
+        process, _, task = os.environ.get(prefix + _MASTER, "").strip().partition(":")
+        if task and process.isdecimal() and int(process) != os.getpid():
+            tasks.append(task)
+    return list(dict.fromkeys(tasks))
+
+
+def _take_back(name: str) -> None:
+    value = _left_for_children.pop(name, None)
+    if value is not None and os.environ.get(name) == value:
+        del os.environ[name]
 
 
 def host_name() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -94,7 +95,10 @@ class Channel:
             if self._outlet is None:
                 self.owner = runtime or self.owner
                 self._outlet = Outlet(self)
-                self.owner.start(self)
+                if self.owner.pid == os.getpid():
+                    self.owner.start(self)
+                else:
+                    self.serve_child()
             self._users += 1
             return self._outlet
 
@@ -112,13 +116,13 @@ class Channel:
     async def shut(self) -> None:
         """Deliver and let go of the journal although tasks still hold it: the process ends."""
         self._users = 1
-        self._inherit()
         await self.close()
 
     def wake(self) -> None:
         """Start a delivery soon; from any thread, at any time."""
         outlet = self._outlet
-        if outlet is not None:
+        # The loop of a forked child's parent is left alone: the two share the socket that wakes it.
+        if outlet is not None and self.owner.pid == os.getpid():
             self.owner.call_soon(outlet.reporter.wake)
 
     async def flush(self, task: str | None, timeout: float | None) -> Receipt:
@@ -126,9 +130,8 @@ class Channel:
         outlet = self._outlet
         if outlet is None:
             return Receipt(Counts(), Counts(), Counts())
-        self._inherit()
         error = await self._on_owner(lambda: outlet.reporter.flush(timeout))
-        if self.settings.journal.durability == "power":
+        if self.settings.journal.durability == "power" and outlet.is_written_here:
             await self.run(outlet.journal.sync)
         counts = await outlet.reporter.counts(task)
         return Receipt(counts[EventKind.SCALARS], counts[EventKind.LOGS], counts[EventKind.PLOTS], error)
@@ -143,7 +146,7 @@ class Channel:
             counts[EventKind.SCALARS],
             counts[EventKind.LOGS],
             counts[EventKind.PLOTS],
-            journal=outlet.journal.folder,
+            journal=outlet.journal.folder if outlet.is_written_here else None,
             in_memory=outlet.journal.scalars.in_memory,
             claimed=outlet.journal.scalars.claimed(),
             abandoned=outlet.reporter.abandoned,
@@ -160,40 +163,60 @@ class Channel:
             async with asyncio.timeout(budget):
                 await self._on_owner(lambda: self.owner.recover(self))
 
+    def hold(self, task: str) -> None:
+        """Note in the journal that it may hold something for a run that another process began: until it is delivered, nobody reuses the task."""
+        outlet = self._outlet
+        if outlet is not None:
+            # Where there is no room for the note there is none for a report either.
+            with contextlib.suppress(OSError):
+                outlet.journal.finish_job(outlet.journal.add_job("guest", task, {}))
+
     def reset_in_child(self) -> None:
-        """In a forked child: forget the parent's locks, and its journal."""
+        """In a forked child: forget the parent's locks, its connection to the home, and its journal."""
         self._lock = threading.RLock()
+        self.transport = open_transport(self.settings)
         if self._outlet is not None:
             self._outlet.reset_in_child()
 
     def serve_child(self) -> None:
         """In a forked child that reported: deliver from here, if it lives for a while; else the parent takes over what it leaves."""
-        with process().lock:
-            process().channels[self.key] = self
-        threading.Thread(target=self._serve_child, name="atrains-child", daemon=True).start()
+        for task in process().inherited_runs:
+            self.hold(task)
+        # At the end of the interpreter no thread can be started any more: what is in the journal is for the parent then.
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=self._serve_child, name="atrains-child", daemon=True).start()
 
     def _serve_child(self) -> None:
         time.sleep(CHILD_DELAY)
-        if not self.owner.is_gone:  # a blocking call has started a loop of its own meanwhile
-            return
         from atrains._engine.runtime import Runtime
 
-        self.owner = Runtime(asyncio.new_event_loop())
-        self.owner.start(self)
-        self.owner.loop.run_forever()
+        runtime = Runtime(asyncio.new_event_loop())
+        runtime.loop.call_soon(lambda: self._hand_to(runtime) or runtime.loop.stop())
+        runtime.loop.run_forever()
+        runtime.loop.close()
 
     def _inherit(self) -> None:
         """If the loop that delivered is gone, let the running one go on with it."""
         if self.owner.is_gone:
             from atrains._engine.runtime import Runtime
 
-            self.owner = Runtime.current()
-            self.owner.start(self)
+            self._hand_to(Runtime.current())
+
+    def _hand_to(self, runtime: Runtime) -> bool:
+        """Let a runtime deliver in place of one that is gone; False when another one does already, or nobody reports any more."""
+        with self._lock:
+            if not self.owner.is_gone or self._outlet is None:
+                return False
+            self.owner.release(self)
+            self.owner = runtime
+            runtime.start(self)
+            return True
 
     async def _on_owner(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Await a coroutine on the loop that delivers."""
+        """Await a coroutine on the loop that delivers, which is ours once the one that did is gone."""
+        self._inherit()
         loop = self.owner.loop
-        if loop is asyncio.get_running_loop() or loop.is_closed():
+        if loop is asyncio.get_running_loop():
             return await make()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), loop))
 
@@ -221,6 +244,11 @@ class Outlet:
     def ledger(self) -> Ledger:
         """The counts of everything reported here."""
         return self.reporter.ledger
+
+    @property
+    def is_written_here(self) -> bool:
+        """Whether the journal is that of this process: not so in a forked child that has not reported yet."""
+        return self.journal.pid == os.getpid()
 
     def _make_reporter(self) -> Reporter:
         channel = self._channel

@@ -1,4 +1,7 @@
-"""The journal of a process that ended: opened read-only from its files, in the form that `JournalReader` reads. Delivering it is in `recovery`."""
+"""The journal of a process that ended: opened read-only from its files, in the form that `JournalReader` reads.
+
+Delivering it is in `recovery`.
+"""
 
 from __future__ import annotations
 
@@ -186,7 +189,9 @@ def _open_segment(path: Path) -> Segment:
 
 
 def _open_records(folder: Path) -> RecordStream:
-    files = [RecordFile(int(path.name.partition("-")[2]), FrameFile(path), path.stat().st_size) for path in sorted(folder.glob("records-*"))]
+    files = [
+        RecordFile(int(path.name.partition("-")[2]), FrameFile(path), path.stat().st_size) for path in sorted(folder.glob("records-*"))
+    ]
     return RecordStream.over(folder, files)
 
 

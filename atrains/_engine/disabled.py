@@ -46,9 +46,11 @@ class DisabledTransport:
         if endpoint is endpoints.PROJECTS_CREATE:
             return {"id": uuid.uuid5(uuid.NAMESPACE_OID, request["name"]).hex}
         if endpoint is endpoints.TASKS_GET_ALL:
-            return {"tasks": [self._tasks[task] for task in request.get("id", self._tasks) if task in self._tasks]}
+            return {"tasks": [self._tasks[task] for task in request.get("id", ()) if task in self._tasks]}
+        if endpoint is endpoints.PROJECTS_GET_ALL:
+            return {"projects": [{"id": uuid.uuid5(uuid.NAMESPACE_OID, request.get("name", "")).hex}]}
         if "task" not in request:
-            return {"projects": [], "project": {"id": request.get("project"), "name": "disabled"}}
+            return {"project": {"id": request.get("project"), "name": "disabled"}}
         return self._task_call(endpoint, request)
 
     def _task_call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:

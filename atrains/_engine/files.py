@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Final
 
 _ZEROS: Final = bytes(4 << 20)
-"""Written in one call: between two calls a busy producer would hold the GIL for milliseconds each time. Never touched, so it takes no memory."""
+"""Written in one call: between two calls a busy producer would hold the GIL for milliseconds each time.
+
+Never touched, so it takes no memory.
+"""
 
 
 class FolderLock:

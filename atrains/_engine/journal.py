@@ -1,4 +1,4 @@
-"""The journal: one folder per process and target through which every event passes, as hot-path buffer, spool for outages and crash record in one.
+"""The journal: one folder per process and target through which every event passes: hot-path buffer, spool and crash record in one.
 
 This file opens and closes the folder and owns the table of series and the jobs; slots are in `segments`, records in `records`, and what
 goes out of a journal in `reader`. The files are described byte by byte in docs/format.md.

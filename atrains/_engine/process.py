@@ -52,17 +52,23 @@ class ProcessState:
     """Everything that a fork must not inherit.
 
     Attributes:
-        channels: The open channels by target.
+        opening: Held while the main task is opened, so that threads that begin together get the same one.
+        stamping: Held for the moment in which a console line gets its time.
+        channels: The open channels by target; a forked child goes on with those of its parent, made fit for it.
         runtimes: The runtime of each event loop.
         open_runs: The open runs by task id, in the order they were opened; closed at exit.
+        inherited_runs: The tasks of those that were open in the process that this one was forked from: it may report to them.
     """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.lock = threading.RLock()
+        self.opening = threading.RLock()
+        self.stamping = threading.RLock()
         self.channels: dict[str, Channel] = {}
         self.runtimes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = weakref.WeakKeyDictionary()
         self.open_runs: dict[str, OpenRun] = {}
+        self.inherited_runs: tuple[str, ...] = ()
         self._disabled: DisabledChannel | None = None
         self._workers: DaemonExecutor | None = None
 
@@ -93,7 +99,9 @@ def _replace_in_child() -> None:
     global _state  # the one place that replaces it
     parent, _state = _state, ProcessState()
     reset_in_child()
-    for channel in parent.channels.values():
+    _state.inherited_runs = (*parent.inherited_runs, *parent.open_runs)
+    _state.channels.update(parent.channels)
+    for channel in _state.channels.values():
         channel.reset_in_child()
 
 

@@ -1,4 +1,4 @@
-"""What goes out of a journal: slots and records turned into blocks of events, each with the span it stands for. Reads only; a transport delivers.
+"""What goes out of a journal: slots and records turned into blocks of events, each with its span. Reads only; a transport delivers.
 
 One reader per journal. Nothing moves on until `advance`: what was read and not advanced past is read again in the very same blocks, so
 that a home which has a block already can tell by its span.

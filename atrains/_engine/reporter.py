@@ -154,7 +154,12 @@ class Reporter:
         self.last_error = str(error) if expected else f"{type(error).__name__}: {error}"
         self._failures += 1
         if self._failures == 1 and not expected:
-            _log.error("atrains: delivery to %s failed; what is reported is kept in %s", self._transport.target, self._journal.folder, exc_info=error)
+            _log.error(
+                "atrains: delivery to %s failed; what is reported is kept in %s",
+                self._transport.target,
+                self._journal.folder,
+                exc_info=error,
+            )
         elif self._failures == 1:
             _log.warning(
                 "atrains: cannot deliver to %s (%s); what is reported is kept in %s", self._transport.target, error, self._journal.folder

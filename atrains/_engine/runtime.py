@@ -65,8 +65,8 @@ class Runtime:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the loop ended around the host task, or belongs to the parent of this process: somebody else has to deliver now."""
-        return self.state is State.ORPHANED or self.loop.is_closed() or self.pid != os.getpid()
+        """Whether nothing runs here any more, since the loop ended, stands still or belongs to the parent: somebody else has to deliver."""
+        return self.state is State.ORPHANED or not self.loop.is_running() or self.pid != os.getpid()
 
     async def channel(self, settings: Settings) -> Channel:
         """The channel of this process to the target of these settings.
@@ -116,6 +116,11 @@ class Runtime:
                 _log.exception("atrains: recovery failed; the journals stay in %s", channel.journals)
             await asyncio.sleep(ADOPTION_PERIOD)
 
+    def release(self, channel: Channel) -> None:
+        """Leave a channel to another loop; takes effect when this one runs again, if it ever does."""
+        if self.pid == os.getpid():  # a forked child must not touch its parent's loop
+            self.call_soon(lambda: self._release(channel))
+
     def call_soon(self, call: Callable[[], None]) -> None:
         """Run a call on this loop; from any thread, and quietly too late when the loop was closed."""
         try:
@@ -131,6 +136,12 @@ class Runtime:
             self.state = State.STARTING
             self._changed = asyncio.Event()
             self._host = self.loop.create_task(self._live(), name="atrains-host")
+
+    def _release(self, channel: Channel) -> None:
+        running = self._reporters.pop(channel, None)
+        if running is not None:
+            running.cancel()
+        self._changed.set()
 
     def _spawn(self, channel: Channel) -> None:
         if self._group is not None and channel.outlet is not None:
@@ -167,4 +178,3 @@ class Runtime:
                     if channel.outlet is not None:
                         await channel.outlet.reporter.deliver_once()
         self._reporters.clear()
-

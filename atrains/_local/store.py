@@ -321,7 +321,9 @@ class Store:
             HomeError: the index cannot be read.
         """
         with self.change() as connection:  # the lock brings in what a process appended and did not live to index
-            rows = connection.execute("SELECT stream, first, last FROM spans WHERE journal = ? ORDER BY stream, first", [journal]).fetchall()
+            rows = connection.execute(
+                "SELECT stream, first, last FROM spans WHERE journal = ? ORDER BY stream, first", [journal]
+            ).fetchall()
         return [Span(journal, stream, first, last) for stream, first, last in rows]
 
     def read_scalars(self, task_id: str, wanted: set[tuple[str, str]] | None = None) -> Generator[ScalarBlock]:

@@ -102,7 +102,10 @@ class ExitWatch:
                 thread.join()
 
     def _tell(self, tasks: list[str], budget: float) -> None:
-        say(settings(), f"waiting up to {budget:g} s until {', '.join(tasks) or 'everything'} is stored; Ctrl-C leaves the rest in the journal")
+        say(
+            settings(),
+            f"waiting up to {budget:g} s until {', '.join(tasks) or 'everything'} is stored; Ctrl-C leaves the rest in the journal",
+        )
 
 
 async def _close(runs: list[OpenRun], ending: Ending, deadline: float, *, last: bool) -> None:

@@ -17,6 +17,7 @@ from atrains._async.task import AsyncTask
 from atrains._async.wish import check_same, check_wish
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import ending_of
+from atrains._engine.process import process
 from atrains._portal import exit as process_exit
 from atrains._portal.portal import portal, run_on
 from atrains.errors import SyncInAsyncError, UsageError
@@ -36,9 +37,9 @@ class Twin:
         """The twin of an async object."""
         twin = core.__dict__.get("_twin")
         if twin is None:
-            twin = object.__new__(cls)
-            twin._core = core
-            core.__dict__["_twin"] = twin
+            made = object.__new__(cls)
+            made._core = core
+            twin = core.__dict__.setdefault("_twin", made)  # of two threads that ask first, both get the same one
         return cast("Self", twin)
 
     @staticmethod
@@ -184,16 +185,17 @@ class TaskTwin(Enumerations, Twin):
             >>> task.get_logger().report_scalar("loss", "train", value=0.25, iteration=10)
         """
         del auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring
-        open_task = current.opened_here() or current.main_task()
-        if open_task is not None:
-            check_same(open_task, (project_name, task_name, task_type))
-            return cls._of(open_task)
-        wish = check_wish(
-            project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task
-        )
-        task = cls._block(AsyncTask, lambda: AsyncTask.open(wish), "Task.ainit")
-        current.enter(task)
-        current.set_main(task)
+        with process().opening:
+            open_task = current.current_task()
+            if open_task is not None:
+                check_same(open_task, (project_name, task_name, task_type))
+                return cls._of(open_task)
+            wish = check_wish(
+                project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task
+            )
+            task = cls._block(AsyncTask, lambda: AsyncTask.open(wish), "Task.ainit")
+            current.enter(task)
+            current.set_main(task)
         process_exit.install()
         return cls._of(task)
 

@@ -528,7 +528,8 @@ class Task(TaskTwin):
             delete_after_upload: Remove the file or folder once it is stored.
 
         Returns:
-            True once it is stored. False for a path that is not there, or a wildcard that matches nothing; the log says which.
+            True once it is stored. False for a `Path` that is not there, or a wildcard in one that matches nothing; one line says which.
+            Text that names no file is stored as text.
 
         Raises:
             UnsupportedTypeError: the object is of a kind that cannot be stored; lists those that can.

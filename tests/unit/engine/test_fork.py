@@ -31,6 +31,8 @@ def report(thread):
         journal.scalars.append(series, thread * 10**9 + numbers[thread], 0.5)
         journal.records.append({"kind": "logs", "task": "task", "event": {"msg": f"{thread} {numbers[thread]}"}})
         numbers[thread] += 1
+        if numbers[thread] % 20 == 0:
+            time.sleep(0.0005)
 
 threads = [threading.Thread(target=report, args=(number,)) for number in range(2)]
 for thread in threads:
@@ -81,7 +83,9 @@ while blocks := reader.read(large=True):
 wanted = {thread * 10**9 + number for thread in (0, 1) for number in range(numbers[thread])}
 wanted_lines = {f"{thread} {number}" for thread in (0, 1) for number in range(numbers[thread])}
 print(json.dumps({
-    "codes": codes, "points": len(points) == len(wanted) and set(points) == wanted, "lines": len(lines) == len(wanted_lines) and set(lines) == wanted_lines,
+    "codes": codes,
+    "points": len(points) == len(wanted) and set(points) == wanted,
+    "lines": len(lines) == len(wanted_lines) and set(lines) == wanted_lines,
     "lock": lock, "names": names, "jobs": jobs, "other": other,
 }))
 os._exit(0)

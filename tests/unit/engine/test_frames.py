@@ -17,7 +17,8 @@ JSON = st.recursive(
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
     max_leaves=6,
 )
-FRAMES = st.lists(st.tuples(st.dictionaries(st.text(max_size=8), JSON, max_size=3), st.lists(st.binary(max_size=40), max_size=3)), max_size=5)
+HEADERS = st.dictionaries(st.text(max_size=8), JSON, max_size=3)
+FRAMES = st.lists(st.tuples(HEADERS, st.lists(st.binary(max_size=40), max_size=3)), max_size=5)
 
 
 def written(items: list[tuple[dict[str, Any], list[bytes]]]) -> tuple[bytes, list[int]]:

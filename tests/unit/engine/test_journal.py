@@ -99,7 +99,9 @@ def test_a_place_that_cannot_be_written_to_is_named_and_nothing_is_left_there(tm
     assert open_descriptors() == before
 
 
-def test_a_point_after_the_close_is_refused_and_not_kept_nowhere(tmp_path: Path, workers: DaemonExecutor, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_report_after_the_close_is_refused_and_not_lost(
+    tmp_path: Path, workers: DaemonExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
     """A thread that is in the middle of a report when the task is closed must be told, so that the drop is counted."""
     journal = Journal(tmp_path, target="t", worker="w", workers=workers)
     series = journal.register_series("task", "t", "s")
@@ -142,11 +144,11 @@ def test_a_sealed_journal_takes_nothing_and_gives_everything(journal: Journal, r
 
 def test_a_segment_made_ahead_does_not_stand_in_the_way_of_the_close(tmp_path: Path) -> None:
     """The worker thread that makes it may come late: after the files were deleted, before the folder is."""
-    late: list[Callable[[], None]] = []
+    late: list[Callable[[], object]] = []
 
     class Queue(DaemonExecutor):
         def submit(self, fn: Callable[..., object], /, *args: object, **_: object) -> None:  # type: ignore[override]
-            late.append(lambda: fn(*args) and None)
+            late.append(lambda: fn(*args))
 
     queue = Queue(1)
     journal = Journal(tmp_path, target="t", worker="w", workers=queue)

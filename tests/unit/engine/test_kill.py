@@ -64,7 +64,9 @@ def whole_frames(path: Path) -> list[tuple[dict[str, Any], bytes]]:
     while position + 16 <= len(data):
         magic, header, body, checksum = struct.unpack_from("<4sIII", data, position)
         end = position + 16 + header + body
-        if magic != b"ATF1" or end > len(data) or zlib.crc32(data[position + 16 : end], zlib.crc32(data[position + 4 : position + 12])) != checksum:
+        if magic != b"ATF1" or end > len(data):
+            break
+        if zlib.crc32(data[position + 16 : end], zlib.crc32(data[position + 4 : position + 12])) != checksum:
             break  # torn by the kill: nothing can stand behind it
         found.append((orjson.loads(data[position + 16 : position + 16 + header]), data[end - body : end]))
         position = end

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from atrains._engine.ledger import Counts, Ledger, Receipt
 from atrains._wire.events import EventKind
 
-STEPS = st.lists(st.tuples(st.sampled_from(["x", "y"]), st.sampled_from(EventKind), st.none() | st.sampled_from(["a", "b"]), st.integers(0, 9)))
+REASONS = st.none() | st.sampled_from(["a", "b"])
+STEPS = st.lists(st.tuples(st.sampled_from(["x", "y"]), st.sampled_from(EventKind), REASONS, st.integers(0, 9)))
 
 
 @given(steps=STEPS, pending=st.integers(0, 5))
@@ -46,7 +47,12 @@ def test_each_drop_is_said_once_by_reason_and_name(caplog: pytest.LogCaptureFixt
 
 def test_drops_from_many_threads_are_all_counted() -> None:
     ledger = Ledger()
-    threads = [threading.Thread(target=lambda: [ledger.drop("t", EventKind.LOGS, "r") for _ in range(5000)]) for _ in range(8)]
+
+    def drop() -> None:
+        for _ in range(5000):
+            ledger.drop("t", EventKind.LOGS, "r")
+
+    threads = [threading.Thread(target=drop) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -56,7 +62,13 @@ def test_drops_from_many_threads_are_all_counted() -> None:
 
 @pytest.mark.parametrize(
     ("counts", "error", "good"),
-    [(Counts(5), None, True), (Counts(), None, True), (Counts(5, 1), None, False), (Counts(5, 0, {"r": 1}), None, False), (Counts(5), "why", False)],
+    [
+        (Counts(5), None, True),
+        (Counts(), None, True),
+        (Counts(5, 1), None, False),
+        (Counts(5, 0, {"r": 1}), None, False),
+        (Counts(5), "why", False),
+    ],
 )
 def test_a_receipt_is_true_when_everything_arrived(counts: Counts, error: str | None, good: bool) -> None:
     assert bool(Receipt(counts, Counts(), Counts(), error)) == good

@@ -6,6 +6,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_record_larger_than_what_is_read_at_once_arrives_whole(
         assert (block.iterations, block.values, block.times) == (steps, values, 1.5)
     assert all(isinstance(block, RecordBlock) and block.events[0] == event for block in blocks[1::2])
     spans = [(block.span.first, block.span.last) for block in blocks]
-    assert all(one[1] == other[0] for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in pairwise(spans))
 
 
 def test_what_is_delivered_is_deleted_and_what_is_not_stays(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +112,8 @@ def test_a_file_that_cannot_be_made_does_not_fail_the_record_before_it(
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     journal.records.append({"kind": "logs", "task": "t", "event": {"msg": "20"}})
     assert len(list(journal.folder.glob("records-*"))) == 2
-    lines = [event["msg"] for block in read_all(JournalReader(journal, Ledger())) if isinstance(block, RecordBlock) for event in block.events]
+    blocks = read_all(JournalReader(journal, Ledger()))
+    lines = [event["msg"] for block in blocks if isinstance(block, RecordBlock) for event in block.events]
     assert lines == [str(number) for number in range(21)]
 
 

@@ -28,14 +28,27 @@ from atrains.errors import HomeError, ServerError
 Answer = Callable[[EventBlock], "Awaitable[None] | None"]
 
 
+def well(block: EventBlock) -> None:
+    """Store it."""
+
+
+def until(event: asyncio.Event) -> Answer:
+    """Answer nothing before the event."""
+
+    async def wait() -> None:
+        await event.wait()
+
+    return lambda _: wait()
+
+
 class HandWritten:
     """A home that keeps what it is sent in a list, and answers as it is told."""
 
     target = "test:home"
     status_poll_interval = 0.05
 
-    def __init__(self, answer: Answer = lambda block: None) -> None:
-        self.answer = answer
+    def __init__(self, answer: Answer | None = None) -> None:
+        self.answer = answer or well
         self.sent: list[EventBlock] = []
         self.stored: list[EventBlock] = []
         self.times: list[float] = []
@@ -56,9 +69,8 @@ class HandWritten:
     async def stored_spans(self, journal: str) -> Any:
         raise NotImplementedError
 
-    async def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
-        raise NotImplementedError
-        yield
+    def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
+        raise NotImplementedError(task)
 
     async def aclose(self) -> None:
         pass
@@ -165,7 +177,7 @@ async def test_the_counts_add_up_in_the_middle_of_an_outage(journal: Journal, wo
         counts = (await reporter.counts(None))[EventKind.SCALARS]
         assert counts.reported == 200
         assert counts.pending >= 100
-        home.answer = lambda block: None
+        home.answer = well
         assert await reporter.flush(10) is None
         counts = (await reporter.counts(None))[EventKind.SCALARS]
         assert (counts.acknowledged, counts.pending) == (200, 0)
@@ -219,10 +231,10 @@ async def test_a_flush_whose_time_is_up_says_why(journal: Journal, workers: Daem
         report(journal, "task", 10)
         assert await reporter.flush(0.2) == "the disk of the home is full"
         stuck = asyncio.Event()
-        home.answer = lambda block: stuck.wait()  # type: ignore[return-value]  # answers nothing
+        home.answer = until(stuck)
         reporter.last_error = None
         assert await reporter.flush(0.2) == "not everything could be stored within 0.2 s"
-        home.answer = lambda block: None
+        home.answer = well
         stuck.set()
         assert await reporter.flush(10) is None
         assert home.iterations("task") == list(range(10))
@@ -243,7 +255,7 @@ async def test_tries_are_few_while_nobody_waits_and_quick_while_somebody_does(
         assert len(caplog.records) == 1
         waiting = asyncio.create_task(reporter.flush(20))
         await asyncio.sleep(0)
-        home.answer = lambda block: None
+        home.answer = well
         begin = time.monotonic()
         assert await waiting is None
         assert time.monotonic() - begin < 1

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import weakref
+from concurrent.futures import Future
 
 import pytest
 
@@ -33,7 +34,12 @@ def _throw(error: BaseException) -> None:
 def test_after_the_shutdown_what_was_queued_is_done_and_nothing_more_is_taken() -> None:
     executor = DaemonExecutor(1)
     done: list[int] = []
-    futures = [executor.submit(lambda number=number: (time.sleep(0.01), done.append(number))) for number in range(10)]
+
+    def work(number: int) -> None:
+        time.sleep(0.01)
+        done.append(number)
+
+    futures = [executor.submit(work, number) for number in range(10)]
     executor.shutdown()
     assert done == list(range(10))
     assert all(future.done() for future in futures)
@@ -46,9 +52,9 @@ def test_no_job_falls_between_the_shutdown_and_the_end_of_the_threads() -> None:
     """Whoever awaited it would wait for ever."""
     for _ in range(30):
         executor = DaemonExecutor(1)
-        futures = []
+        futures: list[Future[int]] = []
 
-        def submit(executor: DaemonExecutor = executor, futures: list[object] = futures) -> None:
+        def submit(executor: DaemonExecutor = executor, futures: list[Future[int]] = futures) -> None:
             try:
                 while True:
                     futures.append(executor.submit(int))

@@ -1,0 +1,630 @@
+"""The table of endings: however a program ends, a second process finds its run with the right status and everything that was reported.
+
+Every row is a program of its own, in a home of its own; a few of them run at once. Rows run on this interpreter, and on those that the
+variable ATRAINS_TEST_PYTHONS names (separated as in PATH); each needs the dependencies of atrains.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import pytest
+
+import atrains
+
+AT_ONCE: Final = 4
+VERSIONS: Final = ("3.11", "3.12", "3.13")
+UNCLOSED: Final = "process ended without closing"
+PER_REPORT: Final = 500
+
+COMMON: Final = """
+import asyncio, atexit, concurrent.futures, os, shutil, signal, sys, threading, time
+from atrains import AsyncTask, Task
+
+def report(log, part=0):
+    for step in range(part * 500, part * 500 + 500):
+        log.report_scalar("loss", "train", step, step)
+    log.report_text(f"part {part}", print_console=False)
+
+def ready():
+    print("ready", flush=True)
+
+def nothing():
+    pass
+
+def sleep():
+    while True:
+        time.sleep(0.01)
+"""
+SCRIPT: Final = (
+    COMMON
+    + """
+task = Task.init("project", "ending")
+log = task.get_logger()
+report(log)
+"""
+)
+SERVICE: Final = (
+    COMMON
+    + """
+async def begin():
+    task = await Task.ainit("project", "ending")
+    report(task.get_logger())
+    return task
+"""
+)
+READER: Final = """
+import json, sys
+from atrains import Task
+
+if sys.argv[1] == "next start":
+    Task.init("project", "next").close()
+task = Task.get_task(project_name="project", task_name="ending")
+print(json.dumps({
+    "status": task.status,
+    "reason": task.data.get("status_reason"),
+    "scalars": task.get_reported_scalars(),
+    "console": task.get_reported_console_output(1000),
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A program, how it is brought to its end, and what is to be found then.
+
+    Attributes:
+        signals: Sent when the program says that it is ready; a number is a pause in seconds.
+        locked: Hold the home from when the program is ready until it has ended; the program waits for a line on its input meanwhile.
+        within: Seconds from when the program is ready to its end.
+        reports: How many parts it reports.
+        says: Texts of the lines it prints on standard error, apart from how its run began; nothing else may stand there.
+        next_start: The status is that after the next start, which recovers what was left.
+        first_of_container: Run it as the first process of a PID namespace.
+        reasons: The reasons of versions where it is not that of the others.
+    """
+
+    name: str
+    script: str
+    status: str
+    reason: str
+    code: int = 0
+    signals: tuple[str | float, ...] = ()
+    locked: bool = False
+    within: float = 5.0
+    reports: int = 1
+    says: tuple[str, ...] = ()
+    next_start: bool = False
+    first_of_container: bool = False
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+COMPLETED: Final = ("completed", "completed")
+TRACEBACK: Final = "Traceback"
+
+ROWS: Final = [
+    # ---- a script that ends by itself
+    Row("return", SCRIPT + "ready()", *COMPLETED),
+    Row("an exception", SCRIPT + "ready(); raise ValueError('no data')", "failed", "ValueError: no data", 1, says=(TRACEBACK,)),
+    Row(
+        "an exception in a thread",
+        SCRIPT + "ready(); t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join(); report(log, 1)",
+        *COMPLETED,
+        reports=2,
+        says=("Exception in thread", TRACEBACK),
+    ),
+    Row("sys.exit(0)", SCRIPT + "ready(); sys.exit(0)", *COMPLETED),
+    Row("sys.exit()", SCRIPT + "ready(); sys.exit()", *COMPLETED),
+    Row("sys.exit(3)", SCRIPT + "ready(); sys.exit(3)", "failed", "exit code 3", 3),
+    Row("sys.exit with a text", SCRIPT + "ready(); sys.exit('no data')", "failed", "exit code 1: no data", 1, says=("no data",)),
+    Row("sys.exit with a list", SCRIPT + "ready(); sys.exit(['a'])", "failed", "exit code 1: ['a']", 1, says=("['a']",)),
+    Row(
+        "sys.exit that is caught",
+        SCRIPT + "ready()\ntry:\n    sys.exit(3)\nexcept SystemExit as error:\n    assert error.code == 3",
+        *COMPLETED,
+    ),
+    Row(
+        "sys.exit in a thread",
+        SCRIPT + "ready(); t = threading.Thread(target=lambda: sys.exit(3)); t.start(); t.join(); report(log, 1)",
+        *COMPLETED,
+        reports=2,
+    ),
+    Row(
+        "raise SystemExit(3)",
+        SCRIPT + "ready(); raise SystemExit(3)",
+        "failed",
+        "exit code 3",
+        3,
+        reasons={"3.11": "exit code unknown: it was raised as SystemExit, not by sys.exit"},
+    ),
+    Row("exit()", SCRIPT + "ready(); exit()", *COMPLETED),
+    Row("os._exit", SCRIPT + "ready(); os._exit(4)", "failed", UNCLOSED, 4, next_start=True),
+    # ---- blocks
+    Row(
+        "a block left at its end",
+        COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready()",
+        *COMPLETED,
+    ),
+    Row(
+        "a block left by return",
+        COMMON
+        + """
+def main():
+    with Task.init("project", "ending") as task:
+        report(task.get_logger())
+        ready()
+        return
+main()
+""",
+        *COMPLETED,
+    ),
+    Row(
+        "a block left by an exception",
+        COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready(); raise ValueError('no data')",
+        "failed",
+        "ValueError: no data",
+        1,
+        says=(TRACEBACK,),
+    ),
+    Row(
+        "a block left by sys.exit(3)",
+        COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready(); sys.exit(3)",
+        "failed",
+        "exit code 3",
+        3,
+    ),
+    Row(
+        "a block left by sys.exit(0)",
+        COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready(); sys.exit(0)",
+        *COMPLETED,
+    ),
+    Row(
+        "an async block left by an exception",
+        COMMON
+        + """
+async def main():
+    async with Task.ainit("project", "ending") as task:
+        report(task.get_logger())
+        ready()
+        raise ValueError("no data")
+asyncio.run(main())
+""",
+        "failed",
+        "ValueError: no data",
+        1,
+        says=(TRACEBACK,),
+    ),
+    Row(
+        "an async block left by return",
+        COMMON
+        + """
+async def main():
+    async with Task.ainit("project", "ending") as task:
+        report(task.get_logger())
+        ready()
+        return
+asyncio.run(main())
+""",
+        *COMPLETED,
+    ),
+    Row(
+        "an async block left by sys.exit(3)",
+        COMMON
+        + """
+async def main():
+    async with Task.ainit("project", "ending") as task:
+        report(task.get_logger())
+        ready()
+        sys.exit(3)
+asyncio.run(main())
+""",
+        "failed",
+        "exit code 3",
+        3,
+    ),
+    # ---- loops
+    Row("asyncio.run that ends without close", SERVICE + "asyncio.run(begin()); ready()", *COMPLETED),
+    Row(
+        "a loop that only stopped",
+        SERVICE
+        + "import warnings; warnings.simplefilter('ignore')\nloop = asyncio.new_event_loop(); loop.run_until_complete(begin()); ready()",
+        *COMPLETED,
+    ),
+    Row(
+        "an exception in a loop",
+        SERVICE + "async def main():\n    await begin(); ready(); raise ValueError('no data')\nasyncio.run(main())",
+        "failed",
+        "ValueError: no data",
+        1,
+        says=(TRACEBACK,),
+    ),
+    Row(
+        "a cancelled main coroutine",
+        SERVICE
+        + "async def main():\n    await begin(); ready(); asyncio.current_task().cancel(); await asyncio.sleep(9)\nasyncio.run(main())",
+        "stopped",
+        "cancelled",
+        1,
+        says=(TRACEBACK,),
+    ),
+    # ---- signals in a script
+    Row("SIGINT in user code", SCRIPT + "ready(); sleep()", "stopped", "interrupted", -2, ("SIGINT",), says=(TRACEBACK,)),
+    Row(
+        "SIGINT in a blocking call",
+        SCRIPT + "ready(); task.wait_for_status('published')",
+        "stopped",
+        "interrupted",
+        -2,
+        ("SIGINT",),
+        says=(TRACEBACK,),
+    ),
+    Row("SIGTERM", SCRIPT + "ready(); sleep()", "stopped", "SIGTERM", -15, ("SIGTERM",)),
+    Row("SIGTERM in a blocking call", SCRIPT + "ready(); task.wait_for_status('published')", "stopped", "SIGTERM", -15, ("SIGTERM",)),
+    Row(
+        "SIGTERM in a block",
+        COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready(); sleep()",
+        "stopped",
+        "SIGTERM",
+        -15,
+        ("SIGTERM",),
+    ),
+    Row(
+        "SIGTERM as the first process of a container",
+        SCRIPT + "assert os.getpid() == 1; ready(); sleep()",
+        "stopped",
+        "SIGTERM",
+        128 + 15,
+        ("SIGTERM",),
+        first_of_container=True,
+    ),
+    Row("SIGHUP", SCRIPT + "ready(); sleep()", "stopped", "SIGHUP", -1, ("SIGHUP",)),
+    Row("SIGKILL", SCRIPT + "ready(); sleep()", "failed", UNCLOSED, -9, ("SIGKILL",), next_start=True),
+    Row(
+        "SIGTERM handled by the program before",
+        COMMON
+        + "seen = threading.Event()\nsignal.signal(signal.SIGTERM, lambda *_: seen.set())"
+        + SCRIPT
+        + "ready(); seen.wait(); report(log, 1)",
+        *COMPLETED,
+        signals=("SIGTERM",),
+        reports=2,
+    ),
+    Row(
+        "SIGTERM handled by the program afterwards",
+        SCRIPT + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\nready(); sleep()",
+        "failed",
+        "exit code 7",
+        7,
+        ("SIGTERM",),
+    ),
+    Row(
+        "SIGTERM handled by the program and passed on",
+        SCRIPT
+        + """
+def handle(number, frame):
+    report(log, 1)
+    before(number, frame)
+before = signal.signal(signal.SIGTERM, handle)
+ready(); sleep()
+""",
+        "stopped",
+        "SIGTERM",
+        -15,
+        ("SIGTERM",),
+        reports=2,
+    ),
+    # ---- signals in a loop
+    Row(
+        "SIGINT in await",
+        SERVICE + "async def main():\n    await begin(); ready(); await asyncio.sleep(60)\nasyncio.run(main())",
+        "stopped",
+        "interrupted",
+        -2,
+        ("SIGINT",),
+        says=(TRACEBACK,),
+    ),
+    Row(
+        "SIGINT in an async block",
+        COMMON
+        + """
+async def main():
+    async with Task.ainit("project", "ending") as task:
+        report(task.get_logger())
+        ready()
+        await asyncio.sleep(60)
+asyncio.run(main())
+""",
+        "stopped",
+        "cancelled",
+        -2,
+        ("SIGINT",),
+        says=(TRACEBACK,),
+    ),
+    Row(
+        "SIGTERM in await",
+        SERVICE + "async def main():\n    await begin(); ready(); await asyncio.sleep(60)\nasyncio.run(main())",
+        "stopped",
+        "SIGTERM",
+        128 + 15,
+        ("SIGTERM",),
+    ),
+    Row(
+        "SIGTERM in an async block",
+        COMMON
+        + """
+async def main():
+    async with Task.ainit("project", "ending") as task:
+        report(task.get_logger())
+        ready()
+        await asyncio.sleep(60)
+asyncio.run(main())
+""",
+        "stopped",
+        "SIGTERM",
+        128 + 15,
+        ("SIGTERM",),
+    ),
+    Row(
+        "SIGTERM in a coroutine that is busy",
+        COMMON
+        + """
+async def main():
+    async with Task.ainit("project", "ending") as task:
+        report(task.get_logger())
+        ready()
+        sleep()
+asyncio.run(main())
+""",
+        "stopped",
+        "SIGTERM",
+        128 + 15,
+        ("SIGTERM",),
+    ),
+    Row(
+        "SIGTERM handled by the program's loop",
+        SERVICE
+        + """
+async def main():
+    task = await begin()
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    ready()
+    await ended.wait()
+    report(task.get_logger(), 1)
+asyncio.run(main())
+""",
+        *COMPLETED,
+        signals=("SIGTERM",),
+        reports=2,
+    ),
+    # ---- threads and pools that still work
+    Row(
+        "a thread that still reports",
+        SCRIPT + "def work():\n    time.sleep(0.5); report(log, 1)\nready(); threading.Thread(target=work).start()",
+        *COMPLETED,
+        reports=2,
+    ),
+    Row(
+        "a thread that starts another one",
+        SCRIPT
+        + """
+def last():
+    time.sleep(0.3); report(log, 1)
+def work():
+    time.sleep(0.3); threading.Thread(target=last).start()
+threading.Thread(target=work).start()
+t = threading.Thread(target=last)
+ready()
+""",
+        *COMPLETED,
+        reports=2,
+        # From Python 3.12 on a thread cannot be started any more then; the interpreter says so.
+    ),
+    Row(
+        "a pool whose jobs still run",
+        SCRIPT
+        + """
+def work(part):
+    time.sleep(0.1); report(log, part)
+pool = concurrent.futures.ThreadPoolExecutor(2)
+for part in range(1, 6):
+    pool.submit(work, part)
+ready()
+""",
+        *COMPLETED,
+        reports=6,
+    ),
+    Row("a report in an atexit handler", SCRIPT + "atexit.register(report, log, 1); ready()", *COMPLETED, reports=2),
+    Row(
+        "a report in an atexit handler that was registered before",
+        COMMON + "atexit.register(lambda: report(log, 1))" + SCRIPT + "ready()",
+        *COMPLETED,
+        reports=2,
+        next_start=True,
+    ),
+    Row("a stuck daemon thread", SCRIPT + "threading.Thread(target=sleep, daemon=True).start(); ready()", *COMPLETED),
+    Row(
+        "a stuck pool, and SIGTERM",
+        SCRIPT + "concurrent.futures.ThreadPoolExecutor(1).submit(sleep); ready()",
+        "stopped",
+        "SIGTERM",
+        -15,
+        (0.3, "SIGTERM"),
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a row's program ended, and what another process found afterwards."""
+
+    code: int
+    seconds: float
+    said: list[str]
+    stderr: str
+    found: dict[str, Any]
+    journals: list[Path]
+
+
+class Bench:
+    """Where the rows of one interpreter run."""
+
+    def __init__(self, python: str, version: str, directory: Path) -> None:
+        self.python = python
+        self.version = version
+        self._directory = directory
+        packages = directory / "packages"
+        packages.mkdir(parents=True)
+        # Not the folder that atrains stands in: beside it may be packages that were built for this interpreter.
+        (packages / "atrains").symlink_to(Path(atrains.__file__).parent)
+        self._packages = str(packages)
+
+    def run(self, row: Row) -> Ended:
+        """Run a row's program to its end, and read its run."""
+        place = self._directory / row.name.replace(" ", "-").replace("/", "-")
+        place.mkdir()
+        (place / "script.py").write_text(row.script, encoding="utf-8")
+        (place / "reader.py").write_text(READER, encoding="utf-8")
+        prefix = namespace_command() or [] if row.first_of_container else []
+        process = subprocess.Popen(
+            [*prefix, self.python, "script.py"],
+            cwd=place,
+            env=self._environment(place),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            try:
+                seconds, stderr = self._bring_to_its_end(process, row, place)
+            except BaseException:
+                process.kill()
+                raise
+        said = [line for line in stderr.splitlines() if not line.startswith(("atrains: created task", "atrains: kept in"))]
+        found = self._read(row, place)
+        return Ended(process.returncode, seconds, said, stderr, found, list((place / "home" / "journals").glob("*")))
+
+    def _bring_to_its_end(self, process: subprocess.Popen[str], row: Row, place: Path) -> tuple[float, str]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if line != "ready\n":
+            return 0.0, process.communicate(timeout=60)[1]
+        with hold(place / "home") if row.locked else contextlib.nullcontext():
+            if row.locked:
+                process.stdin.write("\n")
+                process.stdin.flush()
+            began = time.monotonic()
+            for step in row.signals:
+                if isinstance(step, str):
+                    target = psutil.Process(process.pid).children()[0].pid if row.first_of_container else process.pid
+                    os.kill(target, signal.Signals[step])
+                else:
+                    time.sleep(step)
+            _, stderr = process.communicate(timeout=60)
+            return time.monotonic() - began, stderr
+
+    def _read(self, row: Row, place: Path) -> dict[str, Any]:
+        argument = "next start" if row.next_start else "now"
+        read = subprocess.run(
+            [self.python, "reader.py", argument],
+            cwd=place,
+            env=self._environment(place),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return dict(json.loads(read.stdout)) if read.returncode == 0 else {"status": None, "error": read.stderr}
+
+    def _environment(self, place: Path) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "CLEARML_", "TRAINS_", "PYTHON"))}
+        return {**kept, "HOME": str(place), "ATRAINS_HOME": str(place / "home"), "PYTHONPATH": self._packages, "PYTHONWARNINGS": "error"}
+
+
+@contextlib.contextmanager
+def hold(home: Path) -> Iterator[None]:
+    """Keep everybody else from writing to a home."""
+    with contextlib.closing(sqlite3.connect(home / "index.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def namespace_command() -> list[str] | None:
+    """What starts a command as the first process of a PID namespace; None where that is not permitted."""
+    if shutil.which("unshare") is None:
+        return None
+    for rights in ([], ["--user", "--map-root-user"]):
+        command = ["unshare", *rights, "--pid", "--fork", "--mount-proc", "--kill-child"]
+        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            return command
+    return None
+
+
+def interpreters() -> dict[str, str]:
+    """This interpreter and those that the environment names, by version."""
+    found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
+    for path in filter(None, os.environ.get("ATRAINS_TEST_PYTHONS", "").split(os.pathsep)):
+        question = "import sys, orjson; print('%d.%d' % sys.version_info[:2])"
+        answer = subprocess.run([path, "-c", question], capture_output=True, text=True, check=True, timeout=60)
+        found.setdefault(answer.stdout.strip(), path)
+    return found
+
+
+PYTHONS: Final = interpreters()
+
+
+def cases() -> Iterator[Any]:
+    """Every row on every interpreter that is there, and one skipped test for each that is not."""
+    for version in sorted({*VERSIONS, *PYTHONS}):
+        if version in PYTHONS:
+            for row in ROWS:
+                yield pytest.param(version, row, id=f"{version}-{row.name}")
+        else:
+            reason = f"no Python {version} with the dependencies of atrains: name one in ATRAINS_TEST_PYTHONS"
+            yield pytest.param(version, ROWS[0], id=f"{version}-every row", marks=pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="module")
+def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Future[Ended]]]:
+    """The end of every row that was asked for; they were all started at the first question, a few at once, the longest first."""
+    benches = {version: Bench(python, version, tmp_path_factory.mktemp("endings") / version) for version, python in PYTHONS.items()}
+    wanted = [item.callspec.params for item in request.session.items if getattr(item, "originalname", "") == "test_ending"]  # type: ignore[attr-defined]
+    rows = sorted(((one["version"], one["row"]) for one in wanted if one["version"] in benches), key=lambda one: -one[1].within)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {(version, row.name): pool.submit(benches[version].run, row) for version, row in rows}
+
+
+@pytest.mark.parametrize(("version", "row"), list(cases()))
+def test_ending(version: str, row: Row, ended: dict[tuple[str, str], Future[Ended]]) -> None:
+    if row.first_of_container and namespace_command() is None:
+        pytest.skip(
+            "this machine does not permit PID namespaces (unshare --pid): nothing here shows what the first process of a container does"
+        )
+    end = ended[version, row.name].result()
+    assert end.code == row.code, end.stderr
+    assert (end.found["status"], end.found.get("reason")) == (row.status, row.reasons.get(version, row.reason)), (end.found, end.stderr)
+    points = list(range(row.reports * PER_REPORT))
+    assert end.found["scalars"]["loss"]["train"] == {"x": points, "y": [float(point) for point in points]}
+    assert sorted(end.found["console"]) == [f"part {part}" for part in range(row.reports)]
+    assert end.seconds < row.within
+    for text in row.says:
+        assert any(text in line for line in end.said), end.stderr
+    if TRACEBACK not in row.says:
+        assert len(end.said) == len(row.says), end.stderr
+    assert end.journals == []
