@@ -6,6 +6,7 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
+from atrains._config import Mode, settings
 from atrains._config.env import leave_task_for_children, take_back_task_from_children
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def main_task() -> TaskBase | None:
 def set_main(task: TaskBase) -> None:
     """Make a task the process's main task, to which child processes that are started from now on report as well."""
     _main[0] = task
-    if task.begun_here:
+    if task.begun_here and settings().mode is Mode.ACTIVE:
         leave_task_for_children(task.id)
 
 

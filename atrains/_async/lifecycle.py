@@ -17,7 +17,7 @@ from atrains._async.base import call
 from atrains._async.status import FLUSH_BUDGET, StatusPart
 from atrains._async.wish import Wish, check_same, check_wish
 from atrains._config import Mode, mark_connected, set_credentials, settings
-from atrains._config.env import process_variables
+from atrains._config.env import process_variables, tasks_of_masters
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import Ending, ending_of
@@ -27,7 +27,7 @@ from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
 from atrains._wire import endpoints
 from atrains._wire.names import validate_name, validate_task_id, validate_task_type
-from atrains.errors import HomeError, NotFoundError, TransportError, UsageError
+from atrains.errors import HomeError, NotFoundError, TransportError, UsageError, ValidationError
 from atrains.types import TaskStatusEnum, TaskTypes
 
 CLOSE_BUDGET: Final = 10.0
@@ -82,7 +82,7 @@ class Lifecycle(StatusPart):
             continue_last_task: Go on with the last task (or the one of that id) behind its last iteration, keeping what it holds.
 
         Returns:
-            The task; the open one when this context has one already.
+            The task; the open one when this context has one already; in a child of a process with a main task that one, to report to.
 
         Raises:
             UsageError: this context has an open task of another project, name or type.
@@ -158,8 +158,15 @@ class Lifecycle(StatusPart):
 
     @classmethod
     async def open(cls, wish: Wish) -> Self:
-        """Begin a run without making it current; for `Task.init`, which does that where the user's code runs."""
+        """Begin a run without making it current; for `Task.init`, which does that where the user's code runs.
+
+        In a process that one with a main task started, that task is opened instead: this process reports to it, and never ends its run.
+        """
         channel, runtime = await _connect()
+        return await cls._open_masters(channel, runtime) or await cls._begin(channel, runtime, wish)
+
+    @classmethod
+    async def _begin(cls, channel: Channel | DisabledChannel, runtime: Runtime | None, wish: Wish) -> Self:
         opened = await opening.open_run(channel, wish)
         task = cls._bound(opened.record, channel, runtime)
         task._project_name = None if isinstance(wish.reuse, str) else wish.project  # noqa: SLF001
@@ -172,6 +179,28 @@ class Lifecycle(StatusPart):
             for line in opening.start_lines(opened, channel.settings, channel.transport.target):
                 say(channel.settings, line)
         return task
+
+    @classmethod
+    async def _open_masters(cls, channel: Channel | DisabledChannel, runtime: Runtime | None) -> Self | None:
+        """The task of the process that this one is a child of, if there is such a process and its task is in this home."""
+        if isinstance(channel, DisabledChannel):
+            return None
+        task_ids = tasks_of_masters()
+        for task_id in task_ids:
+            try:
+                task = await cls._load(channel, runtime, validate_task_id(task_id))
+            except (NotFoundError, ValidationError):
+                continue
+            task.get_logger()
+            channel.hold(task.id)
+            process().open_runs[task.id] = task
+            return task
+        if task_ids:
+            say(
+                channel.settings,
+                f"task {task_ids[0]} of the process that started this one is not in {channel.transport.target}: this is a run of its own",
+            )
+        return None
 
     @classmethod
     async def _load(cls, channel: Channel | DisabledChannel, runtime: Runtime | None, task_id: str) -> Self:
@@ -249,21 +278,25 @@ class Lifecycle(StatusPart):
 
     async def end(self, ending: Ending, *, at_exit: bool = False) -> None:
         """Close with a given ending; at the exit of the process what is reported after this is still taken, and delivered last."""
+        if self._ending_pid != os.getpid():
+            self._renew_ending_lock()
         async with self._ending_lock:
             if self._ended:
                 return
+            current.unset_main(self)
             self._closed = not at_exit
             reported = self._logger is not None and not at_exit
             if self._logger is not None and not at_exit:
                 self._logger.close()
             receipt = await self._channel.flush(self.id, CLOSE_BUDGET)
-            owns_run = self._owns_run and self._owner_pid == os.getpid()  # a forked child reports to the task, but does not end it
+            owns_run = self._owns_run and self.begun_here  # a child reports to the task, but does not end it
             if owns_run:
                 await self._channel.adopt(CLOSE_BUDGET)
             if owns_run and self._record.get("status") == TaskStatusEnum.in_progress:
                 await self._set_final_status(ending)
             self._finish_job(self._run_job)
-            process().open_runs.pop(self.id, None)
+            if process().open_runs.get(self.id) is self:
+                del process().open_runs[self.id]
             self._ended = True
             for kind, counts in (("scalars", receipt.scalars), ("logs", receipt.logs), ("plots", receipt.plots)):
                 if counts.dropped:

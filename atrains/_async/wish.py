@@ -82,9 +82,13 @@ def check_wish(
 def check_same(open_task: TaskBase, wish: tuple[str | None, str | None, TaskTypes | str | None]) -> None:
     """Refuse a second `init` that asks for another project, name or type than the open task has.
 
+    A child process reports to the run of its parent, whatever it asks for.
+
     Raises:
         UsageError: naming the field, what was asked for and what is open.
     """
+    if not open_task.begun_here:
+        return
     project_name, task_name, task_type = wish
     kind = None if task_type is None else str(validate_task_type(task_type))
     for field, asked, is_open in (

@@ -203,13 +203,14 @@ class Channel:
             self._hand_to(Runtime.current())
 
     def _hand_to(self, runtime: Runtime) -> bool:
-        """Let a runtime deliver in place of one that is gone; False when another one does already, or nobody reports any more."""
+        """Let a runtime deliver in place of one that is gone; False when another one does already."""
         with self._lock:
-            if not self.owner.is_gone or self._outlet is None:
+            if not self.owner.is_gone:
                 return False
             self.owner.release(self)
             self.owner = runtime
-            runtime.start(self)
+            if self._outlet is not None:
+                runtime.start(self)
             return True
 
     async def _on_owner(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -1,27 +1,48 @@
-"""The journal of a process that ended: opened read-only from its files, in the form that `JournalReader` reads.
+"""The journal of a process that ended, read from its files in the form that `JournalReader` reads. Which folders there are is in `journals`.
 
-Delivering it is in `recovery`.
+What was torn by a kill or damaged by a disk is left out and named; everything whole beside it is read.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from atrains._engine.files import FolderLock
-from atrains._engine.journal import FORMAT_VERSION
-from atrains._engine.records import FrameFile, RecordFile, RecordStream, read_frames
-from atrains._engine.segments import SLOT, Segment
+from atrains._engine.records import FrameFile, read_frames
+from atrains._engine.segments import SLOT, VOID, Segment, column
+from atrains._engine.spans import forgotten
+from atrains._wire.events import Span
+from atrains._wire.frames import Damage, Frame, scan_frames
 
-RECOVERING: Final = "recovering-"
-"""Prefix of a folder whose recovery has begun; a recovery that died itself leaves it, and the next one goes on with it."""
-UNKNOWN_SERIES: Final = ("", "", "")
-"""What stands for a series whose record was damaged: nobody can say where its points belong."""
+_LATEST: Final = 1e11
+"""Seconds since the epoch: the year 5138. A time behind it was never written."""
+_WINDOW: Final = 16_384
+"""Slots checked at once; a millisecond in which the GIL is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A part of a file that cannot be read, and is left out.
+
+    Attributes:
+        path: The file, where the process had it.
+        start: The first byte.
+        end: The byte behind the last one.
+        torn: Whether it is the end of the file: as a rule a call that had not returned when its process was killed.
+    """
+
+    path: Path
+    start: int
+    end: int
+    torn: bool
+
+    def __str__(self) -> str:
+        return f"bytes {self.start} to {self.end} of {self.path} {'are the torn end' if self.torn else 'are damaged'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +55,124 @@ class Job:
     content: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A journal folder that is there, as `atrains sync` lists it.
+class DeadSegment(Segment):
+    """A file of slots that nobody writes any more. It ends behind its last committed slot, and its damaged slots look empty.
 
-    Attributes:
-        description: What `journal.json` says; empty when it cannot be read.
-        why_left: Why it is left alone; empty when it can be recovered.
+    Args:
+        path: The file.
+        known: The ids of all series that have a name.
     """
 
-    folder: Path
-    description: Mapping[str, Any]
-    why_left: str = ""
+    def __init__(self, path: Path, known: Collection[int]) -> None:
+        whole = path.stat().st_size // SLOT.size
+        super().__init__(int(path.name.partition("-")[2]), whole, None, itertools.count().__next__, path)
+        end = 0
+        damaged: list[int] = []
+        for begin in range(0, whole, _WINDOW):
+            slots = super().view(begin, min(begin + _WINDOW, whole))
+            ids = column(slots, "I", 28)
+            while ids and not ids[-1]:
+                ids.pop()
+            if ids:
+                end = begin + len(ids)
+                damaged += (begin + index for index in _damaged_slots(slots[: len(ids) * SLOT.size], known))
+        self.capacity = end
+        self.damaged = damaged
+
+    def view(self, begin: int, end: int) -> memoryview:
+        """The bytes of the slots `begin` to `end`."""
+        slots = super().view(begin, end)
+        if not self.damaged:
+            return slots
+        blanked = bytearray(slots)
+        for index in self.damaged:
+            if begin <= index < end:
+                blanked[(index - begin) * SLOT.size : (index - begin + 1) * SLOT.size] = bytes(SLOT.size)
+        return memoryview(blanked)
 
 
 class DeadSlots:
     """The scalar segments of a dead journal, as `ScalarStream` shows those of a live one."""
 
-    def __init__(self, folder: Path) -> None:
-        self._segments = [_open_segment(path) for path in sorted(folder.glob("scalars-*")) if path.stat().st_size >= SLOT.size]
+    def __init__(self, folder: Path, known: Collection[int]) -> None:
+        self._segments: list[Segment] = []
+        self.damage: list[Damaged] = []
+        for path in _numbered(folder, "scalars-"):
+            segment = DeadSegment(path, known)
+            self._segments.append(segment)
+            self.damage += (Damaged(path, index * SLOT.size, (index + 1) * SLOT.size, torn=False) for index in segment.damaged)
+            size = path.stat().st_size
+            if size % SLOT.size:
+                self.damage.append(Damaged(path, size - size % SLOT.size, size, torn=True))
 
     def segments(self) -> list[Segment]:
         """Every segment, oldest first."""
         return list(self._segments)
 
     def is_sealed(self, segment: Segment) -> bool:
-        """Whether more points were written behind it; what is empty at the end of the last one was never claimed."""
-        return any(later.first > segment.first and later.committed_end(0) for later in self._segments)
+        """Whether nothing will be written to it any more."""
+        del segment
+        return True
 
     def drop(self, segment: Segment) -> None:
         """Let go of a segment; its file goes with the folder."""
         self._segments.remove(segment)
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordFile:
+    first: int
+    size: int
+    path: Path
+
+    @property
+    def end(self) -> int:
+        return self.first + self.size
+
+
+class DeadRecords:
+    """The records of a dead journal, as `RecordStream` shows those of a live one; holds one file at a time in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        paths = _numbered(folder, "records-")
+        self._files = [_RecordFile(int(path.name.partition("-")[2]), path.stat().st_size, path) for path in paths]
+        self._held: tuple[Path | None, bytes] = (None, b"")
+        self._damage: dict[Damaged, None] = {}
+
+    @property
+    def damage(self) -> list[Damaged]:
+        """What was met in the files that were read so far."""
+        return list(self._damage)
+
+    def end(self) -> int:
+        """The position in the stream behind the last record."""
+        return max((file.end for file in self._files), default=0)
+
+    def read(self, position: int, limit: int) -> tuple[list[Frame], int]:
+        """Whole records from a position on, about `limit` bytes of them but at least one, and the position behind them."""
+        file = next((file for file in self._files if file.end > position), None)
+        if file is None:
+            return [], self.end()
+        if file.first > position:  # what stood before was delivered and deleted, or is lost
+            return [], file.first
+        begin = position - file.first
+        frames: list[Frame] = []
+        for found in scan_frames(self._bytes_of(file.path), begin):
+            if isinstance(found, Damage):
+                self._damage[Damaged(file.path, found.start, found.end, found.at_end)] = None
+                continue
+            if frames and found.end - begin > limit:
+                return frames, position + frames[-1].end
+            frames.append(found._replace(start=found.start - begin, end=found.end - begin))
+        return frames, file.end
+
+    def release(self, position: int) -> None:
+        """Do nothing: the files go with the folder, once everything in it was delivered."""
+
+    def _bytes_of(self, path: Path) -> bytes:
+        if self._held[0] != path:
+            self._held = (path, path.read_bytes())
+        return self._held[1]
 
 
 class DeadJournal:
@@ -72,23 +180,39 @@ class DeadJournal:
 
     Args:
         folder: The folder.
+        description: What its `journal.json` says.
         lock: The lock on it, held.
+
+    Attributes:
+        jobs: What was not marked as done, in order.
     """
 
-    def __init__(self, folder: Path, lock: FolderLock) -> None:
+    def __init__(self, folder: Path, description: Mapping[str, Any], lock: FolderLock) -> None:
         self.folder = folder
         self._lock = lock
-        description = read_description(folder)
         self.id = str(description["journal"])
-        self.worker = str(description.get("worker", ""))
-        self.scalars = DeadSlots(folder)
-        self.records = _open_records(folder)
-        self._series = _read_series(folder)
-        self.jobs, self.opened_tasks = _read_jobs(folder)
+        self._damage: list[Damaged] = []
+        self._series = {
+            frame.header["id"]: (frame.header["task"], frame.header["title"], frame.header["series"]) for frame in self._frames("series")
+        }
+        self.scalars = DeadSlots(folder, self._series.keys())
+        self.records = DeadRecords(folder)
+        self._resets: dict[str, Mapping[str, Any]] = {}
+        self.jobs = self._read_jobs()
+
+    @property
+    def damage(self) -> list[Damaged]:
+        """What cannot be read; of the records, what was met so far."""
+        return [*self._damage, *self.scalars.damage, *self.records.damage]
 
     def series(self, number: int) -> tuple[str, str, str]:
         """Task id, title and series of an id."""
-        return self._series.get(number, UNKNOWN_SERIES)
+        return self._series[number]
+
+    def forgotten(self) -> list[Span]:
+        """What was reported before its task was reset: not to be delivered, whether it was before or not."""
+        found = ((task, int(header["slots"]), int(header["records"])) for task, header in self._resets.items())
+        return [span for task, slots, records in found for span in forgotten(self.id, task, slots, records)]
 
     def mark_done(self, number: int) -> None:
         """Note that a job was done, so that a recovery which dies after this does not do it again."""
@@ -99,123 +223,38 @@ class DeadJournal:
             file.close()
 
     def release(self) -> None:
-        """Let go of the folder, as it is."""
-        self.records.release_files()
+        """Let go of the folder, as it is; releasing twice is fine."""
         self._lock.release()
 
-    def delete(self) -> None:
-        """Remove the folder: everything in it was delivered."""
-        self.records.release_files()
-        for path in [*self.folder.iterdir()]:
-            path.unlink(missing_ok=True)
-        self.folder.rmdir()
-        self._lock.release()
-
-
-def find_journals(parent: Path, target: str) -> list[Found]:
-    """The journal folders under `parent`, those that cannot be recovered with the reason."""
-    found = []
-    for folder in sorted(parent.iterdir()) if parent.is_dir() else []:
-        if folder.name.startswith(".") or not folder.is_dir():
-            continue
-        try:
-            description = read_description(folder)
-        except (OSError, ValueError) as error:
-            found.append(Found(folder, {}, f"its journal.json cannot be read ({error})"))
-            continue
-        if description.get("format") != FORMAT_VERSION:
-            why = f"it has format version {description.get('format')}, this atrains reads {FORMAT_VERSION}"
-        elif description.get("target") != target:
-            why = f"it belongs to {description.get('target')}"
-        else:
-            why = ""
-        found.append(Found(folder, description, why))
-    return found
-
-
-def take(folder: Path) -> DeadJournal | None:
-    """Take over a journal folder; None when its process lives, or when somebody else recovers it already.
-
-    Raises:
-        OSError: the folder cannot be read.
-        ValueError: it is damaged beyond reading.
-    """
-    try:
-        lock = FolderLock(folder / "lock", create=False)
-    except FileNotFoundError:  # delivered and deleted by somebody else meanwhile
-        return None
-    if not lock.acquire() or not lock.still_at(folder / "lock"):
-        lock.release()
-        return None
-    try:
-        if not folder.name.startswith(RECOVERING):
-            folder = folder.rename(folder.with_name(RECOVERING + folder.name))
-        return DeadJournal(folder, lock)
-    except BaseException:  # whatever it was: nobody could ever recover a journal that we keep locked
-        lock.release()
-        raise
-
-
-def read_description(folder: Path) -> Mapping[str, Any]:
-    """What `journal.json` says.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no JSON object.
-    """
-    description = orjson.loads((folder / "journal.json").read_bytes())
-    if not isinstance(description, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004  # the same to the caller as no JSON at all
-    return description
-
-
-def held_tasks(parent: Path, own: Path | None) -> set[str]:
-    """The tasks that some journal under `parent` may still hold something for.
-
-    Args:
-        parent: The folder of all journals of a target.
-        own: The journal of this process, where only runs that are open count; what a run left there is delivered by us, in order.
-    """
-    tasks: set[str] = set()
-    for folder in parent.iterdir() if parent.is_dir() else []:
-        jobs, opened = _read_jobs(folder)
-        tasks |= {job.task for job in jobs if job.kind == "run"} if folder == own else opened
-    return tasks
-
-
-def _open_segment(path: Path) -> Segment:
-    capacity = path.stat().st_size // SLOT.size
-    return Segment(int(path.name.partition("-")[2]), capacity, None, itertools.count().__next__, path)
-
-
-def _open_records(folder: Path) -> RecordStream:
-    files = [
-        RecordFile(int(path.name.partition("-")[2]), FrameFile(path), path.stat().st_size) for path in sorted(folder.glob("records-*"))
-    ]
-    return RecordStream.over(folder, files)
-
-
-def _read_series(folder: Path) -> dict[int, tuple[str, str, str]]:
-    try:
-        frames, _ = read_frames(folder / "series")
-    except FileNotFoundError:
-        return {}
-    return {frame.header["id"]: (frame.header["task"], frame.header["title"], frame.header["series"]) for frame in frames}
-
-
-def _read_jobs(folder: Path) -> tuple[list[Job], set[str]]:
-    """The jobs that were not done, in order, and every task that has had one."""
-    try:
-        frames, _ = read_frames(folder / "jobs")
-    except (FileNotFoundError, NotADirectoryError):
-        return [], set()
-    jobs: dict[int, Job] = {}
-    tasks = set()
-    for frame in frames:
-        header = frame.header
-        if "done" in header:
-            jobs.pop(header["done"], None)
-        else:
-            tasks.add(header["task"])
+    def _read_jobs(self) -> list[Job]:
+        jobs: dict[int, Job] = {}
+        for frame in self._frames("jobs"):
+            header = frame.header
+            if "done" in header:
+                jobs.pop(header["done"], None)
+                continue
+            if header["kind"] == "reset":  # a fact about the events that lasts, done or not
+                self._resets[header["task"]] = header
             jobs[header["job"]] = Job(header["job"], header["kind"], header["task"], header)
-    return list(jobs.values()), tasks
+        return list(jobs.values())
+
+    def _frames(self, name: str) -> Iterator[Frame]:
+        frames, damage = read_frames(self.folder / name)
+        self._damage += (Damaged(self.folder / name, found.start, found.end, found.at_end) for found in damage)
+        yield from frames
+
+
+def _numbered(folder: Path, prefix: str) -> list[Path]:
+    """The files of a stream in the order of their numbers."""
+    return sorted((path for path in folder.glob(f"{prefix}*") if path.name[len(prefix) :].isdecimal()), key=lambda path: int(path.name[len(prefix) :]))
+
+
+def _damaged_slots(slots: memoryview, known: Collection[int]) -> Iterator[int]:
+    """The committed slots whose series nobody can name, or whose fields hold what is never written. A slot has no checksum."""
+    times, flags, ids = column(slots, "d", 8), column(slots, "I", 24), column(slots, "I", 28)
+    sound = max(flags) <= VOID and math.isfinite(sum(times)) and min(times) >= 0 and max(times) <= _LATEST
+    if sound and all(number in known for number in set(ids) - {0}):
+        return
+    for index, (time, flag, number) in enumerate(zip(times, flags, ids, strict=True)):
+        if number and not (number in known and flag <= VOID and 0 <= time <= _LATEST):
+            yield index

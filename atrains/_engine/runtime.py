@@ -97,7 +97,7 @@ class Runtime:
             await asyncio.wait(ending)
         self._changed.set()
         # Let the host task go, if nobody starts a channel in the meantime: then it stays.
-        while host is not None and self._host is host and not self._reporters:
+        while host is not None and self._host is host and not self._reporters:  # a few turns of the loop  # noqa: ASYNC110
             await asyncio.sleep(0)
         if host is not None and self._host is not host:
             await asyncio.wait({host})
@@ -150,8 +150,8 @@ class Runtime:
 
     async def _live(self) -> None:
         try:
-            async with asyncio.TaskGroup() as self._group:
-                self.state = State.RUNNING
+            async with asyncio.TaskGroup() as group:
+                self.state, self._group = State.RUNNING, group
                 for channel in list(self._reporters):
                     self._spawn(channel)
                 while self._reporters:

@@ -173,7 +173,7 @@ class TaskTwin(Enumerations, Twin):
             continue_last_task: Go on with the last task (or the one of that id) behind its last iteration, keeping what it holds.
 
         Returns:
-            The main task; the open one when there is one already.
+            The main task; the open one when there is one already; in a child of a process with a main task that one, to report to.
 
         Raises:
             UsageError: the open main task is of another project, name or type.

@@ -26,7 +26,7 @@ SUMMARIES = {
         "    Get one with `Task.init`, `Task.create` or `Task.get_task`.\n    "
     )
 }
-HAND_WRITTEN = {"init", "open", "end", "known_project_name"}
+HAND_WRITTEN = {"init", "open", "end", "known_project_name", "begun_here"}
 TYPE_ONLY = {"Pending": "", "AsyncIterator": "Iterator"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -19,6 +19,7 @@ ONE_WORLD = {
     "open": "how Task.init opens a run; AsyncTask only",
     "end": "how the hooks of the process close a run; AsyncTask only",
     "known_project_name": "for the check of a second init; AsyncTask only",
+    "begun_here": "for what only the process that began a run does; AsyncTask only",
 }
 PENDING = {"status"}
 

@@ -1,0 +1,44 @@
+"""What a user writes against atrains, as the type checkers see it. Checked by the `types` session, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import assert_type
+
+from atrains import Artifact, AsyncArtifact, AsyncTask, Logger, Receipt, Stats, Task, TaskStatusEnum, TaskTypes
+from atrains.types import LastMetric, ScalarCurve
+
+
+def blocking() -> None:
+    task = Task.init("project", "name", TaskTypes.testing, reuse_last_task_id=False, output_uri=Path("out"))
+    assert_type(task, Task)
+    assert_type(task.get_logger(), Logger)
+    assert_type(Task.get_task(task_id=task.id), Task | None)
+    assert_type(Task.current_task(), Task | None)
+    assert_type(Task.create("project", "draft"), Task)
+    assert_type(task.status, str)
+    assert_type(task.flush(), Receipt)
+    assert_type(task.stats(), Stats)
+    assert_type(task.connect({"rate": 0.1}), dict[str, float])
+    assert_type(task.get_reported_scalars(), dict[str, dict[str, ScalarCurve]])
+    assert_type(task.get_last_scalar_metrics(), dict[str, dict[str, LastMetric]])
+    assert_type(task.artifacts, Mapping[str, Artifact])
+    assert_type(task.upload_artifact("weights", {"bias": [1.0]}), bool)
+    task.wait_for_status(TaskStatusEnum.completed, raise_on_status=None, timeout=1.0)
+    task.name = "another name"
+    task.get_logger().report_scalar("loss", "train", value=0.5, iteration=1)
+    task.get_logger().report_scalars("loss", "train", values=[0.5, 0.25], iterations=range(2))
+    with Task.init("project", "name") as run:
+        assert_type(run, Task)
+
+
+async def in_asyncio() -> None:
+    async with Task.ainit("project", "name") as task:
+        assert_type(task, AsyncTask)
+        assert_type(await task.status, str)
+        assert_type(await task.flush(timeout=1.0), Receipt)
+        assert_type(task.artifacts, Mapping[str, AsyncArtifact])
+        assert_type(task.get_logger(), Logger)
+    assert_type(await Task.ainit("project", "name"), AsyncTask)
+    assert_type(await AsyncTask.get_task(task_name="name"), AsyncTask | None)
