@@ -14,6 +14,7 @@ One tree, so that `except AtrainsError` is enough; builtins as second bases, so 
     +-- TaskFailedError (RuntimeError)      `wait_for_status` met a status of `raise_on_status`
     +-- WaitTimeoutError (TimeoutError)     something did not happen within the given time
     +-- HomeError (OSError)                 the local home cannot be opened, read or written
+    |   +-- JournalFullError                a report for which there was no room, where the settings say that it raises
     +-- StorageError (OSError)              a file could not be stored or fetched
     +-- TransportError (ConnectionError)    the server cannot be reached, or its answer cannot be understood
         +-- ServerError                     the server answered with an error: code, sub-code and its own words
@@ -70,6 +71,10 @@ class WaitTimeoutError(AtrainsError, TimeoutError):
 
 class HomeError(AtrainsError, OSError):
     """The local home cannot be opened, read or written."""
+
+
+class JournalFullError(HomeError):
+    """A report was not taken because the journal is full, and `journal.overflow` is `raise`; says how much of what is used."""
 
 
 class StorageError(AtrainsError, OSError):

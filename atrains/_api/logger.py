@@ -18,7 +18,7 @@ from atrains._api import current
 from atrains._engine import ledger
 from atrains._engine.process import process
 from atrains._wire.events import SINGLE_VALUE_ITERATION, SINGLE_VALUE_TITLE, EventKind
-from atrains.errors import TaskClosedError, ValidationError
+from atrains.errors import JournalFullError, TaskClosedError, ValidationError
 
 if TYPE_CHECKING:
     from atrains._engine.channel import Outlet
@@ -35,7 +35,8 @@ class Logger:
 
     A call never waits for a disk or a server, and what it reported is kept once it has returned, even if the process is killed. What
     cannot be stored (a value that is no number, NaN, an iteration of more than 64 bit) is counted in `task.stats()` and named once in the
-    log; it never raises.
+    log; it never raises. When what is not delivered yet has filled the journal, `journal.overflow` decides: by default the oldest
+    undelivered events are dropped and counted; with `block` the call waits, and with `raise` it raises `JournalFullError`.
 
     Example:
         >>> logger = task.get_logger()
@@ -62,7 +63,7 @@ class Logger:
         return None if task is None else task.get_logger()
 
     def report_scalar(self, title: str, series: str, value: SupportsFloat | SupportsIndex, iteration: int) -> None:
-        """Report one point; never blocks, and survives a killed process once it has returned.
+        """Report one point; never waits (unless `journal.overflow` says so), and survives a killed process once it returned.
 
         Args:
             title: The graph.
@@ -86,7 +87,7 @@ class Logger:
             self._refuse_scalar(title, series, value, iteration, error)
             return
         if not stored:
-            self._drop(EventKind.SCALARS, ledger.NO_ROOM, f"{title}/{series}", "the journal is full")
+            self._refuse(EventKind.SCALARS, 1)
 
     def report_scalars(self, title: str, series: str, *, values: Iterable[float], iterations: Iterable[int]) -> None:
         """Report many points of one curve at once, from arrays.
@@ -114,7 +115,7 @@ class Logger:
         now = time.time()
         for begin in range(0, len(numbers), _MAX_ROWS):
             part, part_steps = numbers[begin : begin + _MAX_ROWS], steps[begin : begin + _MAX_ROWS]
-            header = {"kind": "scalars", "task": self._task, "title": str(title), "series": str(series), "time": now, "rows": len(part)}
+            header = {"kind": "scalars", "task": self._task, "title": _clean(title), "series": _clean(series), "time": now, "rows": len(part)}
             self._record(EventKind.SCALARS, header, [memoryview(part_steps), memoryview(part)], f"{title}/{series}")
 
     def report_single_value(self, name: str, value: SupportsFloat | SupportsIndex) -> None:
@@ -197,10 +198,14 @@ class Logger:
         return number
 
     def _record(self, kind: EventKind, header: dict[str, Any], columns: list[memoryview], name: str) -> None:
+        count = int(header.get("rows", 1))
         try:
-            self._outlet.journal.records.append(header, list(columns))
-        except OSError as error:
-            self._drop(kind, ledger.NO_ROOM, name, str(error), int(header.get("rows", 1)))
+            stored = self._outlet.journal.records.append(header, list(columns))
+        except OSError as error:  # the journal was closed
+            self._drop(kind, ledger.NO_ROOM, name, str(error), count)
+            return
+        if not stored:
+            self._refuse(kind, count)
 
     def _stamp(self) -> int:
         """Milliseconds since the epoch, never the same twice: servers sort console lines by it."""
@@ -219,7 +224,19 @@ class Logger:
             reason, detail = ledger.NOT_A_NUMBER, f"value {_short(value)}: {_text(error)}"
         self._drop(EventKind.SCALARS, reason, _name(title, series), detail)
 
-    def _drop(self, kind: EventKind, reason: str, name: str, detail: str, count: int = 1) -> None:
+    def _refuse(self, kind: EventKind, count: int) -> None:
+        """Count what the journal had no room for; raise, if that is what was asked for.
+
+        Raises:
+            JournalFullError: `journal.overflow` is `raise`.
+        """
+        journal = self._outlet.journal
+        reason, why = journal.refusal
+        self._drop(kind, reason, None if reason == ledger.FULL else f"task {self._task}", why, count)
+        if journal.raises_when_full:
+            raise JournalFullError(f"{count} of {kind} of task {self._task} not reported: {why}; or set ATRAINS_JOURNAL_OVERFLOW=block")
+
+    def _drop(self, kind: EventKind, reason: str, name: str | None, detail: str, count: int = 1) -> None:
         self._outlet.ledger.drop(self._task, kind, reason, count, name=name, detail=detail)
 
 

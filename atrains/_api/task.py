@@ -34,6 +34,7 @@ class TaskBase:
     _owns_run: bool
     _owner_pid: int
     _run_job: int
+    _status_job: int
     _ended: bool
     _ending_lock: asyncio.Lock
     _ending_pid: int
@@ -205,7 +206,7 @@ class TaskBase:
         self._closed = False
         self._owns_run = False
         self._owner_pid = 0
-        self._run_job = 0
+        self._run_job = self._status_job = 0
         self._ended = False
         self._renew_ending_lock()
         self._offset = 0

@@ -288,40 +288,52 @@ class Lifecycle(StatusPart):
             reported = self._logger is not None and not at_exit
             if self._logger is not None and not at_exit:
                 self._logger.close()
-            receipt = await self._channel.flush(self.id, CLOSE_BUDGET)
             owns_run = self._owns_run and self.begun_here  # a child reports to the task, but does not end it
+            ends_run = owns_run and self._record.get("status") == TaskStatusEnum.in_progress
+            ending = process().ending or ending
+            if ends_run:
+                self._record_ending(ending)
+            receipt = await self._channel.flush(self.id, CLOSE_BUDGET)
             if owns_run:
                 await self._channel.adopt(CLOSE_BUDGET)
-            if owns_run and self._record.get("status") == TaskStatusEnum.in_progress:
-                await self._set_final_status(ending)
+            undone = [f"not everything was stored ({receipt.error})"] if receipt.error is not None else []
+            if ends_run:
+                undone += await self._set_final_status(ending)
             self._finish_job(self._run_job)
-            if process().open_runs.get(self.id) is self:
-                del process().open_runs[self.id]
             self._ended = True
+            process().run_ended(self)
             for kind, counts in (("scalars", receipt.scalars), ("logs", receipt.logs), ("plots", receipt.plots)):
                 if counts.dropped:
                     reasons = ", ".join(f"{count} {reason}" for reason, count in counts.dropped.items())
                     say(self._settings, f"task {self.id}: some {kind} were not stored: {reasons}")
-            if receipt.error is not None:
-                say(
-                    self._settings,
-                    f"task {self.id}: not everything was stored ({receipt.error}); "
-                    f"the rest is kept in {self._settings.home.path / 'journals'}",
-                )
+            if undone:
+                say(self._settings, f"task {self.id}: {' and '.join(undone)}; {self._where_it_is_kept()}")
             if reported:
                 await self._channel.close()
 
-    async def _set_final_status(self, ending: Ending) -> None:
-        """Set the status with which the run ended; recorded before it is tried, so that it is known whatever happens to this process."""
+    def _record_ending(self, ending: Ending) -> None:
+        """Note in the journal how the run ended, before anything is waited for: recovery applies it, whatever happens to this process."""
         outlet = self._channel.outlet
-        content = {"status": ending.status, "status_reason": ending.reason}
-        job = outlet.journal.add_job("status", self.id, content) if outlet is not None else 0
+        if outlet is not None and not self._status_job:
+            # Where there is no room the run ends all the same, if its home can be reached.
+            with contextlib.suppress(OSError):
+                self._status_job = outlet.journal.add_job("status", self.id, {"status": ending.status, "status_reason": ending.reason})
+
+    async def _set_final_status(self, ending: Ending) -> list[str]:
+        """Set the status with which the run ended; returns what could not be done."""
         try:
             await self._signal(_FINAL_CALLS[ending.status], "end", ignore_errors=True, reason=ending.reason)
         except (HomeError, TransportError) as error:
-            say(self._settings, f"task {self.id}: its status could not be set to {ending.status} ({error}); it is recorded in the journal")
-        else:
-            self._finish_job(job)
+            return [f"its status could not be set to {ending.status} ({error})"]
+        self._finish_job(self._status_job)
+        return []
+
+    def _where_it_is_kept(self) -> str:
+        outlet = self._channel.outlet
+        folder = outlet.journal.folder if outlet is not None else None
+        if folder is not None and folder.exists():
+            return f"the rest is kept in {folder}, and stored at the next start"
+        return f"nothing keeps the rest, since {folder} was removed" if folder is not None else "nothing keeps the rest"
 
     def _finish_job(self, job: int) -> None:
         outlet = self._channel.outlet

@@ -27,7 +27,7 @@ AnyChannel = Channel | DisabledChannel
 async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
     """Begin a run: reuse or create its task, and start it."""
     project = await project_id(channel, wish.project)
-    async with reuse.deciding(channel):
+    async with reuse.deciding(channel, wish):
         return await _open_run(channel, wish, project)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from atrains._async.base import call
 from atrains._async.wish import Opened, Origin, Wish
-from atrains._engine import dead, sessions
+from atrains._engine import journals, sessions
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import UNCLOSED
@@ -29,12 +29,18 @@ AnyChannel = Channel | DisabledChannel
 
 LOCK_SECONDS: Final = 10.0
 """How long a run waits for another that is being opened in the same home."""
+RECOVERY_SECONDS: Final = 5.0
+"""How long a run that is to go on with the last one waits for what that one left; else it gets a task of its own."""
 
 
 @asynccontextmanager
-async def deciding(channel: AnyChannel) -> AsyncIterator[None]:
-    """Hold the lock under which it is decided, in one process of the home at a time, who takes over a task."""
-    if isinstance(channel, DisabledChannel):
+async def deciding(channel: AnyChannel, wish: Wish) -> AsyncIterator[None]:
+    """Hold the lock under which it is decided, by one at a time in the home, who takes over a task.
+
+    Raises:
+        HomeError: the home cannot be written to, or somebody has held the lock for long.
+    """
+    if isinstance(channel, DisabledChannel) or not wish.reuse:  # a service that opens hundreds of tasks of its own need not wait
         yield
         return
     home = channel.settings.home.path
@@ -61,6 +67,8 @@ async def find_candidate(channel: AnyChannel, wish: Wish, project: str) -> dict[
     settings = channel.settings
     if isinstance(channel, DisabledChannel) or settings.task.no_reuse or not wish.reuse:
         return None
+    if wish.continued:  # what was killed is to be gone on with: its status and its last iteration are known once it is recovered
+        await channel.adopt(RECOVERY_SECONDS)
     if isinstance(wish.reuse, str):
         return await _unless_kept(channel, await _chosen(channel, wish.reuse), wish)
     key, window = session_key(channel, wish), settings.task.reuse_window_hours
@@ -79,9 +87,11 @@ async def find_candidate(channel: AnyChannel, wish: Wish, project: str) -> dict[
 async def _unless_kept(channel: Channel, record: dict[str, Any], wish: Wish) -> dict[str, Any] | None:
     """The record, unless something about its task forbids taking it over; then one line says what."""
     own = channel.outlet.journal.folder if channel.outlet is not None else None
-    held = await channel.run(partial(dead.held_tasks, channel.journals, own))
-    why = "its run is still going on, or was not delivered yet" if record["id"] in held else ""
-    if not why and not wish.continued:
+    held = await channel.run(partial(journals.holds, channel.journals, own, record["id"]))
+    why = "its run is still going on, or was not delivered yet" if held else ""
+    if not why and wish.continued and record.get("status") == TaskStatusEnum.in_progress:
+        why = "its run is still going on"  # one that has just begun, or on another machine: no journal here tells of it
+    elif not why and not wish.continued:
         why = _why_kept(record)
     if why:
         say(channel.settings, f"task {record['id']} is not reused: {why}")
@@ -135,7 +145,8 @@ async def reset_for_reuse(channel: AnyChannel, record: dict[str, Any]) -> Opened
         )
         if had
     ]
-    await call(channel, endpoints.TASKS_RESET, what, task=task, force=False)
+    async with channel.resetting(task):
+        await call(channel, endpoints.TASKS_RESET, what, task=task, force=False)
     await call(
         channel,
         endpoints.TASKS_EDIT,

@@ -187,7 +187,8 @@ class StatusPart(TaskPart):
         if not self.running_locally() and self.is_main_task() and not force:
             return
         await self._channel.flush(self.id, FLUSH_BUDGET)
-        await self._call(endpoints.TASKS_RESET, "reset", force=force)
+        async with self._channel.resetting(self.id):
+            await self._call(endpoints.TASKS_RESET, "reset", force=force)
         if set_started_on_success:
             await self.started()
         await self.reload()

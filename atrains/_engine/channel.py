@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,12 +22,13 @@ from atrains._engine.reporter import Reporter
 from atrains._local.transport import LocalTransport
 from atrains._transport.base import Transport
 from atrains._wire.events import EventKind
-from atrains.errors import ConfigurationError
+from atrains.errors import ConfigurationError, HomeError
 
 if TYPE_CHECKING:
     from atrains._engine.runtime import Runtime
 
 T = TypeVar("T")
+_log = logging.getLogger("atrains")
 
 CHILD_DELAY: Final = 2.0
 """Seconds after its first report at which a forked child that still lives begins to deliver on its own."""
@@ -132,7 +136,11 @@ class Channel:
             return Receipt(Counts(), Counts(), Counts())
         error = await self._on_owner(lambda: outlet.reporter.flush(timeout))
         if self.settings.journal.durability == "power" and outlet.is_written_here:
-            await self.run(outlet.journal.sync)
+            # What was delivered is on the disk already; this is for what was not.
+            try:
+                await self.run(outlet.journal.sync)
+            except OSError as failure:
+                error = error or f"the journal cannot be written to the disk: {failure}"
         counts = await outlet.reporter.counts(task)
         return Receipt(counts[EventKind.SCALARS], counts[EventKind.LOGS], counts[EventKind.PLOTS], error)
 
@@ -140,17 +148,18 @@ class Channel:
         """How the reports of a task (or of all) stand right now."""
         outlet = self._outlet
         if outlet is None:
-            return Stats(Counts(), Counts(), Counts())
+            return Stats(Counts(), Counts(), Counts(), signals_handled=process().signals_handled)
         counts = await outlet.reporter.counts(task)
         return Stats(
             counts[EventKind.SCALARS],
             counts[EventKind.LOGS],
             counts[EventKind.PLOTS],
             journal=outlet.journal.folder if outlet.is_written_here else None,
-            in_memory=outlet.journal.scalars.in_memory,
+            in_memory=outlet.journal.in_memory,
             claimed=outlet.journal.scalars.claimed(),
             abandoned=outlet.reporter.abandoned,
             last_error=outlet.reporter.last_error,
+            signals_handled=process().signals_handled,
         )
 
     async def run(self, call: Callable[[], T]) -> T:
@@ -164,12 +173,23 @@ class Channel:
                 await self._on_owner(lambda: self.owner.recover(self))
 
     def hold(self, task: str) -> None:
-        """Note in the journal that it may hold something for a run that another process began: until it is delivered, nobody reuses the task."""
+        """Note in the journal that it may hold something for a run of another process: nobody reuses the task before it is delivered."""
         outlet = self._outlet
         if outlet is not None:
             # Where there is no room for the note there is none for a report either.
             with contextlib.suppress(OSError):
                 outlet.journal.finish_job(outlet.journal.add_job("guest", task, {}))
+
+    @asynccontextmanager
+    async def resetting(self, task: str) -> AsyncIterator[None]:
+        """Forget what was reported to a task so far, while the home does so in the block: neither we nor a recovery deliver it again."""
+        outlet = self._outlet
+        if outlet is None or not outlet.is_written_here:
+            yield
+            return
+        before = await self.run(partial(outlet.reporter.note_reset, task))
+        yield
+        await self.run(partial(outlet.reporter.forget, task, before))
 
     def reset_in_child(self) -> None:
         """In a forked child: forget the parent's locks, its connection to the home, and its journal."""
@@ -231,14 +251,11 @@ class Outlet:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self.journal = Journal(
-            channel.journals,
-            target=channel.transport.target,
-            worker=channel.settings.reporting.worker,
-            workers=WORKERS,
-            on_roll=channel.wake,
-            on_revival=channel.serve_child,
-        )
+        try:
+            self.journal = self._make_journal(on_disk=True)
+        except HomeError as error:
+            _log.warning("atrains: %s. Reports are kept in memory: a process that is killed loses them", error)
+            self.journal = self._make_journal(on_disk=False)
         self.reporter = self._make_reporter()
 
     @property
@@ -250,6 +267,19 @@ class Outlet:
     def is_written_here(self) -> bool:
         """Whether the journal is that of this process: not so in a forked child that has not reported yet."""
         return self.journal.pid == os.getpid()
+
+    def _make_journal(self, *, on_disk: bool) -> Journal:
+        channel = self._channel
+        return Journal(
+            channel.journals,
+            target=channel.transport.target,
+            worker=channel.settings.reporting.worker,
+            workers=WORKERS,
+            settings=channel.settings.journal,
+            on_disk=on_disk,
+            on_roll=channel.wake,
+            on_revival=channel.serve_child,
+        )
 
     def _make_reporter(self) -> Reporter:
         channel = self._channel

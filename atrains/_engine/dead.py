@@ -1,4 +1,4 @@
-"""The journal of a process that ended, read from its files in the form that `JournalReader` reads. Which folders there are is in `journals`.
+"""The journal of a process that ended, read from its files in the form that `JournalReader` reads. Finding journals is in `journals`.
 
 What was torn by a kill or damaged by a disk is left out and named; everything whole beside it is read.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any, Final
 
 from atrains._engine.files import FolderLock
 from atrains._engine.records import FrameFile, read_frames
-from atrains._engine.segments import SLOT, VOID, Segment, column
+from atrains._engine.segments import Segment
+from atrains._engine.slots import SLOT, VOID, column
 from atrains._engine.spans import forgotten
 from atrains._wire.events import Span
 from atrains._wire.frames import Damage, Frame, scan_frames
@@ -100,7 +102,7 @@ class DeadSlots:
         for path in _numbered(folder, "scalars-"):
             segment = DeadSegment(path, known)
             self._segments.append(segment)
-            self.damage += (Damaged(path, index * SLOT.size, (index + 1) * SLOT.size, torn=False) for index in segment.damaged)
+            self.damage += (Damaged(path, first * SLOT.size, last * SLOT.size, torn=False) for first, last in _stretches(segment.damaged))
             size = path.stat().st_size
             if size % SLOT.size:
                 self.damage.append(Damaged(path, size - size % SLOT.size, size, torn=True))
@@ -108,6 +110,14 @@ class DeadSlots:
     def segments(self) -> list[Segment]:
         """Every segment, oldest first."""
         return list(self._segments)
+
+    def pin(self, position: int) -> Segment | None:
+        """The first segment that reaches beyond a position."""
+        return next((segment for segment in self._segments if segment.first + segment.capacity > position), None)
+
+    def unread(self) -> tuple[list[Segment], dict[str, Counter[int]]]:
+        """Every segment; nobody drops one to make room."""
+        return list(self._segments), {}
 
     def is_sealed(self, segment: Segment) -> bool:
         """Whether nothing will be written to it any more."""
@@ -165,6 +175,10 @@ class DeadRecords:
                 return frames, position + frames[-1].end
             frames.append(found._replace(start=found.start - begin, end=found.end - begin))
         return frames, file.end
+
+    def unread(self, position: int) -> tuple[int, Counter[tuple[str, str]], dict[str, Counter[tuple[str, str]]]]:
+        """Nothing was counted when it was written: all that stands behind a position is to be looked at."""
+        return max(position, self.end()), Counter(), {}
 
     def release(self, position: int) -> None:
         """Do nothing: the files go with the folder, once everything in it was delivered."""
@@ -246,7 +260,15 @@ class DeadJournal:
 
 def _numbered(folder: Path, prefix: str) -> list[Path]:
     """The files of a stream in the order of their numbers."""
-    return sorted((path for path in folder.glob(f"{prefix}*") if path.name[len(prefix) :].isdecimal()), key=lambda path: int(path.name[len(prefix) :]))
+    found = {int(path.name.removeprefix(prefix)): path for path in folder.glob(f"{prefix}*") if path.name.removeprefix(prefix).isdecimal()}
+    return [found[number] for number in sorted(found)]
+
+
+def _stretches(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Rising numbers as half-open ranges."""
+    for _, stretch in itertools.groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        members = [number for _, number in stretch]
+        yield members[0], members[-1] + 1
 
 
 def _damaged_slots(slots: memoryview, known: Collection[int]) -> Iterator[int]:

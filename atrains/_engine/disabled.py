@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from atrains._config import Settings
@@ -97,6 +98,8 @@ class _NoJournal:
 
     id = "disabled"
     folder = None
+    refusal = ("", "")
+    raises_when_full = False
 
     def __init__(self) -> None:
         self.scalars = _NoStream()
@@ -148,6 +151,12 @@ class DisabledChannel:
         """Nothing was counted."""
         del task
         return Stats(Counts(), Counts(), Counts())
+
+    @asynccontextmanager
+    async def resetting(self, task: str) -> AsyncIterator[None]:
+        """Nothing to forget."""
+        del task
+        yield
 
     async def adopt(self, budget: float) -> None:
         """Nothing to deliver."""

@@ -5,10 +5,14 @@ The only module that knows of flock and mmap.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import mmap
 import os
 from pathlib import Path
 from typing import Final
+
+from atrains._local.disk import sync_file
 
 _ZEROS: Final = bytes(4 << 20)
 """Written in one call: between two calls a busy producer would hold the GIL for milliseconds each time.
@@ -61,6 +65,11 @@ def map_zeros(path: Path, size: int) -> mmap.mmap:
     Raises:
         OSError: there is no room, or the place is not writable; nothing is left behind.
     """
+    if hasattr(os, "statvfs"):
+        # Asked first: zeros written until the disk is full would take the last room from everybody else, if only for a moment.
+        room = os.statvfs(path.parent)
+        if room.f_blocks and room.f_bavail * room.f_frsize < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         written = 0
@@ -72,6 +81,21 @@ def map_zeros(path: Path, size: int) -> mmap.mmap:
         raise
     finally:
         os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until every file of a folder is on the disk, whoever wrote it and however, and the folder with their names.
+
+    A file that is deleted meanwhile needs no syncing. On the descriptor and never by `msync`, which holds the GIL for as long as it takes.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        for entry in [*os.scandir(folder)]:
+            with contextlib.suppress(FileNotFoundError):
+                sync_file(entry.path)
+        sync_file(folder)
 
 
 def write_whole(descriptor: int, buffers: list[bytes | bytearray | memoryview]) -> int:

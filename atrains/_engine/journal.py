@@ -21,9 +21,14 @@ from typing import Any, Final
 import orjson
 
 from atrains._capture.host import ProcessIdentity
-from atrains._engine.files import FolderLock
+from atrains._config.settings import JournalSettings
+from atrains._engine.files import FolderLock, sync_folder
+from atrains._engine.ledger import NO_ROOM
 from atrains._engine.records import FrameFile, RecordStream
+from atrains._engine.room import Room
 from atrains._engine.segments import ScalarStream
+from atrains._local.disk import sync_file
+from atrains._wire.frames import encode_frame
 from atrains.errors import HomeError
 
 FORMAT_VERSION: Final = 1
@@ -39,6 +44,8 @@ class Journal:
         target: What names the home that the events go to.
         worker: The name under which this process reports.
         user: Who is logged in at a server; None on a local home. Never a key.
+        settings: How much of the disk may be taken, what happens then, and whether events go there at all.
+        on_disk: False for a journal that is in memory as a whole, where no folder can be made: a process that is killed loses it.
         workers: Threads for making segments ahead.
         on_roll: Called from any thread when a segment or a records file became full.
         on_revival: Called in a forked child once it has a journal of its own.
@@ -55,6 +62,8 @@ class Journal:
         worker: str,
         workers: Executor,
         user: str | None = None,
+        settings: JournalSettings | None = None,
+        on_disk: bool = True,
         on_roll: Callable[[], None] = lambda: None,
         on_revival: Callable[[], None] = lambda: None,
     ) -> None:
@@ -62,7 +71,12 @@ class Journal:
         self._parent = parent
         self._worker = worker
         self._user = user
+        self._on_disk = on_disk
+        self.settings = settings = settings or JournalSettings()
+        self.room = Room(parent, settings=settings, in_memory_only=not on_disk or settings.durability == "memory", wake=on_roll)
         self._make_folder()
+        self._unsaved: list[tuple[FrameFile, Mapping[str, object]]] = []
+        self._unsaid: OSError | None = None
         self._series: dict[int, tuple[str, str, str]] = {}
         self._numbers = itertools.count(1)
         self._ids: dict[tuple[str, str, str], int] = {}
@@ -71,8 +85,9 @@ class Journal:
         self._sealed = False
         self._lock = threading.RLock()
         self._on_revival = on_revival
-        self.scalars = ScalarStream(self.folder, lambda call: _submit(workers, call), on_roll, self._revive)
-        self.records = RecordStream(self.folder, on_roll, self._revive)
+        self.scalars = ScalarStream(self.folder, lambda call: _submit(workers, call), on_roll, self._revive, self.room)
+        self.records = RecordStream(self.folder, on_roll, self._revive, self.room)
+        self.room.streams = (self.scalars, self.records)
 
     def _make_folder(self) -> None:
         """Make the folder under a name that nobody looks at, and give it its own once it is locked and described.
@@ -83,22 +98,29 @@ class Journal:
         self.id = uuid.uuid4().hex
         self.pid = os.getpid()
         self.folder = self._parent / f"{self.pid}-{self.id}"
+        self.room.restart(self.folder.name)
+        self._lock_file: FolderLock | None = None
+        self._series_file: FrameFile | None = None
+        self._jobs_file: FrameFile | None = None
+        if not self._on_disk:
+            return
         making = self._parent / f".{self.folder.name}"
         try:
             self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.ExitStack() as undo:
                 making.mkdir(mode=0o700)
                 undo.callback(_remove, making)
-                self._lock_file = FolderLock(making / "lock")
-                undo.callback(self._lock_file.release)
-                self._lock_file.acquire()
+                lock = FolderLock(making / "lock")
+                undo.callback(lock.release)
+                lock.acquire()
                 self._write_description(making, self._worker, self._user)
-                self._series_file = FrameFile(making / "series")
-                undo.callback(self._series_file.close)
-                self._jobs_file = FrameFile(making / "jobs")
-                undo.callback(self._jobs_file.close)
+                series = FrameFile(making / "series")
+                undo.callback(series.close)
+                jobs = FrameFile(making / "jobs")
+                undo.callback(jobs.close)
                 making.rename(self.folder)
                 undo.pop_all()
+            self._lock_file, self._series_file, self._jobs_file = lock, series, jobs
         except OSError as error:
             raise HomeError(
                 error.errno,
@@ -106,14 +128,18 @@ class Journal:
             ) from error
 
     def _revive(self) -> bool:
-        """In a forked child that reports for the first time: make a journal of its own, with the same ids for the same series."""
+        """In a forked child that reports for the first time, or a process that reports after its end: make a journal of its own.
+
+        With the same ids for the same series.
+        """
         with self._lock:
             if self.pid == os.getpid():
                 return not self._sealed
             try:
                 self._make_folder()
-                for number, (task, title, series) in self._series.items():
-                    self._series_file.append({"id": number, "task": task, "title": title, "series": series})
+                self._unsaved = []
+                for number, key in self._series.items():
+                    self._note_series(number, key)
             except OSError as error:  # HomeError is one: the caller counts what it could not report
                 _log.warning("atrains: a forked process cannot report: %s", error)
                 return False
@@ -128,7 +154,7 @@ class Journal:
         """The id of a series, from 1 on; the record that names it is written before the id is known to anybody.
 
         Raises:
-            OSError: there is no room.
+            HomeError: the journal was closed.
         """
         key = (task, title, series)
         if self.pid != os.getpid():
@@ -138,10 +164,11 @@ class Journal:
             if known is None:
                 # Taken in one step: a signal handler of this thread may register a series while the file is written.
                 known = next(self._numbers)
-                self._series_file.append({"id": known, "task": task, "title": title, "series": series})
+                self._note_series(known, key)
                 self._series[known] = key
                 self._ids[key] = known
-            return known
+        self._tell()
+        return known
 
     def series(self, number: int) -> tuple[str, str, str]:
         """Task id, title and series of an id."""
@@ -151,32 +178,64 @@ class Journal:
         """Record something that is to be done for a task, before it is tried; returns the job's number.
 
         Raises:
-            OSError: there is no room.
+            HomeError: the journal was closed.
         """
         if self.pid != os.getpid():
             self._revive()
         with self._lock:
             number = next(self._jobs)
-            self._jobs_file.append({"job": number, "kind": kind, "task": task, "time": time.time(), **content})
+            self._note(self._jobs_file, {"job": number, "kind": kind, "task": task, "time": time.time(), **content})
             self._open_jobs.add(number)
-            return number
+        self._tell()
+        return number
 
     def finish_job(self, number: int) -> None:
-        """Mark a job as done.
+        """Mark a job as done. A job whose mark is lost is found again: it must be harmless to repeat.
 
         Raises:
-            OSError: there is no room; a job that is found again must be harmless to repeat.
+            HomeError: the journal was closed.
         """
         with self._lock:
             if number in self._open_jobs:  # not so in a forked child, whose parent does it
-                self._jobs_file.append({"done": number})
+                self._note(self._jobs_file, {"done": number})
                 self._open_jobs.discard(number)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether something is held that would not survive the process."""
+        return bool(self._unsaved) or self.scalars.in_memory or self.records.in_memory or not self.folder.is_dir()
+
+    @property
+    def refusal(self) -> tuple[str, str]:
+        """Why a report was refused last: the reason as the ledger names it, and the words."""
+        return (NO_ROOM, "its journal was closed") if self._sealed else self.room.refusal
+
+    @property
+    def raises_when_full(self) -> bool:
+        """Whether a report that is refused raises."""
+        return self.settings.overflow == "raise" and not self._sealed
+
+    def retry_disk(self) -> None:
+        """Go back to the disk once it has room again; to be called now and then, not while the reader reads."""
+        with self._lock:
+            while self._unsaved:
+                file, header = self._unsaved[0]
+                try:
+                    self._write(file, header)
+                except OSError:  # as before; said then
+                    return
+                del self._unsaved[0]
+        self.scalars.retry_disk()
+
     def sync(self) -> None:
-        """Wait until records, series and jobs are on the disk."""
-        self._series_file.sync()
-        self._jobs_file.sync()
-        self.records.sync()
+        """Wait until everything that was reported or is to be done is on the disk.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        if self._on_disk:
+            sync_folder(self.folder)
+            sync_file(self._parent)
 
     def seal(self) -> None:
         """Take no more events; what is there can still be read. Whoever reports after this is told, and counts it as dropped."""
@@ -191,26 +250,68 @@ class Journal:
             return
         self.seal()
         with self._lock:
-            self._series_file.close()
-            self._jobs_file.close()
+            self._close_files()
         try:
             if delivered and not self._open_jobs:
                 self.scalars.close()
                 self.records.close()
                 _remove(self.folder)
             else:
+                self.scalars.release_files()
                 self.records.release_files()
         finally:
-            self._lock_file.release()
+            if self._lock_file is not None:
+                self._lock_file.release()
 
     def forget_in_child(self) -> None:
         """In a forked child: let go of the parent's journal without touching it."""
         self._lock = threading.RLock()
-        self._lock_file.release()
-        self._series_file.close()
-        self._jobs_file.close()
+        if self._lock_file is not None:
+            self._lock_file.release()
+        self._close_files()
         self.scalars.forget_in_child()
         self.records.forget_in_child()
+
+    def reopen_on_report(self) -> None:
+        """After `close`, as the process ends: what is reported from now on gets another journal, which the next start delivers."""
+        self.forget_in_child()
+        self.pid = 0  # as after a fork, it is no journal of this process
+
+    def _close_files(self) -> None:
+        for file in (self._series_file, self._jobs_file):
+            if file is not None:
+                file.close()
+
+    def _note_series(self, number: int, key: tuple[str, str, str]) -> None:
+        if not self.room.in_memory_only:
+            self._note(self._series_file, dict(zip(("id", "task", "title", "series"), (number, *key), strict=True)))
+
+    def _note(self, file: FrameFile | None, header: Mapping[str, object]) -> None:
+        """Append to a file, whatever the cap; what the disk has no room for is written once it has. Call with the lock held."""
+        if file is None:
+            if self._sealed:
+                raise HomeError(f"the journal of {self.target} was closed")
+            return
+        if not self._unsaved:
+            try:
+                self._write(file, header)
+            except HomeError:
+                raise
+            except OSError as error:  # no room, no permission: points of the series, and the job, are no less worth for that
+                self._unsaid = error
+            else:
+                return
+        self._unsaved.append((file, header))
+
+    def _write(self, file: FrameFile, header: Mapping[str, object]) -> None:
+        buffers = encode_frame(header)
+        file.write(buffers)
+        self.room.note(sum(map(len, buffers)))
+
+    def _tell(self) -> None:
+        error, self._unsaid = self._unsaid, None
+        if error is not None:
+            self.room.say_memory(self.folder, error)
 
     def _write_description(self, folder: Path, worker: str, user: str | None) -> None:
         identity = ProcessIdentity.current()

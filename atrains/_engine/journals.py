@@ -6,6 +6,7 @@ What is in a folder is read in `dead`; delivering it is in `recovery`.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -111,11 +112,13 @@ def sweep(parent: Path) -> None:
     """Clear away what processes left that were killed while they made or removed a journal; none of it holds an event that is needed."""
     for folder in _folders(parent):
         name = _OURS.fullmatch(folder.name)
-        if name is None or all((folder / file).exists() for file in _ESSENTIAL) and not name[1]:
+        if name is None:
             continue
         # What cannot be cleared away is harmless, and the next sweep tries again.
         with contextlib.suppress(OSError):
-            if not name[1] or time.time() - folder.stat().st_mtime > _UNNAMED_SECONDS:
+            unnamed = name[1] is not None
+            left = time.time() - folder.stat().st_mtime > _UNNAMED_SECONDS
+            if left if unnamed else not all((folder / file).exists() for file in _ESSENTIAL):
                 _remove_remains(folder)
 
 
@@ -128,10 +131,13 @@ def holds(parent: Path, own: Path | None, task: str) -> bool:
         task: The task's id.
     """
     while True:
-        try:
-            return any(_has_open_run(folder, task) if folder == own else _mentions(folder, task) for folder in _folders(parent))
-        except FileNotFoundError:  # a recovery renamed it, or somebody delivered it: under which name, a new look tells
-            continue
+        names = _names(parent)
+        # A recovery may rename a journal while we look: then what we opened is gone, or the list of names lacks the old name and the new.
+        with contextlib.suppress(FileNotFoundError):
+            if any(_holds(parent / name, own, task) for name in names):
+                return True
+            if _names(parent) == names:
+                return False
 
 
 def _look(folder: Path, target: str) -> Found | None:
@@ -174,12 +180,23 @@ def _remove_remains(folder: Path) -> None:
 
 
 def _folders(parent: Path) -> list[Path]:
+    return [path for path in map(parent.joinpath, _names(parent)) if path.is_dir()]
+
+
+def _names(parent: Path) -> list[str]:
     try:
-        return sorted(path for path in parent.iterdir() if path.is_dir())
+        return sorted(os.listdir(parent))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise HomeError(error.errno, f"the journals in {parent} cannot be read: {error.strerror}; check its permissions") from error
+
+
+def _holds(folder: Path, own: Path | None, task: str) -> bool:
+    try:
+        return _has_open_run(folder, task) if folder == own else _mentions(folder, task)
+    except NotADirectoryError:  # somebody's file
+        return False
 
 
 def _has_open_run(folder: Path, task: str) -> bool:
@@ -195,11 +212,15 @@ def _has_open_run(folder: Path, task: str) -> bool:
 
 
 def _mentions(folder: Path, task: str) -> bool:
-    """Whether a job, a series or a record is of a task. A search through the bytes, with which a text can only be mistaken for it on purpose."""
+    """Whether a job, a series or a record is of a task.
+
+    A search through the bytes: in a text that somebody reported, the quotes around the id would have backslashes before them.
+    """
     name = f'"{task}"'.encode()
     return any(name in content for content in _contents(folder))
 
 
 def _contents(folder: Path) -> Iterator[bytes]:
-    for path in [folder / "jobs", folder / "series", *sorted(folder.glob("records-*"))]:
-        yield path.read_bytes()
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(("jobs", "series", "records-")):
+            yield path.read_bytes()

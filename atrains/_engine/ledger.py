@@ -19,7 +19,10 @@ NOT_FINITE: Final = "not finite"
 BAD_ITERATION: Final = "iteration out of range"
 BAD_INPUT: Final = "not reportable"
 NO_ROOM: Final = "no room"
+FULL: Final = "journal full"
+LOST: Final = "journal file lost"
 REFUSED: Final = "refused by the home"
+RESET: Final = "reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class Stats:
         claimed: Slots of the journal that report calls of all tasks took.
         abandoned: Those of them that were never filled, because the call was interrupted and did not return.
         last_error: Why delivery failed last, None once it works again.
+        signals_handled: Whether SIGTERM and SIGHUP end open runs as stopped. They do not where the program handles them itself, nor where
+            the first run was opened outside the main thread: then such a signal leaves them to the next start, which marks them failed.
     """
 
     scalars: Counts
@@ -86,6 +91,7 @@ class Stats:
     claimed: int = 0
     abandoned: int = 0
     last_error: str | None = None
+    signals_handled: bool = False
 
 
 class Ledger:
@@ -102,15 +108,25 @@ class Ledger:
         with self._lock:
             self._acknowledged[task, kind] += count
 
-    def drop(self, task: str, kind: EventKind, reason: str, count: int = 1, *, name: str = "", detail: str = "") -> None:
-        """Count events that will never be stored; the first of each reason and name is said once in the log."""
+    def drop(self, task: str, kind: EventKind, reason: str, count: int = 1, *, name: str | None = "", detail: str = "") -> None:
+        """Count events that will never be stored; the first of each reason and name is said once in the log.
+
+        Args:
+            task: Whose events.
+            kind: Which.
+            reason: Why.
+            count: How many.
+            name: What they were reported to; None when the log has a line of its own about it.
+            detail: What more there is to say.
+        """
         with self._lock:
             if count:
                 reasons = self._dropped.setdefault((task, kind), {})
                 reasons.setdefault(reason, 0)
                 reasons[reason] += count  # nothing is called between reading and writing: a signal handler that drops cannot come between
-            first = (reason, name) not in self._told
-            self._told.add((reason, name))
+            first = name is not None and (reason, name) not in self._told
+            if name is not None:
+                self._told.add((reason, name))
         if first:
             _log.warning(
                 "atrains: dropped %d of %s in %r: %s%s (said once; all are counted in task.stats())",
@@ -121,14 +137,19 @@ class Ledger:
                 detail and f" ({detail})",
             )
 
-    def counts(self, task: str | None, kind: EventKind, pending: int) -> Counts:
-        """How one kind stands for a task, or for all tasks of the journal."""
+    def counts(self, task: str | None, kind: EventKind, pending: int, gone: Mapping[str, int] | None = None) -> Counts:
+        """How one kind stands for a task, or for all tasks of the journal.
+
+        Args:
+            task: The task, or None for all.
+            kind: The kind of event.
+            pending: How many are in the journal.
+            gone: How many the journal has dropped on its own account, by reason.
+        """
+        dropped: Counter[str] = Counter(gone or {})
         with self._lock:
-            if task is not None:
-                return Counts(self._acknowledged[task, kind], pending, dict(self._dropped.get((task, kind), {})))
-            acknowledged = sum(count for (_, of), count in self._acknowledged.items() if of == kind)
-            dropped: Counter[str] = Counter()
-            for (_, of), reasons in self._dropped.items():
-                if of == kind:
+            acknowledged = sum(count for (whose, of), count in self._acknowledged.items() if of == kind and task in {None, whose})
+            for (whose, of), reasons in self._dropped.items():
+                if of == kind and task in {None, whose}:
                     dropped.update(reasons)
-            return Counts(acknowledged, pending, dict(dropped))
+        return Counts(acknowledged, pending, dict(dropped))

@@ -57,6 +57,10 @@ class ProcessState:
         channels: The open channels by target; a forked child goes on with those of its parent, made fit for it.
         runtimes: The runtime of each event loop.
         open_runs: The open runs by task id, in the order they were opened; closed at exit.
+        ending: How every run that ends from now on ends, once a signal ends the process; None before.
+        is_ending: Whether the process closes what is open, as the last thing that it does.
+        signals_handled: Whether such a signal is noticed.
+        when_idle: Called after the last open run has ended, on any thread.
         inherited_runs: The tasks of those that were open in the process that this one was forked from: it may report to them.
     """
 
@@ -68,9 +72,20 @@ class ProcessState:
         self.channels: dict[str, Channel] = {}
         self.runtimes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Runtime] = weakref.WeakKeyDictionary()
         self.open_runs: dict[str, OpenRun] = {}
+        self.ending: Ending | None = None
+        self.is_ending = False
+        self.signals_handled = False
+        self.when_idle: Callable[[], None] = lambda: None
         self.inherited_runs: tuple[str, ...] = ()
         self._disabled: DisabledChannel | None = None
         self._workers: DaemonExecutor | None = None
+
+    def run_ended(self, run: OpenRun) -> None:
+        """Forget a run that has ended."""
+        if self.open_runs.get(run.id) is run:
+            del self.open_runs[run.id]
+            if not self.open_runs:
+                self.when_idle()
 
     @property
     def workers(self) -> DaemonExecutor:

@@ -6,6 +6,7 @@ that a home which has a block already can tell by its span.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from array import array
@@ -15,10 +16,10 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, Final, Protocol
 
-from atrains._engine.ledger import NOT_FINITE, REFUSED, Counts, Ledger
-from atrains._engine.records import RecordStream
-from atrains._engine.segments import VOID, Segment, column, runs
-from atrains._engine.spans import StoredSpans
+from atrains._engine.ledger import NOT_FINITE, REFUSED, RESET, Counts, Ledger
+from atrains._engine.segments import Segment
+from atrains._engine.slots import EMPTY, VOID, column, count, runs
+from atrains._engine.spans import StoredSpans, forgotten, record_stream, slot_stream
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.frames import Frame
 
@@ -46,6 +47,7 @@ class _Read:
     position: Position
     blocks: list[EventBlock] = field(default_factory=list)
     drops: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    forgotten: Counter[tuple[str, EventKind]] = field(default_factory=Counter)
     passed: list[tuple[Segment, int]] = field(default_factory=list)
     filled: list[tuple[Segment, int]] = field(default_factory=list)
 
@@ -56,11 +58,41 @@ class ReadableSlots(Protocol):
     def segments(self) -> list[Segment]:
         """Every segment that may hold something to deliver, oldest first."""
 
+    def pin(self, position: int) -> Segment | None:
+        """The first segment that reaches beyond a position; it stays until it was read."""
+
+    def unread(self) -> tuple[list[Segment], dict[str, Counter[int]]]:
+        """Every segment, and at the same moment what was dropped to make room, by reason and series."""
+
     def is_sealed(self, segment: Segment) -> bool:
         """Whether nothing will be written to it any more."""
 
     def drop(self, segment: Segment) -> None:
         """Let go of a segment that was read whole."""
+
+
+class ReadableRecords(Protocol):
+    """The records of a journal."""
+
+    def end(self) -> int:
+        """The position in the stream behind the last record."""
+
+    def read(self, position: int, limit: int) -> tuple[list[Frame], int]:
+        """Whole records from a position on, about `limit` bytes of them but at least one, and the position behind them.
+
+        None, and the position where it goes on, where the stream has a gap. What the frames say of their place counts from `position`.
+        """
+
+    def unread(self, position: int) -> tuple[int, Counter[tuple[str, str]], dict[str, Counter[tuple[str, str]]]]:
+        """What is pending behind a position.
+
+        Returns:
+            The position up to which records are to be looked at one by one; how many of each task and kind stand in what is behind that;
+            and at the same moment what was dropped to make room, by reason, and by task and kind.
+        """
+
+    def release(self, position: int) -> None:
+        """Let go of what ends at or before a position."""
 
 
 class ReadableJournal(Protocol):
@@ -75,7 +107,7 @@ class ReadableJournal(Protocol):
         """Its slots."""
 
     @property
-    def records(self) -> RecordStream:
+    def records(self) -> ReadableRecords:
         """Its records."""
 
     def series(self, number: int) -> tuple[str, str, str]:
@@ -88,13 +120,15 @@ class JournalReader:
     Args:
         journal: The journal.
         ledger: Where events are counted once they are done with.
-        stored: What the home has of it already, from a process that died before it could say so.
+        stored: What is not to be delivered of the journal of a dead process, since the home has it or has forgotten it; None for a journal
+            of this process.
     """
 
-    def __init__(self, journal: ReadableJournal, ledger: Ledger, stored: Collection[Span] = ()) -> None:
+    def __init__(self, journal: ReadableJournal, ledger: Ledger, stored: Collection[Span] | None = None) -> None:
         self._journal = journal
         self._ledger = ledger
-        self._stored = StoredSpans(stored)
+        self._stored = StoredSpans(stored or ())
+        self._is_ours = stored is None
         self.position = Position(0, 0)
         self._holes: dict[Segment, set[int]] = {}
         self._looks: Counter[Segment] = Counter()
@@ -120,8 +154,14 @@ class JournalReader:
                 continue
             begin = max(self.position.slots, segment.first) - segment.first
             if begin < segment.capacity:
-                end = max(end, segment.first + segment.committed_end(begin))
+                with contextlib.suppress(FileNotFoundError):  # filled, left and dropped since it was looked at
+                    end = max(end, segment.first + segment.committed_end(begin))
         return Position(end, self._journal.records.end())
+
+    def forget(self, task: str, before: Position) -> None:
+        """Drop what was reported to a task before a position and was not delivered: the task was reset."""
+        with self._lock:
+            self._stored.add(forgotten(self._journal.id, task, before.slots, before.records))
 
     def read(self, *, large: bool) -> list[EventBlock]:
         """The next blocks, none when everything was read. Call `advance` once all of them were delivered or dropped.
@@ -158,10 +198,12 @@ class JournalReader:
                 self._ledger.drop(block.task, kind, REFUSED, len(block), name=f"task {block.task}", detail=refused[block.span])
             else:
                 self._ledger.acknowledge(block.task, kind, len(block))
-        for (task, title, series), count in done.drops.items():
+        for (task, title, series), number in done.drops.items():
             self._ledger.drop(
-                task, EventKind.SCALARS, NOT_FINITE, count, name=f"{title}/{series}", detail="NaN and infinities are not stored"
+                task, EventKind.SCALARS, NOT_FINITE, number, name=f"{title}/{series}", detail="NaN and infinities are not stored"
             )
+        for (task, of), number in done.forgotten.items() if self._is_ours else ():
+            self._ledger.drop(task, of, RESET, number, name=f"task {task}", detail="reported before the task was reset")
 
     def _move(self, done: _Read) -> None:
         self.position = done.position
@@ -183,38 +225,43 @@ class JournalReader:
     def counts(self, task: str | None) -> dict[EventKind, Counts]:
         """How each kind of event stands, for a task or for all. Costs a look at each event that is pending."""
         with self._lock:
-            pending = self._pending(task)
-            return {kind: self._ledger.counts(task, kind, pending[kind]) for kind in EventKind}
+            pending, gone = self._pending(task)
+            return {kind: self._ledger.counts(task, kind, pending[kind], gone[kind]) for kind in EventKind}
 
     def pending(self, task: str | None) -> dict[EventKind, int]:
         """How many events of a task (or of all) are in the journal and were not advanced past. Costs a look at each of them."""
         with self._lock:
-            return self._pending(task)
+            return self._pending(task)[0]
 
-    def _pending(self, task: str | None) -> dict[EventKind, int]:
-        counts = dict.fromkeys(EventKind, 0)
+    def _pending(self, task: str | None) -> tuple[Counter[EventKind], dict[EventKind, Counter[str]]]:
+        """What is pending, and what the journal dropped on its own account by reason; nothing is in both, and nothing in neither."""
+        pending = Counter(dict.fromkeys(EventKind, 0))
+        gone: dict[EventKind, Counter[str]] = {kind: Counter() for kind in EventKind}
+        segments, points = self._journal.scalars.unread()
+        looked_at, records, dropped = self._journal.records.unread(self.position.records)
         for segment, holes in self._holes.items():
-            counts[EventKind.SCALARS] += sum(self._count_slots(segment, index, index + 1, task) for index in holes)
-        for segment in self._journal.scalars.segments():
+            for index in holes:
+                pending[EventKind.SCALARS] += self._points(count(segment.view(index, index + 1)), task)
+        for segment in segments:
             begin = max(self.position.slots, segment.first) - segment.first
-            end = segment.committed_end(begin) if begin < segment.capacity else begin
-            for low in range(begin, end, LARGE_SLICE):
-                counts[EventKind.SCALARS] += self._count_slots(segment, low, min(low + LARGE_SLICE, end), task)
-        position, end = self.position.records, self._journal.records.end()
-        while position < end:
+            if begin < segment.capacity:
+                pending[EventKind.SCALARS] += self._points(_content(segment, begin), task)
+        for reason, series in points.items():
+            gone[EventKind.SCALARS][reason] += self._points(series, task)
+        position = self.position.records
+        while position < looked_at:
             frames, position = self._journal.records.read(position, RECORD_BYTES)
             for frame in frames:
-                if task in (None, frame.header["task"]):
-                    counts[EventKind(frame.header["kind"])] += int(frame.header.get("rows", 1))
-        return counts
+                records[frame.header["task"], frame.header["kind"]] += int(frame.header.get("rows", 1))
+        for (whose, kind), number in records.items():
+            pending[EventKind(kind)] += number if task in {None, whose} else 0
+        for reason, counts in dropped.items():
+            for (whose, kind), number in counts.items():
+                gone[EventKind(kind)][reason] += number if task in {None, whose} else 0
+        return pending, gone
 
-    def _count_slots(self, segment: Segment, begin: int, end: int, task: str | None) -> int:
-        slots = segment.view(begin, end)
-        return sum(
-            1
-            for number, flag in zip(column(slots, "I", 28), column(slots, "I", 24), strict=True)
-            if number and not flag & VOID and task in (None, self._journal.series(number)[0])
-        )
+    def _points(self, content: Mapping[int, int], task: str | None) -> int:
+        return sum(points for series, points in content.items() if series > EMPTY and task in {None, self._journal.series(series)[0]})
 
     # ---- slots
 
@@ -227,22 +274,21 @@ class JournalReader:
                     read.filled.append((segment, index))
 
     def _read_slots(self, read: _Read, limit: int) -> None:
-        for segment in self._journal.scalars.segments():
-            begin = max(self.position.slots, segment.first) - segment.first
-            if begin >= segment.capacity:
-                continue
-            sealed = self._journal.scalars.is_sealed(segment)
-            ids = segment.series(begin, min(begin + limit, segment.capacity))
-            # What is empty behind the last point is not claimed yet; what is empty before it is a call that has not come back.
-            while ids and not ids[-1] and not sealed:
-                ids.pop()
-            for low, high in runs(ids, begin):
-                for first, last in self._stored.pieces(segment.first + low, segment.first + high):
-                    read.blocks += self._run_blocks(read, segment, first - segment.first, last - segment.first)
-            if 0 in ids:
-                read.passed += [(segment, index) for index, number in enumerate(ids, begin) if not number]
-            read.position = Position(segment.first + begin + len(ids), read.position.records)
+        segment = self._journal.scalars.pin(self.position.slots)
+        if segment is None:
             return
+        begin = max(self.position.slots, segment.first) - segment.first
+        sealed = self._journal.scalars.is_sealed(segment)
+        ids = segment.series(begin, min(begin + limit, segment.capacity))
+        # What is empty behind the last point is not claimed yet; what is empty before it is a call that has not come back.
+        while ids and not ids[-1] and not sealed:
+            ids.pop()
+        for low, high in runs(ids, begin):
+            for first, last in self._stored.pieces(segment.first + low, segment.first + high):
+                read.blocks += self._run_blocks(read, segment, first - segment.first, last - segment.first)
+        if 0 in ids:
+            read.passed += [(segment, index) for index, number in enumerate(ids, begin) if not number]
+        read.position = Position(segment.first + begin + len(ids), read.position.records)
 
     def _run_blocks(self, read: _Read, segment: Segment, begin: int, end: int) -> Iterable[EventBlock]:
         """The blocks of a stretch of committed slots: one for each task in it."""
@@ -259,8 +305,9 @@ class JournalReader:
         used = set(ids)
         owners = {number: self._journal.series(number)[0] for number in used}
         for task in sorted(set(owners.values())):
-            span = Span(self._journal.id, f"scalars/{task}", first, last)
+            span = Span(self._journal.id, slot_stream(task), first, last)
             if self._stored.covers(span.stream, first, last):
+                read.forgotten[task, EventKind.SCALARS] += sum(owners[number] == task for number in ids)
                 continue
             columns = [ids, iterations, times, values]
             numbers = sorted(number for number in used if owners[number] == task)
@@ -302,15 +349,23 @@ class JournalReader:
         frames, position = self._journal.records.read(start, RECORD_BYTES)
         read.position = Position(read.position.slots, position)
         groups: dict[tuple[str, EventKind], list[Frame]] = {}
+        rows: Counter[tuple[str, EventKind]] = Counter()
+        expected = 0
         for frame in frames:
             key = (frame.header["task"], EventKind(frame.header["kind"]))
-            group = groups.setdefault(key, [])
-            if self._stored.covers(_stream(*key), start + frame.start, start + frame.end):
-                read.blocks += self._group_blocks(read, key, groups.pop(key), start)
-                continue
-            group.append(frame)
-            if sum(int(member.header.get("rows", 1)) for member in group) >= LARGE_SLICE:
-                read.blocks += self._group_blocks(read, key, groups.pop(key), start)
+            size = int(frame.header.get("rows", 1))
+            stored = self._stored.covers(record_stream(*key), start + frame.start, start + frame.end)
+            # A block must not span what is stored, nor what cannot be read any more and may be.
+            finished = list(groups) if frame.start != expected else [key] if stored or rows[key] >= LARGE_SLICE else []
+            for done in finished:
+                read.blocks += self._group_blocks(read, done, groups.pop(done, []), start)
+                del rows[done]
+            expected = frame.end
+            if stored:
+                read.forgotten[key] += size
+            else:
+                groups.setdefault(key, []).append(frame)
+                rows[key] += size
         for key, group in groups.items():
             read.blocks += self._group_blocks(read, key, group, start)
 
@@ -319,7 +374,7 @@ class JournalReader:
         if not frames:
             return
         task, kind = key
-        span = Span(self._journal.id, _stream(task, kind), start + frames[0].start, start + frames[-1].end)
+        span = Span(self._journal.id, record_stream(task, kind), start + frames[0].start, start + frames[-1].end)
         if kind is not EventKind.SCALARS:
             yield RecordBlock(task, span, kind, [frame.header["event"] for frame in frames])
         elif block := self._column_block(read, task, span, frames):
@@ -353,5 +408,11 @@ class JournalReader:
         return ScalarBlock(task, span, list(names), series if len(names) > 1 else None, iterations, moments, values)
 
 
-def _stream(task: str, kind: EventKind) -> str:
-    return f"{'arrays' if kind is EventKind.SCALARS else kind}/{task}"
+def _content(segment: Segment, begin: int) -> Counter[int]:
+    """What a segment holds from an index on."""
+    if segment.content is not None and not begin:
+        return segment.content
+    try:
+        return count(segment.view(begin, segment.committed_end(begin)))
+    except FileNotFoundError:  # dropped since we were told of it, which is not before its content was noted
+        return segment.content or Counter()

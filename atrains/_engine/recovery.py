@@ -15,15 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from atrains._engine import dead
-from atrains._engine.dead import DeadJournal, Found, Job
+from atrains._engine import journals
+from atrains._engine.dead import Damaged, DeadJournal, Job
 from atrains._engine.endings import UNCLOSED
+from atrains._engine.journals import Found, Left
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
 from atrains._wire.events import EventBlock, EventKind, RecordBlock
-from atrains.errors import HomeError, ServerError, TransportError
+from atrains.errors import ServerError
 from atrains.types import TaskStatusEnum
 
 T = TypeVar("T")
@@ -44,52 +45,83 @@ class Recovered:
         journals: The folders that were delivered and deleted.
         left: The folders that were left, with the reason.
         events: Events delivered, by kind; those that the home had already are not among them.
-        refused: Events that the home does not take, because their task was deleted or published.
+        refused: Events that the home does not take, because their task was deleted or published, by task.
         statuses: Tasks that got a final status, and which.
+        damaged: What could not be read in the journals that were delivered.
     """
 
     journals: list[Path] = field(default_factory=list)
     left: list[Found] = field(default_factory=list)
     events: Counter[EventKind] = field(default_factory=Counter)
-    refused: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
     statuses: dict[str, str] = field(default_factory=dict)
+    damaged: list[Damaged] = field(default_factory=list)
 
 
 async def recover(parent: Path, transport: Transport, workers: Executor) -> Recovered:
     """Deliver every journal under `parent` that belongs to the transport's target and whose process is gone.
 
     A journal that cannot be delivered now is left where it is, for the next time; nothing is raised for one.
+
+    Raises:
+        HomeError: `parent` cannot be read.
     """
     outcome = Recovered()
-    for found in await _in(workers, lambda: dead.find_journals(parent, transport.target)):
-        if found.why_left:
+    await _in(workers, lambda: journals.sweep(parent))
+    for found in await _in(workers, lambda: journals.find(parent, transport.target)):
+        if found.left is not None:
             outcome.left.append(found)
             continue
         try:
-            journal = await _in(workers, partial(dead.take, found.folder))
-        except (OSError, ValueError) as error:
-            outcome.left.append(Found(found.folder, found.description, f"it cannot be read ({error})"))
-            continue
-        if journal is None:
-            outcome.left.append(Found(found.folder, found.description, "its process is still running"))
-            continue
-        try:
-            await _deliver(journal, transport, workers, outcome)
-        except (HomeError, TransportError) as error:
-            outcome.left.append(Found(journal.folder, found.description, f"it cannot be delivered now ({error})"))
-            await _in(workers, journal.release)
-        except BaseException:  # cancelled, or a bug: the next recovery must be able to take it
-            journal.release()
-            raise
+            journal = await _take(found, workers)
+        except BlockingIOError:
+            _leave(outcome, found, found.folder, Left.RUNNING, "its process is still running, or somebody else recovers it")
+        except OSError as error:
+            _leave(outcome, found, found.folder, Left.NOT_NOW, f"it cannot be taken over ({error})")
+        except ValueError as error:
+            _leave(outcome, found, found.folder, Left.DAMAGED, f"it cannot be read ({error})")
         else:
-            outcome.journals.append(found.folder)
-            await _in(workers, journal.delete)
+            if journal is not None:
+                await _recover_one(found, journal, transport, workers, outcome)
     _tell(outcome)
     return outcome
 
 
+async def _take(found: Found, workers: Executor) -> DeadJournal | None:
+    taking = asyncio.get_running_loop().run_in_executor(workers, partial(journals.take, found))
+    try:
+        return await asyncio.shield(taking)
+    except asyncio.CancelledError:
+        taking.add_done_callback(_release_taken)  # it goes on in its thread, and nobody could ever take what it has locked
+        raise
+
+
+def _release_taken(taking: asyncio.Future[DeadJournal | None]) -> None:
+    if not taking.cancelled() and taking.exception() is None and (journal := taking.result()) is not None:
+        journal.release()
+
+
+async def _recover_one(found: Found, journal: DeadJournal, transport: Transport, workers: Executor, outcome: Recovered) -> None:
+    try:
+        await _deliver(journal, transport, workers, outcome)
+        await _in(workers, lambda: journals.remove(journal.folder))
+    except Exception as error:  # whatever is wrong with this one, a disk, a home, a bug: it must not keep the others  # noqa: BLE001
+        _leave(outcome, found, journal.folder, Left.NOT_NOW, f"it cannot be delivered now ({error})")
+        if not isinstance(error, OSError):
+            _log.exception("atrains: the journal %s cannot be delivered; it is kept", journal.folder)
+    else:
+        outcome.journals.append(found.folder)
+        outcome.damaged += journal.damage
+    finally:
+        journal.release()
+
+
+def _leave(outcome: Recovered, found: Found, folder: Path, left: Left, why: str) -> None:
+    outcome.left.append(Found(folder, found.description, left, why))
+
+
 async def _deliver(journal: DeadJournal, transport: Transport, workers: Executor, outcome: Recovered) -> None:
-    stored = await transport.stored_spans(journal.id)
+    stored = [*await transport.stored_spans(journal.id), *journal.forgotten()]
     reader = JournalReader(journal, Ledger(), stored)
     while True:
         before = reader.position
@@ -98,44 +130,41 @@ async def _deliver(journal: DeadJournal, transport: Transport, workers: Executor
         await _in(workers, reader.advance)
         if reader.position == before:
             break
+    last = {job.task: job for job in journal.jobs if job.kind in {"run", "status"}}
+    for job in last.values():
+        await _end_run(job, transport, outcome)
     for job in journal.jobs:
-        if job.kind == "status":
-            await _end_run(job.task, TaskStatusEnum(job.content["status"]), str(job.content["status_reason"]), transport, outcome)
-            await _in(workers, partial(journal.mark_done, job.number))
-    for job in journal.jobs:
-        if job.kind == "run" and not _has_status(journal, job):
-            await _end_run(job.task, TaskStatusEnum.failed, UNCLOSED, transport, outcome)
-            await _in(workers, partial(journal.mark_done, job.number))
-
-
-def _has_status(journal: DeadJournal, run: Job) -> bool:
-    return any(job.kind == "status" and job.task == run.task for job in journal.jobs)
+        await _in(workers, partial(journal.mark_done, job.number))
 
 
 async def _deliver_block(block: EventBlock, transport: Transport, outcome: Recovered) -> None:
     try:
         await transport.add_events(block)
     except ServerError as error:
-        if error.code >= 500:
+        if error.code != 400:  # anything else passes: a token that ran out, a proxy, a limit
             raise
-        outcome.refused += len(block)
+        if block.task not in outcome.refused:
+            _log.warning("atrains: events of task %s that its process had not delivered are dropped: %s", block.task, error)
+        outcome.refused[block.task] += len(block)
     else:
         outcome.events[block.kind if isinstance(block, RecordBlock) else EventKind.SCALARS] += len(block)
 
 
-async def _end_run(task: str, status: TaskStatusEnum, reason: str, transport: Transport, outcome: Recovered) -> None:
-    """Give a run its final status, if it has none yet and its task is still there."""
-    answer = await transport.call(endpoints.TASKS_GET_ALL, {"id": [task], "only_fields": ["status"]})
+async def _end_run(job: Job, transport: Transport, outcome: Recovered) -> None:
+    """Give a run the final status that it was to get, or `failed`, if it has none yet and its task is still there."""
+    answer = await transport.call(endpoints.TASKS_GET_ALL, {"id": [job.task], "only_fields": ["status"]})
     if not answer["tasks"] or answer["tasks"][0]["status"] != TaskStatusEnum.in_progress:
         return
+    status = TaskStatusEnum(job.content["status"]) if job.kind == "status" else TaskStatusEnum.failed
+    reason = str(job.content["status_reason"]) if job.kind == "status" else UNCLOSED
     try:
-        await transport.call(_CALLS[status], {"task": task, "status_reason": reason})
+        await transport.call(_CALLS[status], {"task": job.task, "status_reason": reason})
     except ServerError as error:
-        if error.code >= 500:
+        if error.code != 400:
             raise
-        _log.warning("atrains: the status of task %s could not be set to %s: %s", task, status, error)
+        _log.warning("atrains: the status of task %s could not be set to %s: %s", job.task, status, error)
     else:
-        outcome.statuses[task] = str(status)
+        outcome.statuses[job.task] = str(status)
 
 
 def _tell(outcome: Recovered) -> None:
@@ -143,6 +172,9 @@ def _tell(outcome: Recovered) -> None:
         events = ", ".join(f"{count} {kind}" for kind, count in sorted(outcome.events.items())) or "no events"
         statuses = ", ".join(f"{task} {status}" for task, status in outcome.statuses.items()) or "none"
         _log.info("atrains: recovered %d journals: %s; statuses set: %s", len(outcome.journals), events, statuses)
+    for damaged in outcome.damaged:
+        if not damaged.torn:  # a torn end is a call that had not returned
+            _log.warning("atrains: %s, and left out; what stands before and behind was recovered", damaged)
 
 
 async def _in(workers: Executor, call: Callable[[], T]) -> T:

@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger
-from atrains._engine.reader import LARGE_SLICE, JournalReader
+from atrains._engine.process import process
+from atrains._engine.reader import LARGE_SLICE, JournalReader, Position
 from atrains._transport.base import Transport
 from atrains._wire.events import EventBlock, EventKind, Span
 from atrains.errors import HomeError, ServerError, TransportError
@@ -55,7 +56,12 @@ class Reporter:
     @property
     def abandoned(self) -> int:
         """Slots that were claimed and never filled."""
-        return self._reader.abandoned
+        return self._reader.abandoned + self._journal.scalars.abandoned
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits in `flush`."""
+        return any(not future.done() for future in self._waiting)
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -67,20 +73,24 @@ class Reporter:
         delay = self._period
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
             self._wake.clear()
             waiting, self._waiting = [future for future in self._waiting if not future.done()], []
             try:
                 await self._drain(urgent=bool(waiting))
+            except asyncio.CancelledError:
+                self._waiting = waiting + self._waiting  # `deliver_once` tells them
+                raise
             except Exception as error:  # a home in trouble, or a bug: delivery for all tasks goes on once it works again  # noqa: BLE001
                 # The events stay where they are, in the journal; whoever waits for them goes on waiting until its own timeout.
                 self._waiting = waiting + self._waiting
                 delay = self._note_failure(error, watched=bool(self._waiting))
+                if process().is_ending and isinstance(error, HomeError):
+                    self._answer(self._waiting)  # no home gets better in the last seconds of a process
                 continue
             self._failures, self.last_error, delay = 0, None, self._period
-            for future in waiting:
-                if not future.done():
-                    future.set_result(None)
+            self._answer(waiting)
 
     def wake(self) -> None:
         """Start a pass soon; call on the loop of `run`."""
@@ -90,13 +100,14 @@ class Reporter:
         """Wait until everything reported before this call is stored; why it is not, in words, when the time is up."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        self._wake.set()
+        with contextlib.suppress(RuntimeError):  # a `run` whose loop was closed: the next one looks for who is waiting when it begins
+            self._wake.set()
         try:
             async with asyncio.timeout(timeout):
                 await future
         except TimeoutError:
             return self.last_error or f"not everything could be stored within {timeout:g} s"
-        return None
+        return self.last_error
 
     async def deliver_once(self) -> None:
         """Deliver what is there now, without `run`: for a loop that is ending. Failures leave it in the journal."""
@@ -104,10 +115,32 @@ class Reporter:
             await self._drain(urgent=True)
         except Exception as error:  # as in `run`  # noqa: BLE001
             self._note_failure(error, watched=False)
+        else:
+            self.last_error = None
+        self._answer(self._waiting)
+
+    def _answer(self, waiting: list[asyncio.Future[None]]) -> None:
+        """Let those who wait on this loop go on."""
+        for future in waiting:
+            if future.get_loop() is asyncio.get_running_loop() and not future.done():
+                future.set_result(None)
 
     async def counts(self, task: str | None) -> dict[EventKind, Counts]:
         """How each kind of event stands, for one task or for the whole journal."""
         return await self._work(lambda: self._reader.counts(task))
+
+    def note_reset(self, task: str) -> Position:
+        """Record that a task is about to be reset, for who recovers this journal, and return what place stands between before and after."""
+        before = self._reader.end()
+        # Where there is no room for the note, a kill would bring back what was reset; the reset itself is worth more.
+        with contextlib.suppress(OSError):
+            content = {"slots": before.slots, "records": before.records}
+            self._journal.finish_job(self._journal.add_job("reset", task, content))
+        return before
+
+    def forget(self, task: str, before: Position) -> None:
+        """Drop what was reported to a task before a place and was not delivered, except what is on its way."""
+        self._reader.forget(task, before)
 
     async def is_empty(self) -> bool:
         """Whether the journal holds nothing that was not delivered."""
@@ -115,7 +148,7 @@ class Reporter:
 
     async def _drain(self, *, urgent: bool) -> None:
         """Deliver everything that was reported before the call."""
-        await self._work(self._journal.scalars.retry_disk)
+        await self._work(self._journal.retry_disk)
         goal = await self._work(self._reader.end)
         while True:
             again = self._reader.midway  # then there may be more, behind the position, that was reported since
@@ -127,6 +160,8 @@ class Reporter:
                 if block.span not in self._delivered:
                     await self._deliver(block)
                     self._delivered.add(block.span)
+            if blocks and self._journal.settings.durability == "power":
+                await self._transport.sync()  # before the journal lets go of them
             await self._work(partial(self._reader.advance, blocks, dict(self._refused)))
             self._delivered.clear()
             self._refused.clear()

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 
 from atrains._config import Settings
 from atrains._engine.channel import Channel, channel_key, open_transport
@@ -136,6 +136,15 @@ class Runtime:
             self.state = State.STARTING
             self._changed = asyncio.Event()
             self._host = self.loop.create_task(self._live(), name="atrains-host")
+            self._host.add_done_callback(self._note_end)
+
+    def _note_end(self, host: asyncio.Task[None]) -> None:
+        """See to a host task that was cancelled before its first step, and so has noticed nothing: the loop is ending."""
+        if self.state is State.STARTING and self._host is host:
+            self._orphan()
+            for channel in list(self._reporters):
+                if channel.outlet is not None and channel.outlet.reporter.is_awaited:
+                    self._start(channel)
 
     def _release(self, channel: Channel) -> None:
         running = self._reporters.pop(channel, None)
@@ -145,8 +154,18 @@ class Runtime:
 
     def _spawn(self, channel: Channel) -> None:
         if self._group is not None and channel.outlet is not None:
-            self._reporters[channel] = self._group.create_task(channel.outlet.reporter.run(), name="atrains-reporter")
-            self._recoveries[channel] = self._group.create_task(self._keep_recovering(channel), name="atrains-recovery")
+            self._reporters[channel] = self._group.create_task(self._guard(channel.outlet.reporter.run), name="atrains-reporter")
+            self._recoveries[channel] = self._group.create_task(self._guard(lambda: self._keep_recovering(channel)), name="atrains-recovery")
+
+    async def _guard(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let what a signal handler raises go out of the loop once.
+
+        A task group would raise it a second time, while the loop that it has ended is cleaned up.
+        """
+        try:
+            await work()
+        except (SystemExit, KeyboardInterrupt) as error:
+            self.loop.call_soon(_raise, error)
 
     async def _live(self) -> None:
         try:
@@ -178,3 +197,7 @@ class Runtime:
                     if channel.outlet is not None:
                         await channel.outlet.reporter.deliver_once()
         self._reporters.clear()
+
+
+def _raise(error: BaseException) -> None:
+    raise error

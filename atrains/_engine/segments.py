@@ -1,13 +1,13 @@
 """Scalar slots in mapped segments: the hot path of reporting. Writing and looking only; what a slot means to a home is in `reader`.
 
-A slot is 32 bytes, `<qddII`: iteration, time (seconds since the epoch), value, flags, series id. The series id is never 0 and is written
-last, so it is the commit mark: a slot whose id is 0 holds nothing yet. A file `scalars-<n>` holds the slots from number n on.
+A file `scalars-<n>` holds the slots from number n on; what is in a slot is in `slots`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
-import logging
 import mmap
 import os
 import struct
@@ -15,19 +15,17 @@ import sys
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from atrains._engine.files import map_zeros
+from atrains._engine.ledger import FULL, LOST
+from atrains._engine.room import Relief, Room, is_owned
+from atrains._engine.slots import EMPTY, SLOT, VOID, WINDOW, column, count
 
-SLOT: Final = struct.Struct("<qddII")
-VOID: Final = 1
-"""Flag of a slot that was claimed for a point that turned out not to fit (an iteration of more than 64 bit).
-
-Counted where it was refused.
-"""
 FIRST_SLOTS: Final = 8_192
 SLOTS: Final = 131_072
 MEMORY_SEGMENTS: Final = 16
@@ -37,10 +35,6 @@ MAPPED: Final = 3
 """Segments of a stream that are mapped at most: the spare, the current one, and the one before it, which slow writers may still be in."""
 RETRY_SECONDS: Final = 1.0
 """Between two looks whether the disk has room again."""
-
-_WINDOW: Final = 8_192
-_log = logging.getLogger("atrains")
-
 
 @dataclass(slots=True, eq=False)
 class Segment:
@@ -55,6 +49,10 @@ class Segment:
         path: Its file; None for a segment in memory.
         retired: Set before the reader's last look. A writer that finds it set cannot know whether it was seen, and writes again elsewhere:
             the same point twice is one point.
+        made: When it was made.
+        content: What `count` says of all of it, once it is only read.
+        file_bytes: The size of its file.
+        descriptor: Its file, kept open while it is being read, so that it can be read to the end whatever becomes of the folder; else -1.
     """
 
     first: int
@@ -63,6 +61,10 @@ class Segment:
     claim: Callable[[], int]
     path: Path | None
     retired: bool = False
+    made: float = field(default_factory=time.monotonic)
+    content: Counter[int] | None = None
+    file_bytes: int = 0
+    descriptor: int = -1
 
     @classmethod
     def create(cls, folder: Path | None, first: int, capacity: int) -> Segment:
@@ -70,7 +72,7 @@ class Segment:
         if folder is None:
             return cls(first, capacity, mmap.mmap(-1, capacity * SLOT.size), _counter(), None)
         path = folder / f"scalars-{first:016d}"
-        return cls(first, capacity, map_zeros(path, capacity * SLOT.size), _counter(), path)
+        return cls(first, capacity, map_zeros(path, capacity * SLOT.size), _counter(), path, file_bytes=capacity * SLOT.size)
 
     def view(self, begin: int, end: int) -> memoryview:
         """The bytes of the slots `begin` to `end` (indices), of the mapped memory itself or of its file.
@@ -82,16 +84,44 @@ class Segment:
         if slots is not None:
             return memoryview(slots)[first:last]
         assert self.path is not None
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = self.descriptor if self.descriptor >= 0 else os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return memoryview(os.pread(descriptor, last - first, first))
         finally:
+            if descriptor != self.descriptor:
+                os.close(descriptor)
+
+    def hold(self) -> None:
+        """Keep what is to be read within reach, although the file may be deleted.
+
+        Raises:
+            OSError: it cannot be opened, or is not there any more.
+        """
+        if self.slots is None and self.descriptor < 0 and self.path is not None:
+            self.descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def let_go(self) -> None:
+        """Close what `hold` opened."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
             os.close(descriptor)
 
-    def unmap(self) -> None:
-        """Leave what was written to the file, if there is one."""
-        if self.path is not None:
-            self.slots = None
+    def unmap(self, *, held: bool) -> None:
+        """Leave what was written to the file, if there is one, and note what that is: for when it is gone."""
+        if self.path is None or self.slots is None:
+            return
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # the file is gone, or there are too many open: its pages are all that is left
+            return
+        # A writer that comes after this line writes elsewhere, so what is counted is all there will ever be.
+        slots, self.slots = self.slots, None
+        if slots is not None:
+            self.content = count(memoryview(slots)[: self.capacity * SLOT.size])
+        if held and self.descriptor < 0:
+            self.descriptor = descriptor
+        else:
+            os.close(descriptor)
 
     def series(self, begin: int, end: int) -> array[int]:
         """The series ids of some slots; 0 where nothing was committed."""
@@ -101,32 +131,15 @@ class Segment:
         """One past the last committed slot at or behind `begin`, looking no further than the first window that holds none."""
         end = begin
         while begin < self.capacity:
-            ids = self.series(begin, min(begin + _WINDOW, self.capacity))
+            ids = self.series(begin, min(begin + WINDOW, self.capacity))
             if not any(ids):
                 break
             end = begin + len(ids)
             while not ids[-1]:
                 ids.pop()
                 end -= 1
-            begin += _WINDOW
+            begin += WINDOW
         return end
-
-
-def column(slots: memoryview, code: str, offset: int) -> array[Any]:
-    """Copy one field out of some slots, at the speed of C.
-
-    Args:
-        slots: Whole slots.
-        code: The field's type, as in `array`: `q`, `d` or `I`.
-        offset: Where it stands in a slot.
-    """
-    values: array[Any] = array(code)
-    step = SLOT.size // values.itemsize
-    words = slots.cast(code)  # type: ignore[call-overload]  # one of q, d, I
-    values.frombytes(words[offset // values.itemsize :: step].tobytes())
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values
 
 
 class _LockedCount:
@@ -163,13 +176,20 @@ class ScalarStream:
         prepare: Runs a call in a worker thread soon; used to make the next segment ahead.
         on_roll: Called when a segment became full; wakes the reporter.
         revive: Called when a forked child reports for the first time; makes a journal of its own, and says whether it could.
+        room: What the disk allows for.
+
+    Attributes:
+        gone: Points that were dropped to make room, or with a file that somebody deleted, by reason and series.
+        abandoned: Slots among them that were claimed and never filled.
     """
 
     folder: Path
     prepare: Callable[[Callable[[], None]], None]
     on_roll: Callable[[], None]
     revive: Callable[[], bool] = lambda: False
-    refused: int = 0
+    room: Room = field(default_factory=Room)
+    gone: dict[str, Counter[int]] = field(default_factory=dict)
+    abandoned: int = 0
     _current: Segment = _FULL
     _spare: Segment | None = None
     _live: list[Segment] = field(default_factory=list)
@@ -179,6 +199,7 @@ class ScalarStream:
     _no_room: bool = False
     _unsaid: OSError | None = None
     _next_try: float = 0.0
+    _reading: int = -1
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _pid: int = field(default_factory=os.getpid)
 
@@ -228,19 +249,32 @@ class ScalarStream:
         """Forget a retired segment and delete its file. A writer that still holds it keeps it mapped, and writes its point again."""
         with self._lock:
             self._live.remove(segment)
-        if segment.path is not None:
-            segment.path.unlink(missing_ok=True)
+        self._delete(segment)
+
+    def pin(self, position: int) -> Segment | None:
+        """The first segment that reaches beyond a position, to be read: it is not dropped to make room from now on."""
+        while True:
+            with self._lock:
+                segment = next((live for live in self._live if live.first + live.capacity > position), None)
+                if segment is None:
+                    return None
+                self._reading = segment.first
+            try:
+                segment.hold()
+            except FileNotFoundError:
+                self._give_up(segment, LOST)
+            else:
+                return segment
+
+    def unread(self) -> tuple[list[Segment], dict[str, Counter[int]]]:
+        """Every segment that may hold something to deliver, and what was dropped of those that went before their time, at one moment."""
+        with self._lock:
+            return list(self._live), {reason: counts.copy() for reason, counts in self.gone.items()}
 
     def claimed(self) -> int:
         """How many slots were ever claimed, by writers that came back and by those that did not."""
         with self._lock:
             return self._claimed_before + min(_claims(self._current), self._current.capacity)
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether points are held that would not survive the process, because there was no room on disk."""
-        with self._lock:
-            return any(live.path is None for live in self._live)
 
     def _roll(self, full: Segment) -> bool:
         """Put the next segment in place of a full one; False when there is none to be had."""
@@ -258,16 +292,14 @@ class ScalarStream:
                 self._current, self._spare = following, None
                 self._live = [*self._live, following]
                 self._claimed_before += full.capacity
-                for old in self._live[: -MAPPED + 1]:
-                    old.unmap()
+                for old in self._live[:-MAPPED]:  # as a rule a worker has done it
+                    old.unmap(held=old.first <= self._reading)
             elif following is not None:
-                _discard(following)
-            else:
-                self.refused += 1
+                self._delete(following)
         self._tell()
         if following is None:
-            return self._current is not full
-        self.prepare(self._make_spare)
+            return self._current is not full or self._relieve()
+        self.prepare(self._settle)
         if full is not _FULL:
             self.on_roll()
         return True
@@ -275,7 +307,7 @@ class ScalarStream:
     def retry_disk(self) -> None:
         """Go back to the disk once it has room again; to be called now and then, not while the reader reads."""
         with self._lock:
-            if not self._no_room or self._closed or self._pid != os.getpid() or time.monotonic() < self._next_try:
+            if not self._no_room or self.room.in_memory_only or self._closed or self._pid != os.getpid() or time.monotonic() < self._next_try:
                 return
             self._next_try = time.monotonic() + RETRY_SECONDS
             following, current = self._make_on_disk(), self._current
@@ -291,45 +323,125 @@ class ScalarStream:
 
     def _make(self) -> Segment | None:
         """Make the segment that follows the newest one, in memory if there is no room on disk; call with the lock held."""
+        self._no_room = self._no_room or self.room.in_memory_only
         segment = None if self._no_room else self._make_on_disk()
-        if segment is None and sum(1 for live in self._live if live.path is None) < MEMORY_SEGMENTS:
+        if segment is None and self._no_room and sum(1 for live in self._live if live.path is None) < MEMORY_SEGMENTS:
             segment = Segment.create(None, *self._take_slots())
         return segment
 
     def _make_on_disk(self) -> Segment | None:
         first, capacity = self._take_slots()
+        size, segment = capacity * SLOT.size, None
         try:
-            segment = Segment.create(self.folder, first, capacity)
+            if not self.room.take(size, new_file=True):
+                if self._next_first == first + capacity:
+                    self._next_first = first
+                return None
+            try:
+                segment = Segment.create(self.folder, first, capacity)
+            finally:
+                if segment is None:
+                    self.room.give(size)
         except OSError as error:  # no room, no permission, too many files: whatever it is, points can be kept in memory
             if not self._no_room:
                 self._no_room, self._unsaid = True, error
             return None
-        self._no_room = False
+        if self._no_room:
+            self._no_room = False
+            self.room.say_disk()
         return segment
 
     def _take_slots(self) -> tuple[int, int]:
         """The number of the first slot of a new segment, and how many it has. Numbers may be left out: nobody counts with them."""
         first = self._next_first
-        capacity = SLOTS if first else FIRST_SLOTS
+        capacity = self.room.limit((SLOTS if first else FIRST_SLOTS) * SLOT.size, SLOT.size) // SLOT.size
         self._next_first = first + capacity
         return first, capacity
 
-    def _make_spare(self) -> None:
-        # The lock is held while 4 MiB of zeros are written (2 ms): a writer that needs the spare meanwhile could only make one itself.
-        with self._lock:
-            if self._spare is None and not self._no_room and not self._closed and self._pid == os.getpid():
-                self._spare = self._make_on_disk()
+    def _settle(self) -> None:
+        """After a roll, in a worker thread: make the next segment ahead, and leave those to their files that no writer is in any more."""
+        while True:
+            # Held while 4 MiB of zeros are written (2 ms): a writer that needs the spare meanwhile could only make one too.
+            with self._lock:
+                if self._spare is None and not self._no_room and not self._closed and self._pid == os.getpid():
+                    self._spare = self._make_on_disk()
+                    full = self._spare is None and not self._no_room
+                else:
+                    full = False
+            if not full or not self.room.evict(SLOT.size):
+                break
         self._tell()
+        for old in self.segments()[: -MAPPED + 1]:
+            old.unmap(held=old.first <= self._reading)
 
     def _tell(self) -> None:
-        """Say once that there is no room; without the lock, since a log handler may wait for a thread that reports."""
         error, self._unsaid = self._unsaid, None
         if error is not None:
-            _log.warning(
-                "atrains: no room for the journal in %s (%s): points are kept in memory until there is",
-                self.folder,
-                error.strerror or error,
-            )
+            self.room.say_memory(self.folder, error)
+
+    # ---- room
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether points are held that would not survive the process, because there was no room on disk."""
+        with self._lock:
+            return any(live.path is None for live in self._live)
+
+    def is_held(self) -> bool:
+        """Whether the calling thread is inside this stream."""
+        return is_owned(self._lock)
+
+    def oldest(self) -> float | None:
+        """When the segment that would go next was made; None when all of them are being read or written."""
+        with self._lock:
+            victim = self._victim()
+            return None if victim is None else victim.made
+
+    def evict(self) -> bool:
+        """Drop that segment, counting its points; False when there is none."""
+        with self._lock:
+            victim = self._victim()
+            if victim is not None:
+                self._give_up(victim, FULL)
+        return victim is not None
+
+    def _victim(self) -> Segment | None:
+        for segment in self._live:
+            if segment.first > self._reading and segment is not self._current and (segment.path is None) == self.room.in_memory_only:
+                return segment
+        return None
+
+    def _give_up(self, segment: Segment, reason: str) -> None:
+        """Drop a segment that was not read whole."""
+        with self._lock:
+            segment.retired = True
+            content = segment.content if segment.content is not None else count(segment.view(0, segment.capacity))
+            self._live.remove(segment)
+            self.gone.setdefault(reason, Counter()).update({series: points for series, points in content.items() if series > 0})
+            self.abandoned += content[EMPTY]
+            segment.content = content
+        self._delete(segment)
+        if reason == LOST:
+            self.room.say_lost(segment.path)
+
+    def _relieve(self) -> bool:
+        """After a point found no room: whether to try again."""
+        size = self.room.limit(SLOTS * SLOT.size, SLOT.size)
+        relief = self.room.relieve(size, exhausted=self._no_room)
+        if relief is Relief.MEMORY:
+            with self._lock:
+                if not self._no_room:
+                    self._no_room, self._unsaid = True, OSError(errno.EDQUOT, self.room.why(size))
+        return relief is not Relief.REFUSE
+
+    def _delete(self, segment: Segment) -> None:
+        segment.let_go()
+        if segment.path is not None:
+            with contextlib.suppress(OSError):  # what cannot be deleted now goes with the folder
+                segment.path.unlink(missing_ok=True)
+            self.room.give(segment.file_bytes)
+
+    # ---- the end, and forked children
 
     def seal(self) -> None:
         """Take no more points; what is there can still be read. Not to be called while the reader reads."""
@@ -345,18 +457,26 @@ class ScalarStream:
         self.seal()
         with self._lock:
             for segment in [*self._live, *([self._spare] if self._spare else [])]:
-                _discard(segment)
+                self._delete(segment)
             self._live, self._spare = [], None
+
+    def release_files(self) -> None:
+        """Close what is open and leave it where it is; nothing can be read after this."""
+        for segment in self.segments():
+            segment.let_go()
 
     def forget_in_child(self) -> None:
         """In a forked child: point away from the parent's memory, which is shared."""
-        self._current, self._spare, self._live = _FULL, None, []
+        for segment in self._live:
+            segment.let_go()
+        self._current, self._spare, self._live, self._pid = _FULL, None, [], 0
         self._lock = threading.RLock()
 
     def restart(self, folder: Path) -> None:
         """In a forked child: begin again in a folder of its own."""
         self.folder, self._next_first, self._claimed_before = folder, 0, 0
         self._no_room, self._closed, self._pid = False, False, os.getpid()
+        self.gone, self.abandoned, self._reading = {}, 0, -1
 
 
 def _claims(segment: Segment) -> int:
@@ -372,25 +492,3 @@ def _seal(segment: Segment) -> None:
     # Whoever compares its number after the first step writes elsewhere; whoever did before has one below the count.
     capacity, segment.capacity = segment.capacity, 0
     segment.capacity = min(_claims(segment), capacity)
-
-
-def _discard(segment: Segment) -> None:
-    if segment.path is not None:
-        segment.path.unlink(missing_ok=True)
-
-
-def runs(ids: array[int], offset: int) -> Iterator[tuple[int, int]]:
-    """The stretches of committed slots, as half-open ranges of indices that begin at `offset`."""
-    if 0 not in ids:
-        if ids:
-            yield offset, offset + len(ids)
-        return
-    begin = None
-    for index, series in enumerate(ids, offset):
-        if series and begin is None:
-            begin = index
-        elif not series and begin is not None:
-            yield begin, index
-            begin = None
-    if begin is not None:
-        yield begin, offset + len(ids)

@@ -16,6 +16,7 @@ import orjson
 
 from atrains._local import chunks, schema, streams
 from atrains._local.connections import BUSY_SECONDS, Connections, connect, home_errors
+from atrains._local.disk import sync_file
 from atrains._local.projects import ensure_project
 from atrains._local.records import Record, encode_record, index_record, now, read_record, write_record
 from atrains._wire.events import EventBlock, EventKind, ScalarBlock, Span
@@ -160,6 +161,7 @@ class Store:
         self.home = home
         self._tasks = home / "tasks"
         self._connections = Connections(home / "index.db")
+        self._unsynced: set[Path] = set()
 
     def task_folder(self, task_id: str) -> Path:
         """The folder of a task; files of the task may be put into its `files` folder.
@@ -311,8 +313,28 @@ class Store:
                     if not self._tasks.is_dir():
                         raise
                     raise _takes_no_events(block.task) from error  # somebody removed the folder of this task by hand
+                self._unsynced.add(streams.chunk_file(folder, kind))
                 streams.register(connection, block.task, kind, header, end)
         return len(block)
+
+    def sync(self) -> None:
+        """Wait until the events that were stored here are on the disk, and the records of their tasks. The index can be rebuilt from them.
+
+        Raises:
+            HomeError: the disk does not take them.
+        """
+        with home_errors(self.home, "write"):
+            while self._unsynced:
+                events = self._unsynced.pop()
+                folder = events.parent.parent
+                try:
+                    for path in (events, folder / "task.json", events.parent, folder, self._tasks):
+                        sync_file(path)
+                except FileNotFoundError:  # the task was deleted, or reset
+                    continue
+                except BaseException:
+                    self._unsynced.add(events)
+                    raise
 
     def stored_spans(self, journal: str) -> list[Span]:
         """Which spans of a journal are stored, of all tasks.

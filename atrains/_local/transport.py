@@ -77,6 +77,10 @@ class LocalTransport:
             with suppress(ValueError):  # a worker is still in it, since its reader was cancelled: it closes the file when it drops it
                 blocks.close()
 
+    async def sync(self) -> None:
+        """Wait until what was stored is on the disk."""
+        await self._run(lambda: self.store.sync())  # the store is opened there, too  # noqa: PLW0108
+
     async def aclose(self) -> None:
         """Close the home's index; calls under way end first. A second call does nothing."""
         await self._run(self._close)

@@ -1,13 +1,12 @@
 """The end of the process: every run that is still open is closed with the right status, within a budget.
 
-Installed at the first run; how a run is closed is not here, how the program ended is in `exitcode` and `signals`.
+Watched for while a run is open; how a run is closed is not here, how the program ended is in `exitcode` and `signals`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import os
 import sys
 import threading
@@ -15,29 +14,39 @@ import time
 from typing import Any, Final
 
 from atrains._config import settings
-from atrains._engine.endings import Ending, ending_of
+from atrains._engine.endings import COMPLETED, Ending, ending_of
 from atrains._engine.notices import say
-from atrains._engine.process import OpenRun, process
+from atrains._engine.process import process
 from atrains._portal.exitcode import ProgramEnd
-from atrains._portal.portal import portal, running_portal
+from atrains._portal.portal import Portal, portal, running_portal
 from atrains._portal.signals import EndingSignals
 
 EXIT_BUDGET: Final = 10.0
 """Seconds for all open runs together; what is not delivered by then stays in the journal."""
 SIGNAL_BUDGET: Final = 6.0
 """The same when a signal ends the process: containers are killed 10 seconds after SIGTERM. Also in notebook kernels."""
+LATE_BUDGET: Final = 2.0
+"""Seconds for what was reported after that, by exit handlers."""
 _PATIENCE: Final = 0.5
 """Seconds after which a line says what is awaited."""
+_GRACE: Final = 0.5
+"""Seconds beyond a budget for what is cancelled then to end."""
 
 
 class ExitWatch:
-    """Notices how the process ends, and closes what is open then."""
+    """Notices how the process ends, and closes what is open then.
+
+    Its hooks stay for the life of the process; what it wraps is wrapped while a run is open.
+    """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self._closing = threading.Lock()
-        self._end = ProgramEnd()
-        self.signals = EndingSignals(self._close_on_signal)
+        self._wrapping = threading.Lock()
+        self._program: ProgramEnd | None = None
+        self._signals: EndingSignals | None = None
+        self._ending: Ending | None = None
+        self._gave_up = False
         import concurrent.futures.thread  # registers its own hook first, so that ours runs before it
 
         self._pool_exit: Any = getattr(concurrent.futures.thread, "_python_exit", None)
@@ -46,87 +55,138 @@ class ExitWatch:
         register(self._close_at_exit)
         atexit.register(self._close_late)
 
+    def begin(self) -> None:
+        """Wrap what tells how the program ends, for a run that was opened."""
+        with self._wrapping:
+            self._program = self._program or ProgramEnd()
+            if self._signals is None or not self._signals.are_set:
+                self._signals = EndingSignals(self._close_on_signal)
+            process().signals_handled = self._signals.are_set
+            process().when_idle = self.release
+
+    def release(self) -> None:
+        """Give back what was wrapped, once no run is open any more."""
+        # Never waits: whoever holds the lock opens a run, and may have been interrupted by the signal that closes this one.
+        if self.pid != os.getpid() or not self._wrapping.acquire(blocking=False):
+            return
+        try:
+            if process().open_runs or self._program is None or self._signals is None:
+                return
+            on_main = threading.current_thread() is threading.main_thread()
+            if self._signals.are_set and not on_main:
+                portal().due = self.release
+                return
+            self._signals.restore()
+            self._program.restore()
+            self._program = self._signals = None
+            process().signals_handled = False
+        finally:
+            self._wrapping.release()
+
     def close_all(self, ending: Ending, budget: float, *, last: bool) -> None:
         """End every open run and deliver what was reported, within the budget; the last time let go of the journals as well."""
         with self._closing:
-            if self.pid != os.getpid():
+            if self._gave_up or not (process().open_runs or any(channel.outlet is not None for channel in process().channels.values())):
                 return
-            runs = list(process().open_runs.values())
-            deadline = time.monotonic() + budget
-            told = threading.Timer(_PATIENCE, self._tell, [[run.id for run in runs], budget])
-            told.daemon = True
-            # No thread can be started any more in the last moments of the interpreter: then nobody is told.
-            with contextlib.suppress(RuntimeError):
-                told.start()
+            self._gave_up = True  # unless it ends well: what was in vain once is not tried again, the program wants to end
             try:
-                if runs or any(channel.outlet is not None for channel in process().channels.values()):
-                    portal().run(lambda: _close(runs, ending, deadline, last=last))
+                portal().run(lambda: _close_all(ending, budget, last=last), timeout=budget + _GRACE)
+            except TimeoutError:
+                say(settings(), f"not everything could be stored within {budget:g} s; {_kept()}")
             except KeyboardInterrupt:
-                say(settings(), "interrupted: what was not stored is kept in the journal")
+                say(settings(), f"interrupted; {_kept()}")
             except Exception as error:  # noqa: BLE001  # whatever goes wrong now must not change how the process ends
-                say(settings(), f"closing at exit failed ({str(error) or type(error).__name__}); what was reported is kept in the journal")
-            finally:
-                told.cancel()
+                say(settings(), f"closing at exit failed ({str(error) or type(error).__name__}); {_kept()}")
+            else:
+                self._gave_up = False
 
     def _close_at_exit(self) -> None:
         if self.pid != os.getpid():
             return
-        self._join_others()
-        self.close_all(self._ending(), EXIT_BUDGET if "ipykernel" not in sys.modules else SIGNAL_BUDGET, last=False)
+        self._ending = process().ending or (self._program.ending() if self._program is not None else COMPLETED)
+        try:
+            self._join_others()
+        except KeyboardInterrupt as error:  # the interpreter will not wait either
+            self._ending = ending_of(error)
+            raise
+        finally:
+            self.close_all(self._ending, EXIT_BUDGET if "ipykernel" not in sys.modules else SIGNAL_BUDGET, last=False)
 
     def _close_late(self) -> None:
         """In the plain `atexit` pass: deliver what arrived after the runs were closed, and let go of everything."""
         if self.pid != os.getpid():
             return
-        self.close_all(self._ending(), SIGNAL_BUDGET, last=True)
+        self.close_all(self._ending or COMPLETED, LATE_BUDGET, last=True)
         running = running_portal()
-        if running is not None:
+        if running is not None and not self._gave_up:
             running.stop()
-        self._end.restore()
-        self.signals.restore()
 
     def _close_on_signal(self, ending: Ending) -> None:
         # Another thread, or this one below the handler, may be closing already: a second attempt would wait for it for ever.
         if not self._closing.locked():
             self.close_all(ending, SIGNAL_BUDGET, last=True)
 
-    def _ending(self) -> Ending:
-        return self.signals.ending or ending_of(self._end.settle())
-
     def _join_others(self) -> None:
         """Wait for the pools and threads that the interpreter would wait for next: they may still report."""
         if self._pool_exit is not None:
             self._pool_exit()
-        for thread in threading.enumerate():
-            if not thread.daemon and thread is not threading.main_thread() and thread is not threading.current_thread():
+        ours = (threading.main_thread(), threading.current_thread())
+        while others := [thread for thread in threading.enumerate() if not thread.daemon and thread not in ours]:
+            for thread in others:
                 thread.join()
 
-    def _tell(self, tasks: list[str], budget: float) -> None:
-        say(
-            settings(),
-            f"waiting up to {budget:g} s until {', '.join(tasks) or 'everything'} is stored; Ctrl-C leaves the rest in the journal",
-        )
+
+async def _close_all(ending: Ending, budget: float, *, last: bool) -> None:
+    process().is_ending = True
+    runs = list(process().open_runs.values())
+    waiting = asyncio.get_running_loop().call_later(_PATIENCE, _tell, [run.id for run in runs], budget)
+    try:
+        async with asyncio.timeout(budget):
+            ended = await asyncio.gather(*(run.end(ending, at_exit=True) for run in reversed(runs)), return_exceptions=True)
+            for channel in list(process().channels.values()):
+                outlet = channel.outlet
+                if outlet is not None and last:
+                    await channel.shut()
+                    outlet.journal.reopen_on_report()
+                elif outlet is not None:
+                    await channel.flush(None, None)
+    finally:
+        waiting.cancel()
+    for outcome in ended:
+        if outcome is not None:
+            raise outcome
 
 
-async def _close(runs: list[OpenRun], ending: Ending, deadline: float, *, last: bool) -> None:
-    async with asyncio.timeout(max(deadline - time.monotonic(), 0.1)):
-        for run in reversed(runs):
-            await run.end(ending, at_exit=True)
-        for channel in list(process().channels.values()):
-            if channel.outlet is not None:
-                await (channel.shut() if last else channel.flush(None, None))
+def _tell(tasks: list[str], budget: float) -> None:
+    say(settings(), f"waiting up to {budget:g} s until {', '.join(tasks) or 'everything'} is stored; Ctrl-C leaves the rest in the journal")
+
+
+def _kept() -> str:
+    folders = sorted({str(channel.journals) for channel in process().channels.values()})
+    return f"what was reported is kept in {', '.join(folders)} and stored at the next start"
 
 
 _watch: ExitWatch | None = None
 
 
+def watched_portal() -> Portal:
+    """The portal of this process, at whose end what was reported is delivered.
+
+    Started before it is needed there: once the interpreter ends, no thread can be started any more.
+    """
+    _watch_exit()
+    return portal()
+
+
 def install() -> None:
-    """Watch for the end of this process, from the first run on."""
+    """Watch for how this process ends, if a run is open."""
+    if process().open_runs:
+        watched_portal()
+        _watch_exit().begin()
+
+
+def _watch_exit() -> ExitWatch:
     global _watch  # noqa: PLW0603  # the one place that sets it
     if _watch is None or _watch.pid != os.getpid():
         _watch = ExitWatch()
-
-
-def signals_are_set() -> bool:
-    """Whether a signal that ends the process is noticed."""
-    return _watch is not None and _watch.signals.is_set
+    return _watch

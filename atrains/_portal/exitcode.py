@@ -1,15 +1,19 @@
 """How the program ended: its uncaught exception, or the code that it exited with. Watches only; what follows from it is in `exit`.
 
-`sys.excepthook` and `sys.exit` are wrapped and chained, and given back on `restore` unless somebody wrapped them again meanwhile.
+`sys.excepthook` is wrapped and chained, and before Python 3.12 also `sys.exit`, `exit` and `quit`; from 3.12 on `sys.monitoring` tells more.
+All of it is given back on `restore`, unless somebody wrapped it again meanwhile.
 """
 
 from __future__ import annotations
 
+import builtins
 import sys
 import threading
 from collections.abc import Callable
 from types import CodeType, TracebackType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
+
+from atrains._engine.endings import UNKNOWN_EXIT, Ending, ending_of
 
 _TOOL: Final = 4
 """The number under which `sys.monitoring` knows us; 0 to 3 and 5 are meant for debuggers, coverage, profilers and optimisers."""
@@ -37,47 +41,59 @@ class ProgramEnd:
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
-        self._hook = sys.excepthook
-        self._exit = sys.exit
-        self._own_hook: Callable[..., Any] = self._note_uncaught
-        self._own_exit: Callable[..., NoReturn] = self._raise_exit
-        sys.excepthook = self._own_hook
-        sys.exit = self._own_exit
         self._main_has_file = hasattr(sys.modules.get("__main__"), "__file__")
+        self._wrapped: list[tuple[Any, str, Any, Any]] = []
+        self._wrap(sys, "excepthook", self._noting_uncaught(sys.excepthook))
         self._monitored = self._watch_unwinding()
+        if not self._monitored:
+            self._wrap(sys, "exit", self._noting_exit(sys.exit))
+            for name in ("exit", "quit"):
+                if self._main_has_file and hasattr(builtins, name):  # at a prompt they say how to leave; without `site` they are missing
+                    self._wrap(builtins, name, self._noting_exit(getattr(builtins, name)))
 
-    def settle(self) -> BaseException | None:
-        """The exception that ended the program, asked for at its end."""
-        if self.error is None and self._main_was_left_early():
-            # A bare `raise SystemExit(n)`: neither hook sees it, and before Python 3.12 nothing tells its code.
-            self.error = SystemExit("a SystemExit that was not raised by sys.exit, of unknown code")
-        return self.error
+    def ending(self) -> Ending:
+        """How the program ended, asked for at its end."""
+        # A bare `raise SystemExit(n)`: no hook sees it, and before Python 3.12 nothing tells its code.
+        if self.error is None and not self._monitored and self._main_was_left_early():
+            return UNKNOWN_EXIT
+        return ending_of(self.error)
 
     def restore(self) -> None:
         """Give back what was wrapped, unless somebody else has wrapped it since."""
-        if sys.excepthook is self._own_hook:
-            sys.excepthook = self._hook
-        if sys.exit is self._own_exit:
-            sys.exit = self._exit
+        for holder, name, before, own in self._wrapped:
+            if getattr(holder, name, None) is own:
+                setattr(holder, name, before)
+        self._wrapped.clear()
         if self._monitored:
             monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]  # from Python 3.12 on
             monitoring.set_events(_TOOL, 0)
             monitoring.free_tool_id(_TOOL)
             self._monitored = False
 
-    def _note_uncaught(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        self.error = error
-        self._hook(kind, error, trace)
+    def _wrap(self, holder: Any, name: str, own: Callable[..., Any]) -> None:
+        self._wrapped.append((holder, name, getattr(holder, name), own))
+        setattr(holder, name, own)
 
-    def _raise_exit(self, status: Any = None, /) -> NoReturn:
-        try:
-            self._exit(status)
-        except SystemExit as error:
-            if type(error) is not SystemExit:  # somebody's own, of another wrapper: it has its reasons
-                raise
-            leaving = _Exit(*error.args)
-            leaving.watch = self
-            raise leaving from None
+    def _noting_uncaught(self, hook: Callable[..., Any]) -> Callable[..., Any]:
+        def note_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+            self.error = error
+            hook(kind, error, trace)
+
+        return note_uncaught
+
+    def _noting_exit(self, leave: Callable[..., Any]) -> Callable[..., Any]:
+        def raise_exit(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return leave(*args, **kwargs)
+            except SystemExit as error:
+                # Elsewhere it ends a thread; somebody's own, of another wrapper, has its reasons.
+                if type(error) is not SystemExit or threading.current_thread() is not threading.main_thread():
+                    raise
+                leaving = _Exit(*error.args)
+                leaving.watch = self
+                raise leaving from None
+
+        return raise_exit
 
     def _main_was_left_early(self) -> bool:
         # The interpreter takes `__file__` out of a script's namespace after its last line, but not when an exception left it.
@@ -97,6 +113,6 @@ class ProgramEnd:
     def _note_unwinding(self, code: CodeType, offset: int, error: BaseException) -> None:
         del code, offset
         # It leaves the program when the frame that it leaves has nobody below it that could catch it.
-        if isinstance(error, SystemExit) and not isinstance(error, _Exit) and sys._getframe(1).f_back is None:  # noqa: SLF001
+        if isinstance(error, SystemExit) and sys._getframe(1).f_back is None:  # noqa: SLF001
             if threading.current_thread() is threading.main_thread():
-                self.error = SystemExit(*error.args)
+                self.error = SystemExit(error.code)  # without the frames that the traceback holds

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
-from atrains.errors import SyncInAsyncError
+from atrains.errors import SyncInAsyncError, UsageError
 
 T = TypeVar("T")
 
@@ -19,27 +19,43 @@ STOP_BUDGET: Final = 2.0
 
 
 class Portal:
-    """A loop in a daemon thread. One for the process; see `portal`."""
+    """A loop in a daemon thread. One for the process; see `portal`.
+
+    Attributes:
+        due: What is to be done on the main thread when it comes by next, since only it may.
+    """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
+        self.due: Callable[[], None] | None = None
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="atrains-portal", daemon=True)
         self._thread.start()
 
-    def run(self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str = "the coroutine of that name") -> T:
+    def run(
+        self, make: Callable[[], Coroutine[Any, Any, T]], *, instead: str = "the coroutine of that name", timeout: float | None = None
+    ) -> T:
         """Run a coroutine on the portal's loop and wait for it.
 
         Args:
             make: Makes the coroutine; called only if it will be run.
             instead: What to use where a blocking call is not possible, for the error.
+            timeout: Seconds to wait at most, whatever the loop does.
 
         Raises:
             SyncInAsyncError: called on the portal's own thread.
+            UsageError: the process ends, and the loop has ended.
+            TimeoutError: the time is up.
         """
         if threading.current_thread() is self._thread:
             raise SyncInAsyncError(f"a blocking call on the thread that would have to serve it: use {instead} there")
-        return run_on(self.loop, make)
+        if self.loop.is_closed():
+            raise UsageError("the process ends, and what serves blocking calls has ended: do this before the exit handlers run")
+        result = run_on(self.loop, make, timeout=timeout)
+        if self.due is not None and threading.current_thread() is threading.main_thread():
+            due, self.due = self.due, None
+            due()
+        return result
 
     def stop(self) -> None:
         """End the loop; what is still running there is cancelled. Bounded in time."""
@@ -60,11 +76,11 @@ class Portal:
             self.loop.close()
 
 
-def run_on(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run_on(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]], *, timeout: float | None = None) -> T:
     """Run a coroutine on the loop of another thread and wait for it.
 
     Interrupted by Ctrl-C or any other exception of the waiting thread, it cancels the coroutine and waits for its clean-up before it
-    raises: a coroutine is never left running behind the caller's back. A second Ctrl-C ends the wait.
+    raises: a coroutine is never left running behind the caller's back. A second Ctrl-C ends the wait, and so does the end of `timeout`.
     """
     result: Future[T] = Future()
     started: list[asyncio.Task[T]] = []
@@ -76,12 +92,13 @@ def run_on(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, An
 
     loop.call_soon_threadsafe(start)
     try:
-        return result.result()
+        return result.result(timeout)
     except BaseException:
         if not result.done():
             loop.call_soon_threadsafe(lambda: [task.cancel() for task in started])
-            with contextlib.suppress(Exception):  # how the cancelled coroutine ended does not matter: the interruption is what is raised
-                result.result()
+            # How the cancelled coroutine ended does not matter: the interruption is what is raised.
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                result.result(None if timeout is None else 0)
         raise
 
 

@@ -1,7 +1,7 @@
 """Signals that end the process: the runs are closed as stopped first. Set only where nobody else has, and given back on `restore`.
 
 In a script the handler closes the runs itself and then lets the signal do what it does by default. In a program whose main thread runs an
-event loop it must not wait there: it raises SystemExit, so that the loop ends in its own way, and the exit hook closes what is open then.
+event loop it must not wait there: it lets the loop raise SystemExit, and the exit hook closes what is open once the loop has ended.
 Faults (SIGSEGV, SIGABRT) are left alone: no Python code can run then, and recovery finds the run at the next start.
 """
 
@@ -16,14 +16,18 @@ from types import FrameType
 from typing import Final
 
 from atrains._engine.endings import Ending
+from atrains._engine.process import process
+from atrains._portal.portal import portal
 from atrains.types import TaskStatusEnum
 
 HANDLED: Final = ("SIGTERM", "SIGHUP")
 """SIGINT is not among them: it is a KeyboardInterrupt, which the program may handle."""
+_PATIENCE: Final = 1.0
+"""Seconds that a running loop has until it comes to the signal; then the main thread is interrupted wherever it is."""
 
 
 class EndingSignals:
-    """Watches for the signals that end a process by default.
+    """Watches for the signals that end a process by default, from its making to `restore`.
 
     Args:
         close_all: Closes every open run with an ending, bounded in time.
@@ -31,39 +35,57 @@ class EndingSignals:
 
     def __init__(self, close_all: Callable[[Ending], None]) -> None:
         self._close_all = close_all
-        self._previous: dict[int, signal.Handlers] = {}
-        self.ending: Ending | None = None
+        self._handler = self._handle  # one object, so that it can be told from somebody else's
+        self._set: list[int] = []
+        self._left = self._nudged = False
         if threading.current_thread() is not threading.main_thread():
             return
         for name in HANDLED:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-                signal.signal(number, self._handle)
-                self._previous[number] = signal.SIG_DFL
+                signal.signal(number, self._handler)
+                self._set.append(number)
 
     @property
-    def is_set(self) -> bool:
-        """Whether any handler is ours; none is when the first run was opened outside the main thread."""
-        return bool(self._previous)
+    def are_set(self) -> bool:
+        """Whether any handler is ours: none is where the program has its own, or the first run was opened outside the main thread."""
+        return bool(self._set)
 
     def restore(self) -> None:
         """Give back every handler that is still ours; on the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number, previous in self._previous.items():
-            if signal.getsignal(number) == self._handle:
-                signal.signal(number, previous)
-        self._previous.clear()
+        for number in self._set:
+            if signal.getsignal(number) is self._handler:
+                signal.signal(number, signal.SIG_DFL)
+        self._set.clear()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
-        again = self.ending is not None
-        self.ending = Ending(TaskStatusEnum.stopped, signal.Signals(number).name)
+        first, nudged = process().ending is None, self._nudged
+        ending = process().ending = Ending(TaskStatusEnum.stopped, signal.Signals(number).name)
+        loop = asyncio._get_running_loop()  # noqa: SLF001  # documented as the fast and non-raising form
+        if loop is not None and first:
+            # Not raised here, in the middle of whatever the loop does: that may be half of something that its clean-up relies on.
+            loop.call_soon_threadsafe(self._leave, number)
+            waiting = portal().loop
+            waiting.call_soon_threadsafe(waiting.call_later, _PATIENCE, self._nudge, number)
+            return
         signal.signal(number, signal.SIG_DFL)
-        if asyncio._get_running_loop() is not None and not again:  # noqa: SLF001  # documented as the fast and non-raising form
+        if loop is not None and nudged:
             raise SystemExit(128 + number)
-        if not again:
-            self._close_all(self.ending)
+        if first or nudged:
+            self._close_all(ending)
         os.kill(os.getpid(), number)
         # Still here: the first process of a container has no default action for signals.
         os._exit(128 + number)
+
+    def _leave(self, number: int) -> None:
+        """Called by the loop: let it end in its own way."""
+        self._left = True
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    def _nudge(self, number: int) -> None:
+        """The loop did not come to `_leave`: a coroutine keeps it busy, or it ended before. Interrupt the main thread where it is."""
+        if not self._left:
+            self._nudged = True
+            signal.pthread_kill(threading.main_thread().ident or 0, number)

@@ -19,7 +19,7 @@ from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import ending_of
 from atrains._engine.process import process
 from atrains._portal import exit as process_exit
-from atrains._portal.portal import portal, run_on
+from atrains._portal.portal import run_on
 from atrains.errors import SyncInAsyncError, UsageError
 from atrains.types import TaskStatusEnum, TaskTypes
 
@@ -51,9 +51,9 @@ class Twin:
         runtime = getattr(core, "_runtime", None)
         instead = f"`await {name}(...)` of the async twin"
         if runtime is None or runtime.is_gone:
-            return portal().run(make, instead=instead)
-        if runtime.loop is portal().loop:
-            return portal().run(make, instead=instead)
+            return process_exit.watched_portal().run(make, instead=instead)
+        if runtime.loop is process_exit.watched_portal().loop:
+            return process_exit.watched_portal().run(make, instead=instead)
         if runtime.loop is _running_loop():
             raise SyncInAsyncError(f"{name}() would stop the event loop that has to serve it: use {instead}")
         return run_on(runtime.loop, make)

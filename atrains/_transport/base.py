@@ -52,6 +52,14 @@ class Transport(Protocol):
         """Every stored point of a task, exactly as stored, in order; points that were overwritten included."""
         ...
 
+    async def sync(self) -> None:
+        """Wait until the events that were stored cannot be lost by a power cut, as far as that is up to this side.
+
+        Raises:
+            HomeError: the disk does not take them.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Release what the connection holds."""
         ...

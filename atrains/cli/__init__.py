@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from atrains.cli import ls, show
+from atrains.cli import ls, show, sync
 from atrains.errors import AtrainsError
 
 DONE: Final = 0
@@ -17,7 +17,7 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as a shell reports it. A mistake in the arguments is 2, by argparse."""
 
-_COMMANDS: Final = {"ls": ls, "show": show}
+_COMMANDS: Final = {"ls": ls, "show": show, "sync": sync}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,15 +27,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments behind the program's name; those of the process by default.
 
     Returns:
-        The exit code: 0 when it was done, 1 when atrains refused (one line on standard error says why), 130 after Ctrl-C.
+        The exit code: 0 when it was done, 1 when atrains refused (one line on standard error says why) or could not do all of it, 130 after
+        Ctrl-C.
 
     Raises:
         SystemExit: with code 2 for arguments that cannot be used, with 0 after `--help`.
     """
     options = _parser().parse_args(argv)
     try:
-        asyncio.run(_COMMANDS[options.command].run(options))
+        done = asyncio.run(_COMMANDS[options.command].run(options))
         sys.stdout.flush()
+        return DONE if done is not False else FAILED
     except AtrainsError as error:
         print("atrains:", " ".join(str(error).split()), file=sys.stderr)
         return FAILED
@@ -50,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print JSON, for programs")
-    common.add_argument("--home", metavar="PATH", help="the local home to read (default: ATRAINS_HOME, else ~/.atrains)")
-    parser = argparse.ArgumentParser(prog="atrains", description="Look at recorded runs. Nothing is changed by looking.")
+    common.add_argument("--home", metavar="PATH", help="the local home (default: ATRAINS_HOME, else ~/.atrains)")
+    description = "Look at recorded runs, which changes nothing, and deliver what killed processes left."
+    parser = argparse.ArgumentParser(prog="atrains", description=description)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in _COMMANDS.items():
         command.configure(commands.add_parser(name, parents=[common], help=command.SUMMARY, description=command.SUMMARY))

@@ -67,6 +67,8 @@ async def begin():
     return task
 """
 )
+HELD: Final = "ready(); input()\n"
+REMOVED: Final = "home = os.environ['ATRAINS_HOME']; shutil.rmtree(home); open(home, 'w').close(); report(log, 1); ready()\n"
 READER: Final = """
 import json, sys
 from atrains import Task
@@ -89,6 +91,7 @@ class Row:
 
     Attributes:
         signals: Sent when the program says that it is ready; a number is a pause in seconds.
+        status: As found by another process; empty where no home is left to look at.
         locked: Hold the home from when the program is ready until it has ended; the program waits for a line on its input meanwhile.
         within: Seconds from when the program is ready to its end.
         reports: How many parts it reports.
@@ -327,6 +330,22 @@ ready(); sleep()
         ("SIGTERM",),
         reports=2,
     ),
+    Row(
+        "SIGTERM where the run was opened in a thread",
+        COMMON
+        + """
+def work():
+    report(Task.init("project", "ending").get_logger())
+thread = threading.Thread(target=work); thread.start(); thread.join()
+assert not Task.current_task().stats().signals_handled
+ready(); sleep()
+""",
+        "failed",
+        UNCLOSED,
+        -15,
+        ("SIGTERM",),
+        next_start=True,
+    ),
     # ---- signals in a loop
     Row(
         "SIGINT in await",
@@ -357,6 +376,14 @@ asyncio.run(main())
     Row(
         "SIGTERM in await",
         SERVICE + "async def main():\n    await begin(); ready(); await asyncio.sleep(60)\nasyncio.run(main())",
+        "stopped",
+        "SIGTERM",
+        128 + 15,
+        ("SIGTERM",),
+    ),
+    Row(
+        "SIGTERM in a loop of a script",
+        SCRIPT + "async def main():\n    ready(); await asyncio.sleep(60)\nasyncio.run(main())",
         "stopped",
         "SIGTERM",
         128 + 15,
@@ -425,14 +452,16 @@ asyncio.run(main())
 def last():
     time.sleep(0.3); report(log, 1)
 def work():
-    time.sleep(0.3); threading.Thread(target=last).start()
+    time.sleep(0.3)
+    try:
+        threading.Thread(target=last).start()
+    except RuntimeError:  # Python 3.12 starts no thread any more once the main thread has ended
+        last()
 threading.Thread(target=work).start()
-t = threading.Thread(target=last)
 ready()
 """,
         *COMPLETED,
         reports=2,
-        # From Python 3.12 on a thread cannot be started any more then; the interpreter says so.
     ),
     Row(
         "a pool whose jobs still run",
@@ -465,6 +494,71 @@ ready()
         -15,
         (0.3, "SIGTERM"),
     ),
+    Row(
+        "a stuck pool, and SIGINT",
+        SCRIPT + "concurrent.futures.ThreadPoolExecutor(1).submit(sleep); ready()",
+        "stopped",
+        "interrupted",
+        0,
+        (0.3, "SIGINT"),
+        says=("Exception ignored", TRACEBACK),
+    ),
+    # ---- only a report to a task that was ended before
+    Row(
+        "a script that only reports",
+        COMMON + "Task.init('project', 'ending').close()\nreport(Task.get_task(project_name='project', task_name='ending').get_logger())\nready()",
+        *COMPLETED,
+    ),
+    # ---- a home that is in trouble at the end
+    Row("a held home", SCRIPT + HELD, *COMPLETED, locked=True, within=12, next_start=True, says=("waiting up to 10 s", "within 10 s")),
+    Row(
+        "a held home, and SIGTERM",
+        SCRIPT + HELD + "sleep()",
+        "stopped",
+        "SIGTERM",
+        -15,
+        ("SIGTERM",),
+        locked=True,
+        within=8,
+        next_start=True,
+        says=("waiting up to 6 s", "within 6 s"),
+    ),
+    Row(
+        "a held home, and SIGTERM twice",
+        SCRIPT + HELD + "sleep()",
+        "stopped",
+        "SIGTERM",
+        -15,
+        ("SIGTERM", 1.0, "SIGTERM"),
+        locked=True,
+        within=2.5,
+        next_start=True,
+        says=("waiting up to 6 s",),
+    ),
+    Row(
+        "a held home, and SIGINT twice",
+        SCRIPT + HELD + "sleep()",
+        "stopped",
+        "interrupted",
+        -2,
+        ("SIGINT", 1.0, "SIGINT"),
+        locked=True,
+        within=2.5,
+        next_start=True,
+        says=(TRACEBACK, "waiting up to 10 s", "interrupted"),
+    ),
+    Row(
+        "a held home, and SIGINT at exit",
+        SCRIPT + HELD,
+        *COMPLETED,
+        signals=(1.0, "SIGINT"),
+        locked=True,
+        within=2.5,
+        next_start=True,
+        says=("waiting up to 10 s", "interrupted"),
+    ),
+    Row("a removed home", SCRIPT + REMOVED + "sys.exit(3)", "", "", 3, within=10, says=("was removed",)),
+    Row("a removed home, and SIGTERM", SCRIPT + REMOVED + "sleep()", "", "", -15, ("SIGTERM",), within=6, says=("was removed",)),
 ]
 
 
@@ -516,7 +610,7 @@ class Bench:
                 process.kill()
                 raise
         said = [line for line in stderr.splitlines() if not line.startswith(("atrains: created task", "atrains: kept in"))]
-        found = self._read(row, place)
+        found = self._read(row, place) if row.status else {}
         return Ended(process.returncode, seconds, said, stderr, found, list((place / "home" / "journals").glob("*")))
 
     def _bring_to_its_end(self, process: subprocess.Popen[str], row: Row, place: Path) -> tuple[float, str]:
@@ -618,13 +712,15 @@ def test_ending(version: str, row: Row, ended: dict[tuple[str, str], Future[Ende
         )
     end = ended[version, row.name].result()
     assert end.code == row.code, end.stderr
-    assert (end.found["status"], end.found.get("reason")) == (row.status, row.reasons.get(version, row.reason)), (end.found, end.stderr)
-    points = list(range(row.reports * PER_REPORT))
-    assert end.found["scalars"]["loss"]["train"] == {"x": points, "y": [float(point) for point in points]}
-    assert sorted(end.found["console"]) == [f"part {part}" for part in range(row.reports)]
-    assert end.seconds < row.within
+    assert end.seconds < row.within, end.stderr
     for text in row.says:
         assert any(text in line for line in end.said), end.stderr
     if TRACEBACK not in row.says:
         assert len(end.said) == len(row.says), end.stderr
+    if not row.status:
+        return
+    assert (end.found["status"], end.found.get("reason")) == (row.status, row.reasons.get(version, row.reason)), (end.found, end.stderr)
+    points = list(range(row.reports * PER_REPORT))
+    assert end.found["scalars"]["loss"]["train"] == {"x": points, "y": [float(point) for point in points]}
+    assert sorted(end.found["console"]) == [f"part {part}" for part in range(row.reports)]
     assert end.journals == []
