@@ -115,7 +115,14 @@ class Logger:
         now = time.time()
         for begin in range(0, len(numbers), _MAX_ROWS):
             part, part_steps = numbers[begin : begin + _MAX_ROWS], steps[begin : begin + _MAX_ROWS]
-            header = {"kind": "scalars", "task": self._task, "title": _clean(title), "series": _clean(series), "time": now, "rows": len(part)}
+            header = {
+                "kind": "scalars",
+                "task": self._task,
+                "title": _clean(title),
+                "series": _clean(series),
+                "time": now,
+                "rows": len(part),
+            }
             self._record(EventKind.SCALARS, header, [memoryview(part_steps), memoryview(part)], f"{title}/{series}")
 
     def report_single_value(self, name: str, value: SupportsFloat | SupportsIndex) -> None:

@@ -248,6 +248,8 @@ class Journal:
         if self.pid != os.getpid():
             self.forget_in_child()
             return
+        if not delivered and (self.scalars.in_memory or self.records.in_memory):
+            _log.warning("atrains: what was not delivered and only in memory is lost, since there was no room for it in %s", self.folder)
         self.seal()
         with self._lock:
             self._close_files()

@@ -75,12 +75,13 @@ class Stats:
         logs: Console lines.
         plots: Plots.
         journal: The journal's folder; None when nothing is open.
-        in_memory: Whether there was no room on disk, so that what is pending would not survive the process.
+        in_memory: Whether something is held that would not survive the process: there was no room on disk, the journal's folder was
+            removed, or `journal.durability` is `memory`.
         claimed: Slots of the journal that report calls of all tasks took.
         abandoned: Those of them that were never filled, because the call was interrupted and did not return.
         last_error: Why delivery failed last, None once it works again.
         signals_handled: Whether SIGTERM and SIGHUP end open runs as stopped. They do not where the program handles them itself, nor where
-            the first run was opened outside the main thread: then such a signal leaves them to the next start, which marks them failed.
+            every run was begun outside the main thread: then such a signal leaves them to the next start, which marks them failed.
     """
 
     scalars: Counts
@@ -152,4 +153,4 @@ class Ledger:
             for (whose, of), reasons in self._dropped.items():
                 if of == kind and task in {None, whose}:
                     dropped.update(reasons)
-        return Counts(acknowledged, pending, dict(dropped))
+        return Counts(acknowledged, pending, dict(+dropped))

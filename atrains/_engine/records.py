@@ -108,12 +108,14 @@ class RecordFile:
     """One `records-<n>` file, or what stands in for one in memory: `n` is the position of its first byte in the stream of all records.
 
     Attributes:
+        limit: The size at which it is full.
         counts: How many events of which task and kind it holds.
         made: When it was made.
     """
 
     first: int
     frames: FrameFile | MemoryFrames
+    limit: int
     size: int = 0
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     made: float = field(default_factory=time.monotonic)
@@ -325,15 +327,17 @@ class RecordStream:
         rows = header.get("rows", 1)
         current.counts[str(header.get("task")), str(header.get("kind"))] += rows if isinstance(rows, int) else 1
         # Not in a signal handler: the call below it may be on its way into the file.
-        limit = self.room.limit(FILE_BYTES, 1) if on_disk else MEMORY_FILE_BYTES
-        if current.size >= limit and self._depth == 1:
+        if current.size >= current.limit and self._depth == 1:
             with contextlib.suppress(OSError):  # the record is stored; a file that cannot be made now is made later
                 self._roll(on_disk=on_disk)
         return True
 
     def _roll(self, *, on_disk: bool) -> RecordFile:
         first = self._position
-        file = RecordFile(first, FrameFile(self.folder / f"records-{first:016d}") if on_disk else MemoryFrames())
+        if on_disk:
+            file = RecordFile(first, FrameFile(self.folder / f"records-{first:016d}"), self.room.limit(FILE_BYTES, 1))
+        else:
+            file = RecordFile(first, MemoryFrames(), MEMORY_FILE_BYTES)
         empty = self._files[-1] if self._files and self._files[-1].first == first else None
         if self._position == first and (empty is None or empty.frames.on_disk != on_disk):
             if empty is not None:

@@ -93,7 +93,7 @@ class Room:
         self.settings = settings or JournalSettings()
         self.in_memory_only = in_memory_only
         self.streams: Sequence[Evictable] = ()
-        self.refusal: tuple[str, str] = (NO_ROOM, "the journal is closed")
+        self.refusal: tuple[str, str] = (NO_ROOM, "there is no journal to report to")
         self._folder = folder
         self._wake = wake
         self._said: set[str] = set()
@@ -172,10 +172,11 @@ class Room:
         """Drop the oldest file of this journal that is neither read nor written, if that is what is to be done for room of a size."""
         if self.settings.overflow != "drop_oldest" or size > self.settings.max_bytes or self._is_inside():
             return False
+        why = self.why(size)  # before there is room again
         ages = [(age, number) for number, stream in enumerate(self.streams) if (age := stream.oldest()) is not None]
         if not ages or not self.streams[min(ages)[1]].evict():
             return False
-        self._say("drop_oldest")
+        self._say("drop_oldest", FULL, why)
         return True
 
     def relieve(self, size: int, *, exhausted: bool) -> Relief:
@@ -196,7 +197,7 @@ class Room:
             if not exhausted:
                 return Relief.MEMORY
         if policy in {"block", "raise"} or full:
-            self._say(policy)
+            self._say(policy, *self.refusal)
         if policy == "block" and size <= self.settings.max_bytes and not _on_event_loop():
             self._wake()
             time.sleep(_WAIT_SECONDS)
@@ -206,7 +207,9 @@ class Room:
     def why(self, size: int, *, exhausted: bool = False) -> str:
         """In words, what there is no room in, and what to do about it."""
         if exhausted:
-            where = "the memory that reports may take" if self.in_memory_only else f"the disk of {self._folder}, and the memory instead of it,"
+            where = (
+                "the memory that reports may take" if self.in_memory_only else f"the disk of {self._folder}, and the memory instead of it,"
+            )
             return f"{where} is full until something is delivered"
         cap = self.settings.max_bytes
         if size > cap:
@@ -239,10 +242,10 @@ class Room:
     def _is_inside(self) -> bool:
         return any(stream.is_held() for stream in self.streams)
 
-    def _say(self, policy: str) -> None:
+    def _say(self, policy: str, reason: str, why: str) -> None:
         if policy not in self._said:
             self._said.add(policy)
-            _log.warning("atrains: %s: %s; %s (said once; all are counted in task.stats())", *self.refusal, _WORDS[policy])
+            _log.warning("atrains: %s: %s; %s (said once; all are counted in task.stats())", reason, why, _WORDS[policy])
 
 
 def is_owned(lock: Any) -> bool:

@@ -155,7 +155,9 @@ class Runtime:
     def _spawn(self, channel: Channel) -> None:
         if self._group is not None and channel.outlet is not None:
             self._reporters[channel] = self._group.create_task(self._guard(channel.outlet.reporter.run), name="atrains-reporter")
-            self._recoveries[channel] = self._group.create_task(self._guard(lambda: self._keep_recovering(channel)), name="atrains-recovery")
+            self._recoveries[channel] = self._group.create_task(
+                self._guard(lambda: self._keep_recovering(channel)), name="atrains-recovery"
+            )
 
     async def _guard(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let what a signal handler raises go out of the loop once.

@@ -36,6 +36,7 @@ MAPPED: Final = 3
 RETRY_SECONDS: Final = 1.0
 """Between two looks whether the disk has room again."""
 
+
 @dataclass(slots=True, eq=False)
 class Segment:
     """A run of slots that is filled once and never reused.
@@ -307,7 +308,13 @@ class ScalarStream:
     def retry_disk(self) -> None:
         """Go back to the disk once it has room again; to be called now and then, not while the reader reads."""
         with self._lock:
-            if not self._no_room or self.room.in_memory_only or self._closed or self._pid != os.getpid() or time.monotonic() < self._next_try:
+            if (
+                not self._no_room
+                or self.room.in_memory_only
+                or self._closed
+                or self._pid != os.getpid()
+                or time.monotonic() < self._next_try
+            ):
                 return
             self._next_try = time.monotonic() + RETRY_SECONDS
             following, current = self._make_on_disk(), self._current

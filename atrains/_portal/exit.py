@@ -10,7 +10,6 @@ import atexit
 import os
 import sys
 import threading
-import time
 from typing import Any, Final
 
 from atrains._config import settings

@@ -1,6 +1,6 @@
 """How the program ended: its uncaught exception, or the code that it exited with. Watches only; what follows from it is in `exit`.
 
-`sys.excepthook` is wrapped and chained, and before Python 3.12 also `sys.exit`, `exit` and `quit`; from 3.12 on `sys.monitoring` tells more.
+`sys.excepthook` is wrapped and chained, and before Python 3.12 also `sys.exit`, `exit` and `quit`; since then `sys.monitoring` tells more.
 All of it is given back on `restore`, unless somebody wrapped it again meanwhile.
 """
 
@@ -112,7 +112,8 @@ class ProgramEnd:
 
     def _note_unwinding(self, code: CodeType, offset: int, error: BaseException) -> None:
         del code, offset
+        if not isinstance(error, SystemExit) or threading.current_thread() is not threading.main_thread():
+            return
         # It leaves the program when the frame that it leaves has nobody below it that could catch it.
-        if isinstance(error, SystemExit) and sys._getframe(1).f_back is None:  # noqa: SLF001
-            if threading.current_thread() is threading.main_thread():
-                self.error = SystemExit(error.code)  # without the frames that the traceback holds
+        if sys._getframe(1).f_back is None:  # noqa: SLF001
+            self.error = SystemExit(error.code)  # without the frames that the traceback holds

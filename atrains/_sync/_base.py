@@ -189,6 +189,7 @@ class TaskTwin(Enumerations, Twin):
             open_task = current.current_task()
             if open_task is not None:
                 check_same(open_task, (project_name, task_name, task_type))
+                process_exit.install()  # the main thread may set the signals that the thread of the first call could not
                 return cls._of(open_task)
             wish = check_wish(
                 project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task

