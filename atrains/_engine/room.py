@@ -25,7 +25,7 @@ LOOK_SECONDS: Final = 1.0
 PIECES: Final = 8
 """No file of a journal is larger than this part of the cap: there must be another to be dropped, or delivered, while it is written."""
 MEMORY_BYTES: Final = 64 << 20
-"""Of slots, and of records, kept in memory at most where there is no room on disk."""
+"""Of records, kept in memory at most where there is no room on disk; of points `segments` keeps as many."""
 
 _FREE_BYTES: Final = 1 << 30
 _FREE_PART: Final = 0.05

@@ -413,10 +413,8 @@ class ScalarStream:
         return victim is not None
 
     def _victim(self) -> Segment | None:
-        for segment in self._live:
-            if segment.first > self._reading and segment is not self._current and (segment.path is None) == self.room.in_memory_only:
-                return segment
-        return None
+        kept = (segment for segment in self._live if segment.first > self._reading and segment is not self._current)
+        return next((segment for segment in kept if (segment.path is None) == self.room.in_memory_only), None)
 
     def _give_up(self, segment: Segment, reason: str) -> None:
         """Drop a segment that was not read whole."""
