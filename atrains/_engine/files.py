@@ -9,6 +9,7 @@ import contextlib
 import errno
 import mmap
 import os
+import weakref
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,9 @@ class FolderLock:
     """
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
+        self._pid = os.getpid()
         self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+        _LOCKS.add(self)
 
     def acquire(self) -> bool:
         """Take the lock if it is free; never waits."""
@@ -50,10 +53,30 @@ class FolderLock:
             return False
 
     def release(self) -> None:
-        """Let go of the lock; closing is all it takes, and is what a forked child must do."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Let go of the lock, also where a child that was forked a moment ago has it still; in such a child, of its own hold on it only."""
+        # Taken first: while the file is closed, another thread may fork, and the child must not close it again.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        if self._pid == os.getpid():
+            with contextlib.suppress(ImportError):
+                import fcntl
+
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+
+_LOCKS: Final[weakref.WeakSet[FolderLock]] = weakref.WeakSet()
+
+
+def _let_go_in_child() -> None:
+    # A forked child inherits every lock, also of a thread that it does not have, and would hold it for as long as it lives.
+    for lock in list(_LOCKS):
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def map_zeros(path: Path, size: int) -> mmap.mmap:

@@ -137,12 +137,13 @@ class Journal:
                 return not self._sealed
             try:
                 self._make_folder()
-                self._unsaved = []
-                for number, key in self._series.items():
-                    self._note_series(number, key)
-            except OSError as error:  # HomeError is one: the caller counts what it could not report
-                _log.warning("atrains: a forked process cannot report: %s", error)
-                return False
+            except HomeError as error:
+                _log.warning("atrains: %s. What this forked process reports is kept in memory, and lost when it is killed", error)
+                self._on_disk, self.room.in_memory_only = False, True
+                self._make_folder()
+            self._unsaved = []
+            for number, key in self._series.items():
+                self._note_series(number, key)
             self._open_jobs.clear()
             self._sealed = False
             self.scalars.restart(self.folder)

@@ -68,9 +68,10 @@ class FrameFile:
 
     def close(self) -> None:
         """Close the file; closing twice is fine."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        # Taken first: while the file is closed, another thread may fork, and the child must not close it again.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def delete(self) -> None:
         """Close the file and remove it."""

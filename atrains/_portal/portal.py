@@ -117,11 +117,9 @@ _portal: Portal | None = None
 
 def portal() -> Portal:
     """The portal of this process, started at first use; a forked child starts its own."""
-    global _portal, _lock  # the one place that replaces them  # noqa: PLW0603
-    if _portal is not None and _portal.pid == os.getpid():
-        return _portal
+    global _portal  # the one place that sets it  # noqa: PLW0603
     if _portal is not None:
-        _portal, _lock = None, threading.Lock()
+        return _portal
     with _lock:
         if _portal is None:
             _portal = Portal()
@@ -130,4 +128,14 @@ def portal() -> Portal:
 
 def running_portal() -> Portal | None:
     """The portal of this process if it was started."""
-    return _portal if _portal is not None and _portal.pid == os.getpid() else None
+    return _portal
+
+
+def _forget_in_child() -> None:
+    """Begin without the parent's portal, and with a lock that no thread holds which the child does not have."""
+    global _portal, _lock  # the one place that replaces them
+    _portal, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
