@@ -72,7 +72,9 @@ class User:
     def start(self, script: str, *arguments: str, name: str = "script.py", **variables: str) -> subprocess.Popen[str]:
         """Write a script and run it in a process of its own, with pipes on its streams."""
         path = self.directory / name
-        path.write_text(script, encoding="utf-8")
+        written = path.with_name(f".{name}.written")
+        written.write_text(script, encoding="utf-8")
+        written.replace(path)  # whole at once: a process that was started with it before may be about to read it
         return subprocess.Popen(
             [sys.executable, str(path), *arguments],
             cwd=self.directory,
