@@ -360,8 +360,10 @@ class ScalarStream:
 
     def _take_slots(self) -> tuple[int, int]:
         """The number of the first slot of a new segment, and how many it has. Numbers may be left out: nobody counts with them."""
+        small, large = (self.room.limit(slots * SLOT.size, SLOT.size) // SLOT.size for slots in (FIRST_SLOTS, SLOTS))
+        # Nothing is called between these lines: a signal handler that reports in between would be given the same numbers.
         first = self._next_first
-        capacity = self.room.limit((SLOTS if first else FIRST_SLOTS) * SLOT.size, SLOT.size) // SLOT.size
+        capacity = large if first else small
         self._next_first = first + capacity
         return first, capacity
 
