@@ -93,17 +93,21 @@ def map_zeros(path: Path, size: int) -> mmap.mmap:
         room = os.statvfs(path.parent)
         if room.f_blocks and room.f_bavail * room.f_frsize < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    # Under a name that no reader looks at until it is whole: a kill in between leaves no half-made segment.
+    making = path.with_name(f".{path.name}")
+    descriptor = os.open(making, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         written = 0
         while written < size:
             written += os.write(descriptor, _ZEROS[: size - written])
-        return mmap.mmap(descriptor, size)
+        mapped = mmap.mmap(descriptor, size)
+        making.rename(path)
     except OSError:
-        path.unlink(missing_ok=True)
+        making.unlink(missing_ok=True)
         raise
     finally:
         os.close(descriptor)
+    return mapped
 
 
 def sync_folder(folder: Path) -> None:
