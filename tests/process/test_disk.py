@@ -23,12 +23,12 @@ REPORTING = """
 import json, os, sys, time
 from atrains import Task, errors
 
+SOAK_VARIABLES = frozenset(os.environ)
+
 seconds = float(sys.argv[1])
 task = Task.init("disks", "trouble")
 logger = task.get_logger()
 points = lines = raised = 0
-
-SOAK = bool(os.environ.get("ATRAINS_SOAK"))
 
 
 def report(count):
@@ -334,7 +334,7 @@ def test_what_a_returned_flush_covered_is_on_the_disk(user: User, atrains_home: 
         assert stored[0] < synced["scalars"]
         # In soak only: seen once not to hold on a loaded machine; whether trace or code is at fault is not known yet.
         assert (
-            not SOAK
+            "ATRAINS_SOAK" not in SOAK_VARIABLES
             or not gone
             or any(
                 stored[0] < number < gone[0] for number in range(len(lines)) if re.search(r"sync\(\d+<.*/events/scalars>", lines[number])
