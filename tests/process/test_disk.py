@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -290,14 +291,64 @@ sys.stdin.readline()
 """
 
 
+SYNCS = frozenset({"fsync", "fdatasync"})
+
+
+@dataclass(frozen=True)
+class TracedCall:
+    """A system call in a trace of strace: the lines at which it began and had ended, and the file (or the text) that it was about."""
+
+    name: str
+    text: str
+    started: int
+    ended: int
+
+    @property
+    def file(self) -> str:
+        return Path(self.text).name
+
+
+def traced_calls(trace: Path) -> list[TracedCall]:
+    calls: list[TracedCall] = []
+    open_calls: dict[str, tuple[str, str, int]] = {}
+    for number, line in enumerate(trace.read_text(errors="replace").splitlines()):
+        thread, _, rest = line.partition(" ")
+        if re.match(r"\s*<\.\.\. \w+ resumed>", rest):
+            if thread in open_calls:
+                name, text, started = open_calls.pop(thread)
+                calls.append(TracedCall(name, text, started, number))
+            continue
+        found = re.match(r"\s*(\w+)\((?:2<[^>]*>, (.*)|\d+<([^>]*)>|(.*))", rest)
+        if found is None:
+            continue
+        name, text = found[1], found[2] or found[3] or found[4] or ""
+        if rest.endswith("<unfinished ...>"):
+            open_calls[thread] = (name, text, number)
+        else:
+            calls.append(TracedCall(name, text, number, number))
+    return sorted(calls, key=lambda call: call.started)
+
+
 @pytest.mark.parametrize("home_is_up", [True, False], ids=["delivered", "not delivered"])
 @pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
 def test_what_a_returned_flush_covered_is_on_the_disk(user: User, atrains_home: Path, home_is_up: bool) -> None:
     (user.directory / "power.py").write_text(POWER)
     trace = user.directory / "trace"
-    # Python's own tracer of system calls: what was written to which file, and when which of them was synced.
-    calls = "trace=fdatasync,fsync,write,writev,unlink,openat"
-    command = ["strace", "-f", "-y", "-e", calls, "-o", str(trace), sys.executable, "power.py", "20" if home_is_up else "1"]
+    # What was written to which file, and when which of them was synced.
+    command = [
+        "strace",
+        "-f",
+        "-y",
+        "-s",
+        "4096",
+        "-e",
+        "trace=fdatasync,fsync,write,writev,unlink",
+        "-o",
+        str(trace),
+        sys.executable,
+        "power.py",
+        "20" if home_is_up else "1",
+    ]
     process = subprocess.Popen(
         command, cwd=user.directory, env=user.environment(ATRAINS_JOURNAL_DURABILITY="power"),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -316,26 +367,33 @@ def test_what_a_returned_flush_covered_is_on_the_disk(user: User, atrains_home: 
     index.close()
     assert finish(process).code == 0
     assert acknowledged + pending == 30_000
-    lines = trace.read_text().splitlines()
-    begin = next(number for number, line in enumerate(lines) if '"BEGIN"' in line)
-    end = next(number for number, line in enumerate(lines) if '"END"' in line)
-    synced: dict[str, int] = {}
-    for number, line in enumerate(lines[:end]):
-        found = re.search(r"f(?:data)?sync\(\d+<(.*?)>", line)
-        if found and begin < number:
-            synced[Path(found[1]).name.rstrip("0123456789")] = number
+    calls = traced_calls(trace)
+    begin = next(call.started for call in calls if '"BEGIN"' in call.text)
+    end = next(call.started for call in calls if '"END"' in call.text)
+    synced = {call.file.rstrip("0123456789") for call in calls if call.name in SYNCS and begin < call.started and call.ended < end}
     if home_is_up:
         assert pending == 0
-        assert {"scalars", "logs", "task.json", "events"} <= set(synced)
-        gone = [number for number, line in enumerate(lines) if re.search(r"unlink\(.*(scalars|records)-\d", line) and number > begin]
-        stored = [number for number, line in enumerate(lines) if re.search(r"writev?\(\d+<.*/events/scalars>", line) and number > begin]
-        assert stored[0] < synced["scalars"]
-        assert not gone or any(
-            stored[0] < number < gone[0] for number in range(len(lines)) if re.search(r"sync\(\d+<.*/events/scalars>", lines[number])
-        )
+        assert {"scalars", "logs", "task.json", "events"} <= synced
+        gone = [call for call in calls if call.name == "unlink" and re.search(r"/journals/\S+/scalars-\d", call.text)]
+        assert gone
+        for unlink in gone:
+            # Whatever the home had taken by then was on its disk before the journal let go of its own copy.
+            stored = [
+                call
+                for call in calls
+                if call.name in {"write", "writev"} and call.text.endswith("/events/scalars") and call.started < unlink.started
+            ]
+            assert stored
+            assert any(
+                call.name in SYNCS
+                and call.text.endswith("/events/scalars")
+                and stored[-1].ended < call.started
+                and call.ended < unlink.started
+                for call in calls
+            ), unlink
         return
     assert pending == 30_000
-    assert {"scalars-", "records-", "series", "jobs"} <= set(synced)
+    assert {"scalars-", "records-", "series", "jobs"} <= synced
     points = []
     for path in (user.directory / "snapshot").glob("scalars-*"):
         points += [number for number, *_, series in struct.iter_unpack("<qddII", path.read_bytes()) if series]
