@@ -82,7 +82,15 @@ class StorageError(AtrainsError, OSError):
 
 
 class TransportError(AtrainsError, ConnectionError):
-    """The server cannot be reached, or its answer cannot be understood."""
+    """The server cannot be reached, or its answer cannot be understood.
+
+    Attributes:
+        outcome_unknown: Whether the server may have done what it was asked for, although no answer says so.
+    """
+
+    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.outcome_unknown = outcome_unknown
 
 
 class ServerError(TransportError):

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from atrains._config import Settings
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
+from atrains._engine.outbox import Outbox
 from atrains._engine.process import WORKERS, process
 from atrains._engine.reporter import Reporter
 from atrains._local.transport import LocalTransport
 from atrains._transport.base import Transport
 from atrains._wire.events import EventKind
-from atrains.errors import ConfigurationError, HomeError
+from atrains.errors import HomeError
 
 if TYPE_CHECKING:
     from atrains._engine.runtime import Runtime
@@ -38,15 +39,13 @@ def open_transport(settings: Settings) -> Transport:
     """The transport to what the settings name as target.
 
     Raises:
-        ConfigurationError: the target is a server, which this version cannot talk to.
-        HomeError: the local home cannot be opened.
+        ConfigurationError: the server is named, but not who we are to it.
     """
     if settings.target.kind == "local":
         return LocalTransport(settings.home.path, workers=WORKERS)
-    raise ConfigurationError(
-        f"{settings.target.source} names the server {settings.api.api_host}, and this version of atrains records to the local home only; "
-        "unset it, or set ATRAINS_API_HOST=local"
-    )
+    from atrains._transport.http import HttpTransport  # aiohttp takes longer to import than a local run to begin
+
+    return HttpTransport(settings, workers=WORKERS)
 
 
 def channel_key(settings: Settings) -> str:
@@ -64,12 +63,14 @@ class Channel:
 
     Attributes:
         owner: The runtime whose loop delivers.
+        aliases: The ids that tasks have at home, by those that they were begun under while the home was away.
     """
 
     def __init__(self, settings: Settings, transport: Transport, owner: Runtime) -> None:
         self.settings = settings
         self.transport = transport
         self.owner = owner
+        self.aliases: dict[str, str] = {}
         self._users = 0
         self._outlet: Outlet | None = None
         self._lock = threading.RLock()
@@ -264,6 +265,11 @@ class Outlet:
         return self.reporter.ledger
 
     @property
+    def outbox(self) -> Outbox:
+        """The edits that wait for the home."""
+        return self.reporter.outbox
+
+    @property
     def is_written_here(self) -> bool:
         """Whether the journal is that of this process: not so in a forked child that has not reported yet."""
         return self.journal.pid == os.getpid()
@@ -283,7 +289,13 @@ class Outlet:
 
     def _make_reporter(self) -> Reporter:
         channel = self._channel
-        return Reporter(self.journal, channel.transport, workers=WORKERS, period=channel.settings.reporting.flush_period)
+        return Reporter(
+            self.journal,
+            channel.transport,
+            workers=WORKERS,
+            period=channel.settings.reporting.flush_period,
+            aliases=channel.aliases,
+        )
 
     async def close(self) -> None:
         """Let go of the journal; what was not delivered stays on disk."""

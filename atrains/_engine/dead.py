@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from atrains._engine import jobs
 from atrains._engine.files import FolderLock
+from atrains._engine.jobs import Job
 from atrains._engine.records import FrameFile, read_frames
 from atrains._engine.segments import Segment
+from atrains._engine.sent import SentMark
 from atrains._engine.slots import SLOT, VOID, column
 from atrains._engine.spans import forgotten
 from atrains._wire.events import Span
@@ -45,16 +48,6 @@ class Damaged:
 
     def __str__(self) -> str:
         return f"bytes {self.start} to {self.end} of {self.path} {'are the torn end' if self.torn else 'are damaged'}"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Something that was to be done for a task and was not marked as done."""
-
-    number: int
-    kind: str
-    task: str
-    content: Mapping[str, Any]
 
 
 class DeadSegment(Segment):
@@ -199,6 +192,8 @@ class DeadJournal:
 
     Attributes:
         jobs: What was not marked as done, in order.
+        aliases: The ids that tasks have at home, by those that they were reported under, where they differ.
+        sent: How far its records were sent to a home that cannot tell.
     """
 
     def __init__(self, folder: Path, description: Mapping[str, Any], lock: FolderLock) -> None:
@@ -212,6 +207,8 @@ class DeadJournal:
         self.scalars = DeadSlots(folder, self._series.keys())
         self.records = DeadRecords(folder)
         self._resets: dict[str, Mapping[str, Any]] = {}
+        self.aliases: dict[str, str] = {}
+        self.sent = SentMark(folder)
         self.jobs = self._read_jobs()
 
     @property
@@ -228,29 +225,41 @@ class DeadJournal:
         found = ((task, int(header["slots"]), int(header["records"])) for task, header in self._resets.items())
         return [span for task, slots, records in found for span in forgotten(self.id, task, slots, records)]
 
-    def mark_done(self, number: int) -> None:
-        """Note that a job was done, so that a recovery which dies after this does not do it again."""
+    def mark_done(self, job: Job, at_home: str | None = None) -> None:
+        """Note that a job was done, so that a recovery which dies after this does not do it again.
+
+        Args:
+            job: The job.
+            at_home: The id that the home gave to the task which the job made.
+        """
         file = FrameFile(self.folder / "jobs")
         try:
-            file.append({"done": number})
+            if at_home is not None:
+                self.aliases[job.task] = at_home
+                file.append({"job": 0, "kind": jobs.ALIAS, "task": job.task, "at_home": at_home})
+            file.append({"done": job.number})
         finally:
             file.close()
 
     def release(self) -> None:
         """Let go of the folder, as it is; releasing twice is fine."""
+        self.sent.close()
         self._lock.release()
 
     def _read_jobs(self) -> list[Job]:
-        jobs: dict[int, Job] = {}
+        found: dict[int, Job] = {}
         for frame in self._frames("jobs"):
             header = frame.header
             if "done" in header:
-                jobs.pop(header["done"], None)
+                found.pop(header["done"], None)
+                continue
+            if header["kind"] == jobs.ALIAS:  # a fact that lasts, done or not
+                self.aliases[header["task"]] = header["at_home"]
                 continue
             if header["kind"] == "reset":  # a fact about the events that lasts, done or not
                 self._resets[header["task"]] = header
-            jobs[header["job"]] = Job(header["job"], header["kind"], header["task"], header)
-        return list(jobs.values())
+            found[header["job"]] = Job(header["job"], header["kind"], header["task"], header)
+        return list(found.values())
 
     def _frames(self, name: str) -> Iterator[Frame]:
         frames, damage = read_frames(self.folder / name)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from atrains._config import Settings
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
+from atrains._transport.base import Refusal
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.events import EventBlock, ScalarBlock, Span
@@ -34,6 +35,9 @@ class DisabledTransport:
 
     target = "disabled"
     status_poll_interval = 0.05
+    keeps_spans = True
+    batch_rows = 1
+    retry_interval = 30.0
 
     def __init__(self) -> None:
         self._tasks: dict[str, dict[str, Any]] = {}
@@ -67,9 +71,13 @@ class DisabledTransport:
                 record["hyperparams"].setdefault(item["section"], {})[item["name"]] = dict(item)
         return {"updated": 1, "fields": {"status": record["status"]}, "events": [], "tasks": []}
 
-    async def add_events(self, block: EventBlock) -> int:
+    async def add_events(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
         """Take the events and forget them."""
-        return len(block)
+        del blocks
+        return {}
+
+    async def probe(self) -> None:
+        """Nothing to reach."""
 
     async def stored_spans(self, journal: str) -> Collection[Span]:
         """Nothing was stored."""

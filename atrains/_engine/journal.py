@@ -27,6 +27,7 @@ from atrains._engine.ledger import NO_ROOM
 from atrains._engine.records import FrameFile, RecordStream
 from atrains._engine.room import Room
 from atrains._engine.segments import ScalarStream
+from atrains._engine.sent import SentMark
 from atrains._local.disk import sync_file
 from atrains._wire.frames import encode_frame
 from atrains.errors import HomeError
@@ -102,6 +103,7 @@ class Journal:
         self._lock_file: FolderLock | None = None
         self._series_file: FrameFile | None = None
         self._jobs_file: FrameFile | None = None
+        self.sent = SentMark(self.folder if self._on_disk else None)
         if not self._on_disk:
             return
         making = self._parent / f".{self.folder.name}"
@@ -281,7 +283,7 @@ class Journal:
         self.pid = 0  # as after a fork, it is no journal of this process
 
     def _close_files(self) -> None:
-        for file in (self._series_file, self._jobs_file):
+        for file in (self._series_file, self._jobs_file, self.sent):
             if file is not None:
                 file.close()
 

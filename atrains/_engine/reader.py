@@ -20,6 +20,7 @@ from atrains._engine.ledger import NOT_FINITE, REFUSED, RESET, Counts, Ledger
 from atrains._engine.segments import Segment
 from atrains._engine.slots import EMPTY, VOID, column, count, runs
 from atrains._engine.spans import StoredSpans, forgotten, record_stream, slot_stream
+from atrains._transport.base import Refusal
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.frames import Frame
 
@@ -122,14 +123,15 @@ class JournalReader:
         ledger: Where events are counted once they are done with.
         stored: What is not to be delivered of the journal of a dead process, since the home has it or has forgotten it; None for a journal
             of this process.
+        records: Where to begin in the records: what stands before was delivered.
     """
 
-    def __init__(self, journal: ReadableJournal, ledger: Ledger, stored: Collection[Span] | None = None) -> None:
+    def __init__(self, journal: ReadableJournal, ledger: Ledger, stored: Collection[Span] | None = None, *, records: int = 0) -> None:
         self._journal = journal
         self._ledger = ledger
         self._stored = StoredSpans(stored or ())
         self._is_ours = stored is None
-        self.position = Position(0, 0)
+        self.position = Position(0, records)
         self._holes: dict[Segment, set[int]] = {}
         self._looks: Counter[Segment] = Counter()
         self._read: _Read | None = None
@@ -177,13 +179,13 @@ class JournalReader:
                 self._read = read
             return self._read.blocks
 
-    def advance(self, blocks: Sequence[EventBlock] | None = None, refused: Mapping[Span, str] | None = None) -> None:
+    def advance(self, blocks: Sequence[EventBlock] | None = None, refused: Mapping[Span, Refusal] | None = None) -> None:
         """Move past what the last `read` returned, count it in the ledger, and release what is not needed any more.
 
         Args:
             blocks: What that `read` returned. Nothing happens when these are not the blocks that come next: a call that was given up (its
                 loop was cancelled, its thread went on) must not move past what somebody else has read since. None for whatever comes next.
-            refused: The blocks that the home does not take, and why; all others count as acknowledged.
+            refused: What the home does not take of which block, and why; all else counts as acknowledged.
         """
         with self._lock:
             if self._read is not None and (blocks is None or blocks is self._read.blocks):
@@ -191,13 +193,13 @@ class JournalReader:
                 self._count(done, refused or {})
                 self._move(done)
 
-    def _count(self, done: _Read, refused: Mapping[Span, str]) -> None:
+    def _count(self, done: _Read, refused: Mapping[Span, Refusal]) -> None:
         for block in done.blocks:
             kind = block.kind if isinstance(block, RecordBlock) else EventKind.SCALARS
-            if block.span in refused:
-                self._ledger.drop(block.task, kind, REFUSED, len(block), name=f"task {block.task}", detail=refused[block.span])
-            else:
-                self._ledger.acknowledge(block.task, kind, len(block))
+            refusal = refused.get(block.span)
+            if refusal is not None:
+                self._ledger.drop(block.task, kind, REFUSED, refusal.count, name=f"task {block.task}", detail=refusal.reason)
+            self._ledger.acknowledge(block.task, kind, len(block) - (refusal.count if refusal is not None else 0))
         for (task, title, series), number in done.drops.items():
             self._ledger.drop(
                 task, EventKind.SCALARS, NOT_FINITE, number, name=f"{title}/{series}", detail="NaN and infinities are not stored"

@@ -8,26 +8,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
-from atrains._engine import journals
-from atrains._engine.dead import Damaged, DeadJournal, Job
+from atrains._engine import jobs, journals
+from atrains._engine.dead import Damaged, DeadJournal
 from atrains._engine.endings import UNCLOSED
+from atrains._engine.jobs import Job
 from atrains._engine.journals import Found, Left
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader
+from atrains._engine.sender import Sender, grouped
+from atrains._engine.workers import run_in
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
 from atrains._wire.events import EventBlock, EventKind, RecordBlock
 from atrains.errors import ServerError
 from atrains.types import TaskStatusEnum
-
-T = TypeVar("T")
 
 _CALLS: Final = {
     TaskStatusEnum.completed: endpoints.TASKS_COMPLETED,
@@ -58,17 +59,23 @@ class Recovered:
     damaged: list[Damaged] = field(default_factory=list)
 
 
-async def recover(parent: Path, transport: Transport, workers: Executor) -> Recovered:
+async def recover(parent: Path, transport: Transport, workers: Executor, aliases: Mapping[str, str] | None = None) -> Recovered:
     """Deliver every journal under `parent` that belongs to the transport's target and whose process is gone.
 
     A journal that cannot be delivered now is left where it is, for the next time; nothing is raised for one.
+
+    Args:
+        parent: The folder of the journals.
+        transport: Where to.
+        workers: Threads that read.
+        aliases: The ids at home of tasks of this process, to which children that have ended may have reported under another id.
 
     Raises:
         HomeError: `parent` cannot be read.
     """
     outcome = Recovered()
-    await _in(workers, lambda: journals.sweep(parent))
-    for found in await _in(workers, lambda: journals.find(parent, transport.target)):
+    await run_in(workers, lambda: journals.sweep(parent))
+    for found in await run_in(workers, lambda: journals.find(parent, transport.target)):
         if found.left is not None:
             outcome.left.append(found)
             continue
@@ -82,6 +89,7 @@ async def recover(parent: Path, transport: Transport, workers: Executor) -> Reco
             _leave(outcome, found, found.folder, Left.DAMAGED, f"it cannot be read ({error})")
         else:
             if journal is not None:
+                journal.aliases = {**(aliases or {}), **journal.aliases}
                 await _recover_one(found, journal, transport, workers, outcome)
     _tell(outcome)
     return outcome
@@ -104,7 +112,7 @@ def _release_taken(taking: asyncio.Future[DeadJournal | None]) -> None:
 async def _recover_one(found: Found, journal: DeadJournal, transport: Transport, workers: Executor, outcome: Recovered) -> None:
     try:
         await _deliver(journal, transport, workers, outcome)
-        await _in(workers, lambda: journals.remove(journal.folder))
+        await run_in(workers, lambda: journals.remove(journal.folder))
     except Exception as error:  # whatever is wrong with this one, a disk, a home, a bug: it must not keep the others  # noqa: BLE001
         _leave(outcome, found, journal.folder, Left.NOT_NOW, f"it cannot be delivered now ({error})")
         if not isinstance(error, OSError):
@@ -121,50 +129,66 @@ def _leave(outcome: Recovered, found: Found, folder: Path, left: Left, why: str)
 
 
 async def _deliver(journal: DeadJournal, transport: Transport, workers: Executor, outcome: Recovered) -> None:
+    for job in journal.jobs:
+        if job.kind in {jobs.CREATE, jobs.CALL}:
+            await _carry_out(job, journal, transport, workers)
     stored = [*await transport.stored_spans(journal.id), *journal.forgotten()]
-    reader = JournalReader(journal, Ledger(), stored)
+    sender = Sender(transport, journal.sent, journal.aliases, workers=workers)
+    reader = JournalReader(journal, Ledger(), stored, records=0 if transport.keeps_spans else journal.sent.noted.acknowledged)
     while True:
         before = reader.position
-        for block in await _in(workers, lambda: reader.read(large=True)):
-            await _deliver_block(block, transport, outcome)
-        await _in(workers, reader.advance)
+        for group in grouped(await run_in(workers, lambda: reader.read(large=True)), transport.batch_rows):
+            await _deliver_group(group, sender, outcome)
+        await run_in(workers, reader.advance)
+        await sender.note_acknowledged(reader.position.records)
         if reader.position == before:
             break
     last = {job.task: job for job in journal.jobs if job.kind in {"run", "status"}}
     for job in last.values():
-        await _end_run(job, transport, outcome)
+        await _end_run(job, journal.aliases.get(job.task, job.task), transport, outcome)
     for job in journal.jobs:
-        await _in(workers, partial(journal.mark_done, job.number))
+        if job.kind not in {jobs.CREATE, jobs.CALL}:
+            await run_in(workers, partial(journal.mark_done, job))
 
 
-async def _deliver_block(block: EventBlock, transport: Transport, outcome: Recovered) -> None:
+async def _carry_out(job: Job, journal: DeadJournal, transport: Transport, workers: Executor) -> None:
+    at_home = None
     try:
-        await transport.add_events(block)
+        at_home = await jobs.carry_out(job, transport, journal.aliases)
     except ServerError as error:
-        if error.code != 400:  # anything else passes: a token that ran out, a proxy, a limit
+        if error.code != 400:
             raise
-        if block.task not in outcome.refused:
-            _log.warning("atrains: events of task %s that its process had not delivered are dropped: %s", block.task, error)
-        outcome.refused[block.task] += len(block)
-    else:
-        outcome.events[block.kind if isinstance(block, RecordBlock) else EventKind.SCALARS] += len(block)
+        _log.warning("atrains: what was to be done for task %s while its home was away is refused: %s", job.task, error)
+    await run_in(workers, partial(journal.mark_done, job, at_home))
 
 
-async def _end_run(job: Job, transport: Transport, outcome: Recovered) -> None:
+async def _deliver_group(group: Sequence[EventBlock], sender: Sender, outcome: Recovered) -> None:
+    refused = await sender.send(group)
+    for block in group:
+        refusal = refused.get(block.span)
+        if refusal is not None:
+            if block.task not in outcome.refused:
+                _log.warning("atrains: events of task %s that its process had not delivered are dropped: %s", block.task, refusal.reason)
+            outcome.refused[block.task] += refusal.count
+        kind = block.kind if isinstance(block, RecordBlock) else EventKind.SCALARS
+        outcome.events[kind] += len(block) - (0 if refusal is None else refusal.count)
+
+
+async def _end_run(job: Job, task: str, transport: Transport, outcome: Recovered) -> None:
     """Give a run the final status that it was to get, or `failed`, if it has none yet and its task is still there."""
-    answer = await transport.call(endpoints.TASKS_GET_ALL, {"id": [job.task], "only_fields": ["status"]})
+    answer = await transport.call(endpoints.TASKS_GET_ALL, {"id": [task], "only_fields": ["status"]})
     if not answer["tasks"] or answer["tasks"][0]["status"] != TaskStatusEnum.in_progress:
         return
     status = TaskStatusEnum(job.content["status"]) if job.kind == "status" else TaskStatusEnum.failed
     reason = str(job.content["status_reason"]) if job.kind == "status" else UNCLOSED
     try:
-        await transport.call(_CALLS[status], {"task": job.task, "status_reason": reason})
+        await transport.call(_CALLS[status], {"task": task, "status_reason": reason})
     except ServerError as error:
         if error.code != 400:
             raise
-        _log.warning("atrains: the status of task %s could not be set to %s: %s", job.task, status, error)
+        _log.warning("atrains: the status of task %s could not be set to %s: %s", task, status, error)
     else:
-        outcome.statuses[job.task] = str(status)
+        outcome.statuses[task] = str(status)
 
 
 def _tell(outcome: Recovered) -> None:
@@ -175,7 +199,3 @@ def _tell(outcome: Recovered) -> None:
     for damaged in outcome.damaged:
         if not damaged.torn:  # a torn end is a call that had not returned
             _log.warning("atrains: %s, and left out; what stands before and behind was recovered", damaged)
-
-
-async def _in(workers: Executor, call: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(workers, call)

@@ -15,17 +15,19 @@ from typing import Final, TypeVar
 
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger
+from atrains._engine.outbox import Outbox
 from atrains._engine.process import process
 from atrains._engine.reader import LARGE_SLICE, JournalReader, Position
-from atrains._transport.base import Transport
-from atrains._wire.events import EventBlock, EventKind, Span
-from atrains.errors import HomeError, ServerError, TransportError
+from atrains._engine.sender import Sender, grouped
+from atrains._engine.workers import run_in
+from atrains._transport.base import Refusal, Transport
+from atrains._wire.events import EventKind, Span
+from atrains.errors import HomeError, TransportError
 
 T = TypeVar("T")
 
 PAUSE: Final = 0.002
 """Seconds of rest between two slices while somebody may be reporting: a millisecond of work, then loop and GIL belong to them."""
-LONGEST_BACKOFF: Final = 30.0
 _log = logging.getLogger("atrains")
 
 
@@ -37,17 +39,23 @@ class Reporter:
         transport: Where to.
         workers: Threads that read and encode.
         period: Seconds between two passes when nobody asks.
+        aliases: The ids that tasks have at home, by those that they are reported under, where they differ.
     """
 
-    def __init__(self, journal: Journal, transport: Transport, *, workers: Executor, period: float) -> None:
+    def __init__(
+        self, journal: Journal, transport: Transport, *, workers: Executor, period: float, aliases: dict[str, str] | None = None
+    ) -> None:
         self.ledger = Ledger()
+        aliases = {} if aliases is None else aliases
+        self.outbox = Outbox(journal, transport, aliases)
         self._journal = journal
         self._transport = transport
         self._workers = workers
         self._period = period
         self._reader = JournalReader(journal, self.ledger)
+        self._sender = Sender(transport, journal.sent, aliases, workers=workers)
         self._delivered: set[Span] = set()
-        self._refused: dict[Span, str] = {}
+        self._refused: dict[Span, Refusal] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self._failures = 0
@@ -72,12 +80,11 @@ class Reporter:
             self._wake.set()
         delay = self._period
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._wake.wait()
-            self._wake.clear()
+            await self._rest(delay)
             waiting, self._waiting = [future for future in self._waiting if not future.done()], []
             try:
+                if self._failures:
+                    await self._transport.probe()
                 await self._drain(urgent=bool(waiting))
             except asyncio.CancelledError:
                 self._waiting = waiting + self._waiting  # `deliver_once` tells them
@@ -91,6 +98,16 @@ class Reporter:
                 continue
             self._failures, self.last_error, delay = 0, None, self._period
             self._answer(waiting)
+
+    async def _rest(self, delay: float) -> None:
+        """Wait until there is reason for a pass; a home that is away is not asked more often because more is reported."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+                while self._failures and not self.is_awaited:
+                    self._wake.clear()
+                    await self._wake.wait()
+        self._wake.clear()
 
     def wake(self) -> None:
         """Start a pass soon; call on the loop of `run`."""
@@ -144,11 +161,12 @@ class Reporter:
 
     async def is_empty(self) -> bool:
         """Whether the journal holds nothing that was not delivered."""
-        return not await self._work(self._reader.has_unread)
+        return self.outbox.is_empty and not await self._work(self._reader.has_unread)
 
     async def _drain(self, *, urgent: bool) -> None:
         """Deliver everything that was reported before the call."""
         await self._work(self._journal.retry_disk)
+        await self.outbox.deliver()
         goal = await self._work(self._reader.end)
         while True:
             again = self._reader.midway  # then there may be more, behind the position, that was reported since
@@ -156,32 +174,22 @@ class Reporter:
             # With a busy producer each step of a delivery waits for the GIL: what is far behind is better taken in few large steps.
             large = urgent or bool(self._waiting) or goal.slots - before.slots >= LARGE_SLICE
             blocks = await self._work(partial(self._reader.read, large=large))
-            for block in blocks:
-                if block.span not in self._delivered:
-                    await self._deliver(block)
-                    self._delivered.add(block.span)
+            for group in grouped((block for block in blocks if block.span not in self._delivered), self._transport.batch_rows):
+                self._refused.update(await self._sender.send(group))
+                self._delivered.update(block.span for block in group)
             if blocks and self._journal.settings.durability == "power":
                 await self._transport.sync()  # before the journal lets go of them
             await self._work(partial(self._reader.advance, blocks, dict(self._refused)))
             self._delivered.clear()
             self._refused.clear()
             position = self._reader.position
+            await self._sender.note_acknowledged(position.records)
             if again:
                 continue
             if (position.slots >= goal.slots and position.records >= goal.records) or (position == before and not blocks):
                 return
             if not large:
                 await asyncio.sleep(PAUSE)
-
-    async def _deliver(self, block: EventBlock) -> None:
-        try:
-            await self._transport.add_events(block)
-        except (ServerError, ValueError) as error:
-            # A refusal is for good: the task was deleted or published, or the home cannot store the event. Anything else passes: a token
-            # that ran out, a proxy, a limit.
-            if isinstance(error, ServerError) and error.code != 400:
-                raise
-            self._refused[block.span] = str(error)
 
     def _note_failure(self, error: Exception, *, watched: bool) -> float:
         """Say once that delivery fails, and return how long to wait before the next try."""
@@ -199,7 +207,7 @@ class Reporter:
             _log.warning(
                 "atrains: cannot deliver to %s (%s); what is reported is kept in %s", self._transport.target, error, self._journal.folder
             )
-        return 0.25 if watched else min(LONGEST_BACKOFF, self._period * 2 ** min(self._failures, 8))
+        return 0.25 if watched else min(self._transport.retry_interval, self._period * 2 ** min(self._failures, 8))
 
     async def _work(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, call)
+        return await run_in(self._workers, call)

@@ -105,7 +105,7 @@ class Runtime:
     async def recover(self, channel: Channel) -> None:
         """Deliver what other processes left in their journals; on this loop, one recovery after the other."""
         async with self._recovering:
-            await recover(channel.journals, channel.transport, WORKERS)
+            await recover(channel.journals, channel.transport, WORKERS, channel.aliases)
 
     async def _keep_recovering(self, channel: Channel) -> None:
         """Recover at once, and every so often for what children leave while we run."""

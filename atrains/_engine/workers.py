@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -12,6 +13,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _THREADS: Final = 4
+
+
+async def run_in(workers: Executor, call: Callable[[], T]) -> T:
+    """Await a call that blocks (files, databases, encoding), made in a worker thread."""
+    return await asyncio.get_running_loop().run_in_executor(workers, call)
 
 
 class DaemonExecutor(Executor):

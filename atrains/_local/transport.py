@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from atrains._local import services
 from atrains._local.store import Store, open_home
+from atrains._transport.base import Refusal
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.events import EventBlock, ScalarBlock, Span
-from atrains.errors import HomeError
+from atrains.errors import HomeError, ServerError
 
 T = TypeVar("T")
 
@@ -28,6 +30,9 @@ class LocalTransport:
     """
 
     status_poll_interval = 0.05
+    keeps_spans = True
+    batch_rows = 1  # each block is a transaction of its own
+    retry_interval = 30.0
 
     def __init__(self, home: Path, *, workers: Executor | None = None) -> None:
         self._home = home.resolve()
@@ -59,9 +64,23 @@ class LocalTransport:
         """Call an endpoint and return its answer; errors as `Transport.call` says."""
         return await self._run(lambda: services.call(self.store, endpoint, request))
 
-    async def add_events(self, block: EventBlock) -> int:
-        """Store a block once; returns how many events were stored or already there. Errors as `Transport.add_events` says."""
-        return await self._run(lambda: self.store.add_events(block))
+    async def add_events(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
+        """Store blocks once each; returns what was refused. Errors as `Transport.add_events` says."""
+        refused: dict[Span, Refusal] = {}
+        for block in blocks:
+            try:
+                await self._run(partial(self._add, block))
+            except (ServerError, ValueError) as error:
+                if isinstance(error, ServerError) and error.code != 400:
+                    raise
+                refused[block.span] = Refusal(str(error), len(block))
+        return refused
+
+    def _add(self, block: EventBlock) -> None:
+        self.store.add_events(block)
+
+    async def probe(self) -> None:
+        """Do nothing: whether the home is there shows when it is used."""
 
     async def stored_spans(self, journal: str) -> Collection[Span]:
         """Which spans of a journal are stored; neighbours are merged."""

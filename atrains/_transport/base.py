@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.events import EventBlock, ScalarBlock, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What of a block a home does not take, for good.
+
+    Attributes:
+        reason: Why, in the home's words.
+        count: How many of the block's events; the others were stored.
+    """
+
+    reason: str
+    count: int
 
 
 class Transport(Protocol):
@@ -22,6 +36,21 @@ class Transport(Protocol):
         """Seconds between two looks at a status that cost the home little."""
         ...
 
+    @property
+    def keeps_spans(self) -> bool:
+        """Whether the home tells by its span that it has a block. If not, a console line that is sent twice is stored twice."""
+        ...
+
+    @property
+    def batch_rows(self) -> int:
+        """About how many events are best handed over in one call."""
+        ...
+
+    @property
+    def retry_interval(self) -> float:
+        """Seconds at most between two tries to reach a home that is away."""
+        ...
+
     async def call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
         """Call an endpoint and return the `data` of its answer.
 
@@ -32,12 +61,27 @@ class Transport(Protocol):
         """
         ...
 
-    async def add_events(self, block: EventBlock) -> int:
-        """Store a block of events; a span that is stored already is not stored again. Returns how many events were stored or already there.
+    async def add_events(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
+        """Store blocks of events, of one task or several, in this order.
+
+        A block that the home has already, by its span or by the identity of its events, changes nothing.
+
+        Returns:
+            What was refused for good, by the span of its block: the task was deleted or published, an event cannot be stored. Everything
+            else was stored.
 
         Raises:
-            ServerError: code 400, sub-code 131 when the task takes no events (deleted, published): permanent.
+            TransportError: the home could not be reached or was not ready: to be tried again. `outcome_unknown` says whether some of it
+                may have been stored.
             HomeError: the disk is full or not writable: to be tried again.
+        """
+        ...
+
+    async def probe(self) -> None:
+        """Find out in short time, and once, whether the home can be reached.
+
+        Raises:
+            TransportError: it cannot, or it is not ready.
         """
         ...
 

@@ -5,6 +5,7 @@ Pure; transports and services are keyed by it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 Version = tuple[int, int]
@@ -45,3 +46,6 @@ TASKS_PING: Final = Endpoint("tasks.ping")
 EVENTS_GET_TASK_LOG: Final = Endpoint("events.get_task_log", since=(2, 9))
 EVENTS_SCALAR_HISTOGRAM: Final = Endpoint("events.scalar_metrics_iter_histogram")
 EVENTS_SINGLE_VALUES: Final = Endpoint("events.get_task_single_value_metrics", since=(2, 20))
+
+BY_NAME: Final[Mapping[str, Endpoint]] = {found.name: found for found in [*globals().values()] if isinstance(found, Endpoint)}
+"""Every endpoint above by its name."""

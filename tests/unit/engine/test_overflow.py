@@ -28,6 +28,7 @@ from atrains._engine.journal import Journal
 from atrains._engine.ledger import FULL, LOST, Counts, Ledger
 from atrains._engine.reader import JournalReader
 from atrains._engine.workers import DaemonExecutor
+from atrains._transport.base import Refusal
 from atrains._wire.events import EventBlock, EventKind, ScalarBlock, Span
 from atrains.errors import AtrainsError, JournalFullError
 
@@ -91,7 +92,7 @@ class Run:
 
     def deliver(self, *, refused: bool = False) -> bool:
         blocks = self.reader.read(large=False)
-        self.reader.advance(blocks, {block.span: "no" for block in blocks} if refused else {})
+        self.reader.advance(blocks, {block.span: Refusal("no", len(block)) for block in blocks} if refused else {})
         self.taken += blocks
         return bool(blocks)
 

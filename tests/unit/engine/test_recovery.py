@@ -387,10 +387,10 @@ async def test_what_a_process_had_delivered_before_it_was_killed_is_not_delivere
         reader = JournalReader(journal, Ledger(), await home.transport.stored_spans(journal.id))
         for _ in range(random_number.randrange(8)):
             blocks = reader.read(large=random_number.random() < 0.5)
-            await asyncio.gather(*map(home.transport.add_events, blocks[: random_number.randrange(len(blocks) + 1)]))
+            await asyncio.gather(*(home.transport.add_events([block]) for block in blocks[: random_number.randrange(len(blocks) + 1)]))
             if random_number.random() < 0.3:
                 break  # killed before the rest was sent
-            await asyncio.gather(*map(home.transport.add_events, blocks))
+            await asyncio.gather(*(home.transport.add_events([block]) for block in blocks))
             reader.advance(blocks)
         journal.release()
     monkeypatch.undo()
@@ -408,8 +408,8 @@ async def test_a_recovery_that_died_is_gone_on_with(home: Home) -> None:
     assert journal is not None
     assert journal.folder.name == f"recovering-{recorded.folder.name}"
     reader = JournalReader(journal, Ledger(), ())
-    await home.transport.add_events(reader.read(large=False)[0])
-    journal.mark_done(journal.jobs[0].number)
+    await home.transport.add_events(reader.read(large=False)[:1])
+    journal.mark_done(journal.jobs[0])
     journal.release()
     await home.recover()
     assert home.stored() == flat(recorded.events)
@@ -601,8 +601,7 @@ class Run:
 
     async def deliver(self, home: Home) -> None:
         while blocks := self.reader.read(large=False):
-            for block in blocks:
-                await home.transport.add_events(block)
+            await home.transport.add_events(blocks)
             self.reader.advance(blocks)
 
     def kill(self) -> None:

@@ -54,7 +54,7 @@ async def test_the_loop_runs_on_while_a_large_block_is_stored(store: Store, task
         transport = LocalTransport(store.home, workers=workers)
         ticker = asyncio.create_task(tick())
         start = time.perf_counter()
-        await transport.add_events(ScalarBlock(task, Span("j", "s", 0, size), [("a", "b")], None, iterations, 1.0, values))
+        await transport.add_events([ScalarBlock(task, Span("j", "s", 0, size), [("a", "b")], None, iterations, 1.0, values)])
         taken = time.perf_counter() - start
         ticker.cancel()
         await transport.aclose()

@@ -1,0 +1,96 @@
+"""Jobs: what is to be done for a task besides delivering its events, noted in a journal before it is tried, and how each is carried out.
+
+Edits, and tasks that are made once their server can be reached. A job may be carried out twice (its done-mark was lost): each is harmless
+to repeat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from atrains._transport.base import Transport
+from atrains._wire import endpoints
+
+CREATE: Final = "create"
+"""A run that began while its server was away: `project` (a name) and `task` (the fields of `tasks.create`)."""
+CALL: Final = "call"
+"""An edit: `endpoint` and `request`."""
+ALIAS: Final = "alias"
+"""Not to be done but to be known, done or not: `at_home`, the id that the server gave a task that was made later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something that was to be done for a task and was not marked as done."""
+
+    number: int
+    kind: str
+    task: str
+    content: Mapping[str, Any]
+
+
+async def carry_out(job: Job, transport: Transport, aliases: Mapping[str, str]) -> str | None:
+    """Do a job of kind CREATE or CALL.
+
+    Returns:
+        The id that the server gave a task, if it is not the one that the run reports under.
+
+    Raises:
+        ServerError: the home refuses it: for good, when its code is 400.
+        TransportError: the home cannot be reached.
+    """
+    if job.kind == CREATE:
+        made = await _create(job, transport)
+        return made if made != job.task else None
+    request = {**job.content["request"], "task": aliases.get(job.task, job.task)}
+    await transport.call(endpoints.BY_NAME[job.content["endpoint"]], request)
+    return None
+
+
+async def project_id(transport: Transport, name: str) -> str:
+    """The id of the project of exactly this name, created when there is none.
+
+    Raises:
+        ServerError: the home refuses the name.
+        TransportError: the home cannot be reached.
+    """
+    found = await find_project(transport, name)
+    if found is not None:
+        return found
+    try:
+        return str((await transport.call(endpoints.PROJECTS_CREATE, {"name": name, "description": ""}))["id"])
+    except Exception:  # whatever it was: somebody may have created it between our question and our request; if not, it is raised
+        found = await find_project(transport, name)
+        if found is None:
+            raise
+        return found
+
+
+async def find_project(transport: Transport, name: str) -> str | None:
+    """The id of the project of exactly this name, or None."""
+    request = {"name": f"^{re.escape(name)}$", "only_fields": ["id"], "search_hidden": True}
+    found = (await transport.call(endpoints.PROJECTS_GET_ALL, request))["projects"]
+    return str(found[0]["id"]) if found else None
+
+
+async def _create(job: Job, transport: Transport) -> str:
+    task = await _find(job, transport)
+    if task is None:
+        project = await project_id(transport, job.content["project"])
+        # A home of ours keeps the id; other servers give one of their own. Server: `tasks.create` ignores what it does not know.
+        fields = {**job.content["fields"], "project": project, "id": job.task}
+        task = str((await transport.call(endpoints.TASKS_CREATE, fields))["id"])
+    await transport.call(endpoints.TASKS_STARTED, {"task": task})
+    return task
+
+
+async def _find(job: Job, transport: Transport) -> str | None:
+    """The task, if an earlier try made it and we were not told: under its own id, or with that id in its comment."""
+    for key in ({"id": [job.task]}, {"comment": re.escape(job.task)}):
+        found = (await transport.call(endpoints.TASKS_GET_ALL, {**key, "only_fields": ["id"]}))["tasks"]
+        if found:
+            return str(found[0]["id"])
+    return None
