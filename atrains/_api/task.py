@@ -27,6 +27,7 @@ class TaskBase:
     TaskStatusEnum: ClassVar = TaskStatusEnum
 
     _record: dict[str, Any]
+    _reported_as: str
     _channel: Channel | DisabledChannel
     _runtime: Runtime | None
     _logger: Logger | None
@@ -46,7 +47,7 @@ class TaskBase:
     @property
     def id(self) -> str:
         """The task's id, 32 hexadecimal digits."""
-        return str(self._record["id"])
+        return self._channel.aliases.get(self._reported_as, self._reported_as)
 
     @property
     def task_id(self) -> str:
@@ -129,7 +130,7 @@ class TaskBase:
             if self._logger is None:
                 channel = self._channel
                 outlet = channel.open(self._runtime)
-                self._logger = Logger(self.id, outlet, worker=channel.settings.reporting.worker, wake=channel.wake)
+                self._logger = Logger(self.reported_as, outlet, worker=channel.settings.reporting.worker, wake=channel.wake)
                 self._logger.set_offset(self._offset)
             return self._logger
 
@@ -194,12 +195,21 @@ class TaskBase:
         return self._owner_pid == os.getpid()
 
     @property
+    def reported_as(self) -> str:
+        """The id under which this process reports, in journal and ledger.
+
+        Another one than `id` only where the run began while its server was away, and that gave the task an id of its own.
+        """
+        return self._reported_as
+
+    @property
     def known_project_name(self) -> str | None:
         """The name of the project, if this object was opened with it or asked for it before."""
         return self._project_name
 
     def _attach(self, record: Mapping[str, Any], channel: Channel | DisabledChannel, runtime: Runtime | None) -> None:
         self._record = dict(record)
+        self._reported_as = str(record["id"])
         self._channel = channel
         self._runtime = runtime
         self._logger = None

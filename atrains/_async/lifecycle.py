@@ -15,7 +15,7 @@ from atrains._api import current
 from atrains._async import opening
 from atrains._async.base import call
 from atrains._async.status import FLUSH_BUDGET, StatusPart
-from atrains._async.wish import Wish, check_same, check_wish
+from atrains._async.wish import Origin, Wish, check_same, check_wish
 from atrains._config import Mode, mark_connected, set_credentials, settings
 from atrains._config.env import process_variables, tasks_of_masters
 from atrains._engine.channel import Channel
@@ -173,9 +173,11 @@ class Lifecycle(StatusPart):
         task.set_initial_iteration(opened.first_iteration)
         task.get_logger()
         task._owns_run, task._owner_pid = task.running_locally(), os.getpid()  # noqa: SLF001
-        task._run_job = channel.outlet.journal.add_job("run", task.id, {"name": task.name}) if channel.outlet else 0  # noqa: SLF001
+        if isinstance(channel, Channel) and channel.outlet is not None and opened.origin is Origin.LATER:
+            channel.outlet.outbox.create(task.reported_as, wish.project, opened.fields)
+        task._run_job = channel.outlet.journal.add_job("run", task.reported_as, {"name": task.name}) if channel.outlet else 0  # noqa: SLF001
         if isinstance(channel, Channel):
-            process().open_runs[task.id] = task
+            process().open_runs[task.reported_as] = task
             for line in opening.start_lines(opened, channel.settings, channel.transport.target):
                 say(channel.settings, line)
         return task
@@ -193,7 +195,7 @@ class Lifecycle(StatusPart):
                 continue
             task.get_logger()
             channel.hold(task.id)
-            process().open_runs[task.id] = task
+            process().open_runs[task.reported_as] = task
             return task
         if task_ids:
             say(
@@ -252,7 +254,7 @@ class Lifecycle(StatusPart):
             What happened to everything ever reported; true when all of it was stored.
         """
         del wait_for_uploads
-        return await self._channel.flush(self.id, timeout)
+        return await self._channel.flush(self.reported_as, timeout)
 
     async def stats(self) -> Stats:
         """How this task's reports stand right now: the ledger, and the journal behind it.
@@ -260,7 +262,7 @@ class Lifecycle(StatusPart):
         Returns:
             The counts by kind. They are those of the open journal: a task that was closed starts again at zero.
         """
-        return await self._channel.stats(self.id)
+        return await self._channel.stats(self.reported_as)
 
     async def close(self) -> None:
         """End the run: deliver what was reported, set the final status, let go of everything. Closing twice is fine.
@@ -293,7 +295,7 @@ class Lifecycle(StatusPart):
             ending = process().ending or ending
             if ends_run:
                 self._record_ending(ending)
-            receipt = await self._channel.flush(self.id, CLOSE_BUDGET)
+            receipt = await self._channel.flush(self.reported_as, CLOSE_BUDGET)
             if owns_run:
                 await self._channel.adopt(CLOSE_BUDGET)
             undone = [f"not everything was stored ({receipt.error})"] if receipt.error is not None else []
@@ -317,12 +319,16 @@ class Lifecycle(StatusPart):
         if outlet is not None and not self._status_job:
             # Where there is no room the run ends all the same, if its home can be reached.
             with contextlib.suppress(OSError):
-                self._status_job = outlet.journal.add_job("status", self.id, {"status": ending.status, "status_reason": ending.reason})
+                self._status_job = outlet.journal.add_job(
+                    "status", self.reported_as, {"status": ending.status, "status_reason": ending.reason}
+                )
 
     async def _set_final_status(self, ending: Ending) -> list[str]:
         """Set the status with which the run ended; returns what could not be done."""
+        if self._is_ahead:  # the status comes after what waits; it is in the journal, too
+            return [f"its status could not be set to {ending.status} yet"]
         try:
-            await self._signal(_FINAL_CALLS[ending.status], "end", ignore_errors=True, reason=ending.reason)
+            await self._signal(_FINAL_CALLS[ending.status], "end", ignore_errors=True, reason=ending.reason, can_wait=False)
         except (HomeError, TransportError) as error:
             return [f"its status could not be set to {ending.status} ({error})"]
         self._finish_job(self._status_job)

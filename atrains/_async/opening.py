@@ -6,29 +6,37 @@ The members that use it are in `lifecycle`.
 from __future__ import annotations
 
 import getpass
-import re
+import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 from atrains._async import reuse
 from atrains._async.base import call
 from atrains._async.wish import Opened, Origin, Wish
 from atrains._capture.host import host_name
 from atrains._config import Settings
-from atrains._engine import sessions
+from atrains._engine import jobs, sessions
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._wire import endpoints
-from atrains.errors import AtrainsError
+from atrains._wire.refusals import as_public_error
+from atrains.errors import ServerError, TransportError
 from atrains.types import TaskTypes
 
 AnyChannel = Channel | DisabledChannel
 
 
 async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
-    """Begin a run: reuse or create its task, and start it."""
-    project = await project_id(channel, wish.project)
-    async with reuse.deciding(channel, wish):
-        return await _open_run(channel, wish, project)
+    """Begin a run: reuse or create its task, and start it; all of that later, when its home is away."""
+    try:
+        await channel.transport.probe()  # within the time of one connection: a call would try for longer
+        project = await project_id(channel, wish.project)
+        async with reuse.deciding(channel, wish):
+            return await _open_run(channel, wish, project)
+    except ServerError:
+        raise
+    except TransportError as error:
+        return _open_later(channel, wish, error)
 
 
 async def _open_run(channel: AnyChannel, wish: Wish, project: str) -> Opened:
@@ -55,47 +63,51 @@ async def _open_run(channel: AnyChannel, wish: Wish, project: str) -> Opened:
 
 async def project_id(channel: AnyChannel, name: str) -> str:
     """The id of a project, created when there is none of that name."""
-    found = await find_project(channel, name)
-    if found is not None:
-        return found
-    what = f"cannot create project {name!r}"
     try:
-        return str((await call(channel, endpoints.PROJECTS_CREATE, what, name=name, description=""))["id"])
-    except AtrainsError:
-        # Somebody may have created it between our question and our request; if not, the refusal stands.
-        found = await find_project(channel, name)
-        if found is None:
-            raise
-        return found
+        return await jobs.project_id(channel.transport, name)
+    except ServerError as error:
+        raise as_public_error(error, f"cannot create project {name!r}") from error
 
 
 async def find_project(channel: AnyChannel, name: str) -> str | None:
     """The id of the project of exactly that name, or None."""
-    answer = await call(
-        channel,
-        endpoints.PROJECTS_GET_ALL,
-        f"cannot look up project {name!r}",
-        name=f"^{re.escape(name)}$",
-        only_fields=["id"],
-        search_hidden=True,
-    )
-    return str(answer["projects"][0]["id"]) if answer["projects"] else None
+    try:
+        return await jobs.find_project(channel.transport, name)
+    except ServerError as error:
+        raise as_public_error(error, f"cannot look up project {name!r}") from error
 
 
 async def create_task(channel: AnyChannel, name: str, task_type: TaskTypes, project: str) -> str:
     """Create a task and return its id."""
-    answer = await call(
-        channel,
-        endpoints.TASKS_CREATE,
-        f"cannot create task {name!r}",
-        name=name,
-        type=str(task_type),
-        project=project,
-        comment=f"created {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC by {_user()}@{host_name()}",
-        system_tags=["development"] if channel.settings.remote_task_id is None else [],
-        input={"view": {}},
-    )
-    return str(answer["id"])
+    fields = _new_task(channel, name, task_type)
+    return str((await call(channel, endpoints.TASKS_CREATE, f"cannot create task {name!r}", project=project, **fields))["id"])
+
+
+def _open_later(channel: AnyChannel, wish: Wish, error: TransportError) -> Opened:
+    """Begin a run whose home is away: a task of its own, made there once the home is back.
+
+    The id is kept by homes of ours; any other server gives the task one of its own, and then finds this one in the comment.
+    """
+    task = uuid.uuid4().hex
+    now = datetime.now(UTC).isoformat()
+    fields = _new_task(channel, wish.name, wish.type)
+    fields["comment"] += f" as {task}"
+    destination = {}
+    if wish.output_uri is not None:
+        fields["output_dest"], destination = wish.output_uri, {"output": {"destination": wish.output_uri}}
+    record = {**fields, **destination, "id": task, "status": "in_progress", "created": now, "started": now}
+    return Opened(record, Origin.LATER, fields=fields, away=str(error))
+
+
+def _new_task(channel: AnyChannel, name: str, task_type: TaskTypes) -> dict[str, Any]:
+    """What a task is created with, but for its project."""
+    return {
+        "name": name,
+        "type": str(task_type),
+        "comment": f"created {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC by {_user()}@{host_name()}",
+        "system_tags": ["development"] if channel.settings.remote_task_id is None else [],
+        "input": {"view": {}},
+    }
 
 
 def _user() -> str:
@@ -108,6 +120,11 @@ def _user() -> str:
 def start_lines(opened: Opened, settings: Settings, target: str) -> list[str]:
     """What is printed when a run begins: what happened, and where it is kept."""
     record = opened.record
+    if opened.origin is Origin.LATER:
+        return [
+            f"created task {record['id']} {record.get('name')!r}, kept here until its home is back ({opened.away})",
+            f"it goes to {target} ({settings.target.source}) then, in this run or with: atrains sync",
+        ]
     how = {Origin.CREATED: "created", Origin.REUSED: "reusing", Origin.CONTINUED: "continuing"}[opened.origin]
     detail = f" (cleared: {opened.cleared})" if opened.cleared else ""
     if opened.origin is Origin.CONTINUED:

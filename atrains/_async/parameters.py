@@ -38,7 +38,7 @@ class Parameters(TaskPart):
             )
         items = flatten(mutable, section=name or "General")
         if items:
-            await self._call(
+            await self._change(
                 endpoints.TASKS_EDIT_HYPER_PARAMS,
                 "store the parameters of",
                 hyperparams=[item.as_request() for item in items],

@@ -54,7 +54,7 @@ class Queries(TaskPart):
         Raises:
             TransportError: the home cannot be reached.
         """
-        await self._channel.flush(self.id, None)
+        await self._deliver_first()
         await self.reload()
         found: dict[str, dict[str, LastMetric]] = {}
         for variants in (self._record.get("last_metrics") or {}).values():
@@ -72,7 +72,7 @@ class Queries(TaskPart):
         Raises:
             TransportError: the home cannot be reached.
         """
-        await self._channel.flush(self.id, None)
+        await self._deliver_first()
         what = f"cannot read the last iteration of task {self.id}"
         answer = await call(self._channel, endpoints.TASKS_GET_ALL, what, id=[self.id], only_fields=["last_iteration"])
         return int((answer["tasks"] or [{}])[0].get("last_iteration") or 0)
@@ -89,14 +89,14 @@ class Queries(TaskPart):
         """
         if number_of_reports < 1:
             raise ValidationError(f"number_of_reports is at least 1, not {number_of_reports}")
-        await self._channel.flush(self.id, None)
+        await self._deliver_first()
         answer = await self._call(
             endpoints.EVENTS_GET_TASK_LOG, "read the console of", order="asc", navigate_earlier=True, batch_size=number_of_reports
         )
         return [str(event.get("msg", "")) for event in answer["events"]][-number_of_reports:]
 
     async def _collect(self) -> CurveBuilder:
-        await self._channel.flush(self.id, None)
+        await self._deliver_first()
         builder = CurveBuilder()
         async for block in self._channel.transport.scalars(self.id):
             await self._channel.run(partial(builder.add, block))

@@ -114,7 +114,7 @@ class StatusPart(TaskPart):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        await self._channel.flush(self.id, FLUSH_BUDGET)
+        await self._channel.flush(self.reported_as, FLUSH_BUDGET)
         await self._signal(endpoints.TASKS_STOPPED, "stop", ignore_errors=False, force=force, message=status_message)
 
     async def mark_completed(self, ignore_errors: bool = True, status_message: str | None = None) -> StatusAnswer:
@@ -130,7 +130,7 @@ class StatusPart(TaskPart):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        await self._channel.flush(self.id, FLUSH_BUDGET)
+        await self._channel.flush(self.reported_as, FLUSH_BUDGET)
         return await self._signal(
             endpoints.TASKS_COMPLETED, "complete", ignore_errors=ignore_errors, reason="completed", message=status_message
         )
@@ -186,8 +186,8 @@ class StatusPart(TaskPart):
         self._check_open()
         if not self.running_locally() and self.is_main_task() and not force:
             return
-        await self._channel.flush(self.id, FLUSH_BUDGET)
-        async with self._channel.resetting(self.id):
+        await self._channel.flush(self.reported_as, FLUSH_BUDGET)
+        async with self._channel.resetting(self.reported_as):
             await self._call(endpoints.TASKS_RESET, "reset", force=force)
         if set_started_on_success:
             await self.started()
@@ -239,6 +239,8 @@ class StatusPart(TaskPart):
         await self.reload()
 
     async def _fetch_status(self) -> dict[str, Any]:
+        if self._is_ahead:
+            return self._record
         what = f"cannot read the status of task {self.id}"
         fields = ["status", "status_reason", "status_message"]
         answer = await call(self._channel, endpoints.TASKS_GET_ALL, what, id=[self.id], only_fields=fields)
@@ -257,11 +259,13 @@ class StatusPart(TaskPart):
         force: bool = False,
         reason: str | None = None,
         message: str | None = None,
+        can_wait: bool = True,
     ) -> StatusAnswer:
         """Send a change of status, and remember what it became."""
+        send = self._change if can_wait else self._call
         request = {key: value for key, value in (("status_reason", reason), ("status_message", message)) if value is not None}
         try:
-            answer = await self._call(endpoint, verb, force=force, **request)
+            answer = await send(endpoint, verb, force=force, **request)
         except (TaskStatusError, NotFoundError, ServerError) as error:
             if not ignore_errors:
                 raise

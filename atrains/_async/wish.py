@@ -5,6 +5,7 @@ Does no I/O but for default names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,8 @@ class Origin(Enum):
     CREATED = "created"
     REUSED = "reused"
     CONTINUED = "continued"
+    LATER = "later"
+    """Its home was away: the task is made there once it is back."""
 
 
 class Wish(NamedTuple):
@@ -41,12 +44,23 @@ class Wish(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A run that was begun: its record, where it came from, and what a reuse cleared."""
+    """A run that was begun.
+
+    Attributes:
+        record: Its task's record.
+        origin: Where that comes from.
+        cleared: What a reuse cleared.
+        first_iteration: What is added to the iterations of a run that goes on.
+        fields: What a task that could not be made yet is to be made with.
+        away: Why it could not be made, in words.
+    """
 
     record: dict[str, Any]
     origin: Origin
     cleared: str = ""
     first_iteration: int = 0
+    fields: Mapping[str, Any] = {}
+    away: str = ""
 
 
 def check_wish(

@@ -9,25 +9,16 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from atrains._config import Settings
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
 from atrains._transport.base import Refusal
-from atrains._wire import endpoints
+from atrains._wire import edits, endpoints
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.events import EventBlock, ScalarBlock, Span
 
 T = TypeVar("T")
-
-_STATUS: Final = {
-    endpoints.TASKS_STARTED: "in_progress",
-    endpoints.TASKS_STOPPED: "stopped",
-    endpoints.TASKS_COMPLETED: "completed",
-    endpoints.TASKS_FAILED: "failed",
-    endpoints.TASKS_PUBLISH: "published",
-    endpoints.TASKS_RESET: "created",
-}
 
 
 class DisabledTransport:
@@ -62,13 +53,7 @@ class DisabledTransport:
         record = self._tasks.setdefault(request["task"], {"id": request["task"], "status": "created", "hyperparams": {}, "execution": {}})
         if endpoint is endpoints.TASKS_GET_BY_ID:
             return {"task": dict(record)}
-        if endpoint in _STATUS:
-            record["status"] = _STATUS[endpoint]
-        elif endpoint is endpoints.TASKS_EDIT:
-            record.update({key: value for key, value in request.items() if key not in {"task", "force"}})
-        elif endpoint is endpoints.TASKS_EDIT_HYPER_PARAMS:
-            for item in request["hyperparams"]:
-                record["hyperparams"].setdefault(item["section"], {})[item["name"]] = dict(item)
+        edits.apply(record, endpoint, request)
         return {"updated": 1, "fields": {"status": record["status"]}, "events": [], "tasks": []}
 
     async def add_events(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
@@ -89,6 +74,9 @@ class DisabledTransport:
         del task
         return
         yield  # what makes this an iterator
+
+    async def sync(self) -> None:
+        """Nothing was stored."""
 
     async def aclose(self) -> None:
         """Nothing to release."""
@@ -137,6 +125,7 @@ class DisabledChannel:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.transport = DisabledTransport()
+        self.aliases: dict[str, str] = {}
         self.outlet = DisabledOutlet()
 
     def open(self, runtime: object) -> DisabledOutlet:

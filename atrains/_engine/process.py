@@ -33,6 +33,10 @@ class OpenRun(Protocol):
     def id(self) -> str:
         """The task's id."""
 
+    @property
+    def reported_as(self) -> str:
+        """The id under which this process reports to it."""
+
     async def end(self, ending: Ending, *, at_exit: bool = False) -> None:
         """End the run as the process ends."""
 
@@ -56,7 +60,7 @@ class ProcessState:
         stamping: Held for the moment in which a console line gets its time.
         channels: The open channels by target; a forked child goes on with those of its parent, made fit for it.
         runtimes: The runtime of each event loop.
-        open_runs: The open runs by task id, in the order they were opened; closed at exit.
+        open_runs: The open runs by the id that they report under, in the order they were opened; closed at exit.
         ending: How every run that ends from now on ends, once a signal ends the process; None before.
         is_ending: Whether the process closes what is open, as the last thing that it does.
         signals_handled: Whether such a signal is noticed.
@@ -82,8 +86,8 @@ class ProcessState:
 
     def run_ended(self, run: OpenRun) -> None:
         """Forget a run that has ended."""
-        if self.open_runs.get(run.id) is run:
-            del self.open_runs[run.id]
+        if self.open_runs.get(run.reported_as) is run:
+            del self.open_runs[run.reported_as]
             if not self.open_runs:
                 self.when_idle()
 

@@ -151,8 +151,16 @@ class Task(TaskTwin):
         """The folder for files that belong to this task; not created before it is used."""
         return self._core.cache_dir
 
+    @property
+    def reported_as(self) -> str:
+        """The id under which this process reports, in journal and ledger.
+
+        Another one than `id` only where the run began while its server was away, and that gave the task an id of its own.
+        """
+        return self._core.reported_as
+
     def reload(self) -> None:
-        """Fetch the record again, with whatever others changed.
+        """Fetch the record again, with whatever others changed. While edits wait for a home that is away, the record stays as they left it.
 
         Raises:
             NotFoundError: the task was deleted.

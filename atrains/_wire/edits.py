@@ -1,0 +1,60 @@
+"""What an edit makes of a task's record, for those who cannot ask the home: it is away, or atrains is switched off. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from atrains._wire import endpoints
+from atrains._wire.endpoints import Endpoint
+
+_STATUS: Final[Mapping[Endpoint, str]] = {
+    endpoints.TASKS_STARTED: "in_progress",
+    endpoints.TASKS_STOPPED: "stopped",
+    endpoints.TASKS_COMPLETED: "completed",
+    endpoints.TASKS_FAILED: "failed",
+    endpoints.TASKS_PUBLISH: "published",
+    endpoints.TASKS_RESET: "created",
+}
+_CALL: Final = frozenset({"task", "force"})
+"""Fields of a request that are not fields of the record."""
+
+CAN_WAIT: Final = frozenset(
+    {
+        endpoints.TASKS_EDIT,
+        endpoints.TASKS_EDIT_HYPER_PARAMS,
+        endpoints.TASKS_STARTED,
+        endpoints.TASKS_STOPPED,
+        endpoints.TASKS_COMPLETED,
+        endpoints.TASKS_FAILED,
+    }
+)
+"""Calls that mean the same when they are made later, and that may be repeated."""
+
+
+def apply(record: dict[str, Any], endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Change a record as the home would, and return the top-level fields that changed.
+
+    Server: an edit replaces whole fields; hyperparameters are merged by section and name unless `replace_hyperparams` says otherwise.
+    """
+    changed: dict[str, Any] = {}
+    if endpoint in _STATUS:
+        changed["status"] = _STATUS[endpoint]
+        changed.update({name: request[name] for name in ("status_reason", "status_message") if name in request})
+    elif endpoint == endpoints.TASKS_EDIT:
+        changed = {name: value for name, value in request.items() if name not in _CALL}
+        if "output_dest" in changed:
+            changed["output"] = {**(record.get("output") or {}), "destination": changed.pop("output_dest")}
+    elif endpoint == endpoints.TASKS_EDIT_HYPER_PARAMS:
+        changed["hyperparams"] = _merged(record.get("hyperparams") or {}, request)
+    record.update(changed)
+    return changed
+
+
+def _merged(held: Mapping[str, Mapping[str, Any]], request: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    replace = request.get("replace_hyperparams", "none")
+    given = {item["section"] for item in request["hyperparams"]}
+    sections = {} if replace == "all" else {name: dict(items) for name, items in held.items() if replace == "none" or name not in given}
+    for item in request["hyperparams"]:
+        sections.setdefault(item["section"], {})[item["name"]] = dict(item)
+    return sections
