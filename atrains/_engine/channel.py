@@ -42,7 +42,7 @@ def open_transport(settings: Settings) -> Transport:
         ConfigurationError: the server is named, but not who we are to it.
     """
     if settings.target.kind == "local":
-        return LocalTransport(settings.home.path, workers=WORKERS)
+        return LocalTransport(settings.home.path, workers=WORKERS, durable=settings.journal.durability == "power")
     from atrains._transport.http import HttpTransport  # aiohttp takes longer to import than a local run to begin
 
     return HttpTransport(settings, workers=WORKERS)

@@ -112,6 +112,7 @@ def _release_taken(taking: asyncio.Future[DeadJournal | None]) -> None:
 async def _recover_one(found: Found, journal: DeadJournal, transport: Transport, workers: Executor, outcome: Recovered) -> None:
     try:
         await _deliver(journal, transport, workers, outcome)
+        await transport.sync()  # before the journal goes: what it held may have been on the disk there
         await run_in(workers, lambda: journals.remove(journal.folder))
     except Exception as error:  # whatever is wrong with this one, a disk, a home, a bug: it must not keep the others  # noqa: BLE001
         _leave(outcome, found, journal.folder, Left.NOT_NOW, f"it cannot be delivered now ({error})")

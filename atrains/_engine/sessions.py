@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-_FILE: Final = ".session.json"
+_FOLDER: Final = ".sessions"
+"""Spread over 256 files by name, each read and written whole: in one file every name would make the start of all other runs slower."""
 _NAMESPACE: Final = "atrains.Task"
-"""Keeps our entries apart from those of the official clients, which use the same file name and shape in a shared cache."""
+"""The shape is that of the official clients' `.session.json`, with entries of our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class SessionKey:
 
 def recall(cache: Path, key: SessionKey, *, window_hours: float) -> str | None:
     """The id of the last task under a key, if it is not older than the window. Reads a file."""
-    entry = _read(cache).get(_NAMESPACE, {}).get(key.text())
+    entry = _read(_file(cache, key)).get(_NAMESPACE, {}).get(key.text())
     if not isinstance(entry, dict) or time.time() - entry.get("time", 0) > window_hours * 3600:
         return None
     return str(entry["id"])
@@ -39,23 +41,28 @@ def recall(cache: Path, key: SessionKey, *, window_hours: float) -> str | None:
 
 def remember(cache: Path, key: SessionKey, task: str, *, window_hours: float) -> None:
     """Remember a task under a key, and forget what is older than the window. Writes a file, atomically."""
-    content = _read(cache)
+    path = _file(cache, key)
+    content = _read(path)
     now = time.time()
     entries = {text: entry for text, entry in content.get(_NAMESPACE, {}).items() if now - entry.get("time", 0) <= window_hours * 3600}
     entries[key.text()] = {"time": now, "project": key.project, "name": key.name, "type": key.type, "id": task}
     content[_NAMESPACE] = entries
-    temporary = cache / f"{_FILE}.{os.getpid()}.{time.monotonic_ns()}"
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
-        temporary.replace(cache / _FILE)
+        temporary.replace(path)
     except OSError:  # a cache that cannot be written costs a new task id at the next run, not this run
         temporary.unlink(missing_ok=True)
 
 
-def _read(cache: Path) -> dict[str, Any]:
+def _file(cache: Path, key: SessionKey) -> Path:
+    return cache / _FOLDER / f"{zlib.crc32(key.text().encode()) & 0xFF:02x}.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        content = orjson.loads((cache / _FILE).read_bytes())
+        content = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return {}
     return content if isinstance(content, dict) else {}

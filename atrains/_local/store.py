@@ -32,8 +32,12 @@ _TASK_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _MARK: Final = re.compile(rb"(\d{20}) (\S{1,64}) *\n")
 
 
-def open_home(path: Path) -> Store:
+def open_home(path: Path, *, durable: bool = False) -> Store:
     """Open the home at `path`, and make it if there is none.
+
+    Args:
+        path: The folder.
+        durable: Whether somebody will ask for `Store.sync`.
 
     Raises:
         HomeError: the folder cannot be made or written, or it was made by a newer atrains.
@@ -46,7 +50,7 @@ def open_home(path: Path) -> Store:
             _write_home_file(home)
         _check_format(home)
         _bring_up(home)
-        store = Store(home)
+        store = Store(home, durable=durable)
         if store.index_is_behind():
             with store.change():
                 pass  # taking the lock is what repairs the index
@@ -155,12 +159,17 @@ class Store:
     A change takes three steps under the writer lock: the `writing` mark says which task is about to change, the task's folder is
     changed, the index is committed with the mark's number. Whoever takes the lock next sees by the two numbers whether the last one got
     to its end, and indexes that task again if it did not; if more than one commit is missing (a power cut), everything.
+
+    Args:
+        home: The folder.
+        durable: Whether `sync` is going to be called; what it has to wait for is noted only then, or the notes would pile up.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, durable: bool = False) -> None:
         self.home = home
         self._tasks = home / "tasks"
         self._connections = Connections(home / "index.db")
+        self._durable = durable
         self._unsynced: set[Path] = set()
 
     def task_folder(self, task_id: str) -> Path:
@@ -313,12 +322,15 @@ class Store:
                     if not self._tasks.is_dir():
                         raise
                     raise _takes_no_events(block.task) from error  # somebody removed the folder of this task by hand
-                self._unsynced.add(streams.chunk_file(folder, kind))
+                if self._durable:
+                    self._unsynced.add(streams.chunk_file(folder, kind))
                 streams.register(connection, block.task, kind, header, end)
         return len(block)
 
     def sync(self) -> None:
         """Wait until the events that were stored here are on the disk, and the records of their tasks. The index can be rebuilt from them.
+
+        Does nothing unless the home was opened as `durable`.
 
         Raises:
             HomeError: the disk does not take them.

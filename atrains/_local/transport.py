@@ -27,6 +27,7 @@ class LocalTransport:
     Args:
         home: The folder; made when it is not there.
         workers: Where calls run; the loop's default executor when None.
+        durable: Whether `sync` is going to be called; it does nothing otherwise.
     """
 
     status_poll_interval = 0.05
@@ -34,8 +35,9 @@ class LocalTransport:
     batch_rows = 1  # each block is a transaction of its own
     retry_interval = 30.0
 
-    def __init__(self, home: Path, *, workers: Executor | None = None) -> None:
+    def __init__(self, home: Path, *, workers: Executor | None = None, durable: bool = False) -> None:
         self._home = home.resolve()
+        self._durable = durable
         self._workers = workers
         self._store: Store | None = None
         self._closed = False
@@ -57,7 +59,7 @@ class LocalTransport:
             if self._closed:
                 raise HomeError(f"the connection to the home {self._home} was closed; open another one")
             if self._store is None:
-                self._store = open_home(self._home)
+                self._store = open_home(self._home, durable=self._durable)
             return self._store
 
     async def call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
