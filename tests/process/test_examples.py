@@ -6,13 +6,19 @@ import csv
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.fault_proxy import refused_port
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -98,3 +104,41 @@ def test_the_pipeline_stores_every_point_and_lets_the_loop_breathe(tmp_path: Pat
     shown = show(tmp_path)
     assert (shown["status"], shown["last_iteration"]) == ("completed", points // 4 - 1)
     assert len(shown["scalars"]["signal"]) == 4
+
+
+def test_the_service_records_its_requests_and_ends_cleanly_when_it_is_told_to(tmp_path: Path) -> None:
+    port = refused_port()
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "CLEARML_", "TRAINS_"))}
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "async_service.py"), str(port)]
+    with subprocess.Popen(command, cwd=tmp_path, env={**variables, "HOME": str(tmp_path)}, stderr=subprocess.PIPE, text=True) as service:
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                ask(f"{address}/metrics")
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                assert service.poll() is None, service.communicate()
+                time.sleep(0.05)
+        for _ in range(20):
+            assert json.loads(ask(f"{address}/words", b"a rose is a rose is a rose"))["rose"] == 3
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            ask(f"{address}/nothing")
+        told = json.loads(ask(f"{address}/metrics"))
+        assert told["served"] == {"/metrics": 1, "/words": 20, "elsewhere": 1}
+        assert told["points"]["reported"] == 44
+        assert (told["points"]["dropped"], told["last_error"]) == ({}, None)
+        service.send_signal(signal.SIGTERM)
+        _, stderr = service.communicate(timeout=30)
+    assert service.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    shown = show(tmp_path)
+    assert (shown["id"], shown["status"], shown["last_iteration"]) == (told["task"], "completed", 23)
+    assert set(shown["scalars"]["latency in ms"]) == {"/words", "/metrics", "elsewhere"}
+
+
+def ask(address: str, body: bytes | None = None) -> bytes:
+    with urllib.request.urlopen(address, body, timeout=10) as answer:
+        content: bytes = answer.read()
+        return content
