@@ -214,6 +214,7 @@ class Channel:
         runtime = Runtime(asyncio.new_event_loop())
         runtime.loop.call_soon(lambda: self._hand_to(runtime) or runtime.loop.stop())
         runtime.loop.run_forever()
+        runtime.loop.run_until_complete(runtime.loop.shutdown_asyncgens())
         runtime.loop.close()
 
     def _inherit(self) -> None:

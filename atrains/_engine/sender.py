@@ -5,6 +5,8 @@ Used by the reporter, for the journal of this process, and by recovery, for thos
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -21,6 +23,8 @@ from atrains.errors import ServerError, TransportError
 
 _PAGE: Final = 5_000
 """Console lines that are fetched at once to be compared."""
+SETTLE: Final = 1.0
+"""Seconds after a request was broken off in which the server may still store it, and its index may not show it yet."""
 Line = tuple[Any, Any, Any]
 
 
@@ -45,6 +49,7 @@ class Sender:
         self._workers = workers
         self._unsure_until = mark.noted.sent
         self._unsure: set[Span] = set()
+        self._settled = time.monotonic() + SETTLE - mark.age if self._unsure_until else 0.0
 
     async def send(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
         """Send blocks in one call of the transport; see `Transport.add_events` for what it returns and raises."""
@@ -59,9 +64,11 @@ class Sender:
             await run_in(self._workers, partial(self._mark.note_sent, max(span.last for span in lines)))
         try:
             refused = await self._transport.add_events([part for part in parts if len(part)])
-        except TransportError as error:
-            if not error.outcome_unknown:
+        except BaseException as error:  # a cancelled request may have been stored like one without an answer
+            if isinstance(error, TransportError) and not error.outcome_unknown:
                 self._unsure = self._unsure & before
+            else:
+                self._settled = time.monotonic() + SETTLE
             raise
         self._unsure.difference_update(lines)
         return refused
@@ -81,6 +88,7 @@ class Sender:
     async def _without_stored(self, block: EventBlock) -> EventBlock:
         """A block of console lines without those that the server has."""
         assert isinstance(block, RecordBlock)
+        await asyncio.sleep(self._settled - time.monotonic())
         stored = await self._stored_lines(block)
         events = []
         for event in block.events:

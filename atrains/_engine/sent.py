@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import time
 import zlib
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -41,6 +42,14 @@ class SentMark:
     def noted(self) -> Sent:
         """The mark as it stands."""
         return self._noted
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last note; 0 where there is none."""
+        try:
+            return max(0.0, time.time() - self._path.stat().st_mtime) if self._path is not None else 0.0
+        except OSError:  # no file, no note
+            return 0.0
 
     def note_sent(self, position: int) -> None:
         """Note, before a request, that what ends at or before a position may be stored from now on. Writes a file."""

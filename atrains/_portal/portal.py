@@ -72,6 +72,7 @@ class Portal:
                 task.cancel()
             if rest:
                 self.loop.run_until_complete(asyncio.wait(rest, timeout=STOP_BUDGET))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())  # connections to servers end with their loop
         finally:
             self.loop.close()
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atrains._engine import sender
 from atrains._engine.journal import Journal
 from atrains._engine.recovery import Recovered, recover
 from atrains._engine.reporter import Reporter
@@ -59,6 +60,12 @@ def test_a_damaged_mark_says_that_anything_may_have_been_sent(tmp_path_factory: 
 
 
 # ---- a server
+
+
+@pytest.fixture(autouse=True)
+def _settles_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server of these tests has stored what it stores when it answers, or does not."""
+    monkeypatch.setattr(sender, "SETTLE", 0.0)
 
 
 class ServerLike(LocalTransport):
