@@ -17,6 +17,7 @@ One tree, so that `except AtrainsError` is enough; builtins as second bases, so 
     |   +-- JournalFullError                a report for which there was no room, where the settings say that it raises
     +-- StorageError (OSError)              a file could not be stored or fetched
     +-- TransportError (ConnectionError)    the server cannot be reached, or its answer cannot be understood
+        +-- AccessError (ConfigurationError)  the server is there and does not let us in: keys, TLS, or no API server at this address
         +-- ServerError                     the server answered with an error: code, sub-code and its own words
 
 A message says what happened, to what, and what to do next.
@@ -93,6 +94,10 @@ class TransportError(AtrainsError, ConnectionError):
         self.outcome_unknown = outcome_unknown
 
 
+class AccessError(TransportError, ConfigurationError):
+    """The server is there and does not let us in; names the setting to change, and what it came from, never a key."""
+
+
 class ServerError(TransportError):
     """The server answered with an error.
 
@@ -102,15 +107,15 @@ class ServerError(TransportError):
         endpoint: The endpoint that was called, as `service.action`.
     """
 
-    def __init__(self, message: str, *, code: int, subcode: int, endpoint: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, code: int, subcode: int, endpoint: str, outcome_unknown: bool = False) -> None:
+        super().__init__(message, outcome_unknown=outcome_unknown)
         self.code = code
         self.subcode = subcode
         self.endpoint = endpoint
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_server_error, (str(self), self.code, self.subcode, self.endpoint)
+        return _rebuild_server_error, (str(self), self.code, self.subcode, self.endpoint, self.outcome_unknown)
 
 
-def _rebuild_server_error(message: str, code: int, subcode: int, endpoint: str) -> ServerError:
-    return ServerError(message, code=code, subcode=subcode, endpoint=endpoint)
+def _rebuild_server_error(message: str, code: int, subcode: int, endpoint: str, outcome_unknown: bool = False) -> ServerError:
+    return ServerError(message, code=code, subcode=subcode, endpoint=endpoint, outcome_unknown=outcome_unknown)

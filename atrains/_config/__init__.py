@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from atrains._config.load import NOTHING_CONFIGURED, load_settings
 from atrains._config.process import mark_connected, reset, reset_in_child, set_credentials, settings
+from atrains._config.proxies import proxy_for
 from atrains._config.settings import (
     ApiSettings,
     Credentials,
@@ -13,6 +14,7 @@ from atrains._config.settings import (
     JournalSettings,
     Mode,
     Overflow,
+    ProxySettings,
     ReportingSettings,
     Secret,
     Settings,
@@ -31,6 +33,7 @@ __all__ = [
     "JournalSettings",
     "Mode",
     "Overflow",
+    "ProxySettings",
     "ReportingSettings",
     "Secret",
     "Settings",
@@ -39,6 +42,7 @@ __all__ = [
     "Timeout",
     "load_settings",
     "mark_connected",
+    "proxy_for",
     "reset",
     "reset_in_child",
     "set_credentials",

@@ -102,6 +102,13 @@ class Found:
             raise ConfigurationError(f"{self.place} is not text; write it in quotes")
         return Secret(self.value.strip())
 
+    def version(self) -> tuple[int, int]:
+        """Return an API version."""
+        parts = str(self.value).strip().split(".")
+        if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+            self.refuse("an API version, such as 2.9")
+        return int(parts[0]), int(parts[1])
+
     def host(self) -> str:
         """Return a base URL."""
         try:
@@ -128,7 +135,14 @@ class Layers:
         self.overridden: dict[str, str] = {}
 
     def find(
-        self, name: str, *, suffix: str | None = None, own: str | None = None, keys: Sequence[str] = (), given: str | Secret | None = None
+        self,
+        name: str,
+        *,
+        suffix: str | None = None,
+        own: str | None = None,
+        keys: Sequence[str] = (),
+        given: str | Secret | None = None,
+        shared: Sequence[str] = (),
     ) -> Found | None:
         """Return the value that wins, and take down where it came from.
 
@@ -138,6 +152,7 @@ class Layers:
             own: Its variable, when only the prefix of atrains counts.
             keys: Its keys in a file; the first one that is set wins.
             given: What `set_credentials` was given for it.
+            shared: Variables that other programs use as well, by their whole names: they count where nothing else is set.
         """
         variable: Variable | None = None
         if suffix is not None:
@@ -145,6 +160,8 @@ class Layers:
         elif own is not None:
             variable = self._environment.own(own)
         found = Found(variable.value, variable.name, variable.name) if variable else self._find_in_files(keys)
+        if found is None and (common := next(filter(None, map(self._environment.get, shared)), None)):
+            found = Found(common.value, common.name, common.name)
         if given is not None:
             plain = given.reveal() if isinstance(given, Secret) else given
             if found is None:

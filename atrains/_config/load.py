@@ -14,6 +14,7 @@ from atrains._config.env import Environment, host_name, process_variables
 from atrains._config.hocon import ConfigFile, read_config_files
 from atrains._config.hosts import derive_files_host, derive_web_host
 from atrains._config.layers import CALL, Found, Layers
+from atrains._config.proxies import LOOPBACK, normalise_proxy
 from atrains._config.settings import (
     LOCAL,
     ApiSettings,
@@ -24,7 +25,9 @@ from atrains._config.settings import (
     JournalSettings,
     Mode,
     Overflow,
+    ProxySettings,
     ReportingSettings,
+    Secret,
     Settings,
     TargetChoice,
     TaskSettings,
@@ -109,7 +112,16 @@ def _api(layers: Layers, api_host: str | None, credentials: Credentials) -> ApiS
     access_key = layers.find("api.access_key", suffix="API_ACCESS_KEY", keys=("api.credentials.access_key",), given=credentials.access_key)
     secret_key = layers.find("api.secret_key", suffix="API_SECRET_KEY", keys=("api.credentials.secret_key",), given=credentials.secret_key)
     token = layers.find("api.auth_token", suffix="AUTH_TOKEN")
-    verify = layers.find("api.verify_certificate", suffix="API_HOST_VERIFY_CERT", keys=("api.verify_certificate",))
+    verify = layers.find(
+        "api.verify_certificate",
+        suffix="API_HOST_VERIFY_CERT",
+        keys=("api.verify_certificate",),
+        shared=("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if api_host else (),
+    )
+    certificate = layers.find("api.client_certificate", own="CLIENT_CERTIFICATE", keys=("atrains.client_certificate",))
+    key = layers.find("api.client_key", own="CLIENT_KEY", keys=("atrains.client_key",))
+    password = layers.find("api.client_key_password", own="CLIENT_KEY_PASSWORD", keys=("atrains.client_key_password",))
+    version = layers.find("api.max_api_version", suffix="FORCE_MAX_API_VERSION")
     web_host = files_host = None
     if api_host:  # the local home has no other servers, whatever is configured for one
         web_host = web.host() if web else derive_web_host(api_host)
@@ -124,14 +136,49 @@ def _api(layers: Layers, api_host: str | None, credentials: Credentials) -> ApiS
         secret_key=secret_key.secret() if secret_key else None,
         auth_token=token.secret() if token else None,
         verify_certificate=_verify_certificate(layers, verify) if verify else True,
+        client_certificate=_file(layers, certificate) if certificate else None,
+        client_key=_file(layers, key) if key else None,
+        client_key_password=password.secret() if password else None,
+        proxy=_proxy(layers) if api_host else ProxySettings(),
+        max_api_version=version.version() if version else None,
         http=_http(layers),
     )
 
 
 def _verify_certificate(layers: Layers, found: Found) -> bool | str:
-    if isinstance(found.value, str) and os.path.isfile(path := layers.path(found)):
+    if isinstance(found.value, str) and os.path.exists(path := layers.path(found)):
         return str(path)
     return found.boolean(otherwise=", or the path of a file of certificate authorities that exists")
+
+
+def _file(layers: Layers, found: Found) -> Path:
+    path = layers.path(found)
+    if not path.is_file():
+        found.refuse("the path of a file that exists")
+    return path
+
+
+def _proxy(layers: Layers) -> ProxySettings:
+    """Our own setting holds for everything; without it count the variables that other programs use, except for this machine."""
+    own = layers.find("api.proxy", own="PROXY", keys=("atrains.proxy",))
+    bypass = layers.find("api.proxy.bypass", own="NO_PROXY", keys=("atrains.no_proxy",), shared=("no_proxy", "NO_PROXY"))
+    exceptions = tuple(filter(None, map(str.strip, bypass.text().split(",")))) if bypass else ()
+    if own:
+        layers.sources["api.proxy.http"] = layers.sources["api.proxy.https"] = layers.sources.pop("api.proxy")
+        proxy = None if own.text().lower() == "none" else _proxy_url(own)
+        return ProxySettings(proxy, proxy, exceptions)
+    http = layers.find("api.proxy.http", shared=("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"))
+    https = layers.find("api.proxy.https", shared=("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"))
+    return ProxySettings(_proxy_url(http) if http else None, _proxy_url(https) if https else None, exceptions + LOOPBACK)
+
+
+def _proxy_url(found: Found) -> Secret:
+    try:
+        return Secret(normalise_proxy(found.text()))
+    except ConfigurationError:
+        raise
+    except ValueError as error:
+        raise ConfigurationError(f"{found.place}: {error}") from None
 
 
 def _http(layers: Layers) -> HttpSettings:

@@ -83,6 +83,18 @@ class HttpSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """Through which proxy servers are reached. The addresses are secrets: they may hold a password."""
+
+    http: Secret | None = None
+    """URL of the proxy for http:// addresses; None for none."""
+    https: Secret | None = None
+    """URL of the proxy for https:// addresses; None for none."""
+    bypass: tuple[str, ...] = ()
+    """Hosts that are reached directly: names (and what lies below them), addresses, networks as `10.0.0.0/8`, each with or without port."""
+
+
+@dataclass(frozen=True, slots=True)
 class ApiSettings:
     """The server and who we are to it."""
 
@@ -100,6 +112,16 @@ class ApiSettings:
     """A ready session token, used instead of the key pair."""
     verify_certificate: bool | str = True
     """Whether the server's TLS certificate is checked; a text is the file of the authorities to check it against."""
+    client_certificate: Path | None = None
+    """File of the certificate that shows a server who we are, PEM; None when no server asks for one."""
+    client_key: Path | None = None
+    """File of its private key, PEM; None when the key stands in the certificate's file."""
+    client_key_password: Secret | None = None
+    """What the private key is encrypted with."""
+    proxy: ProxySettings = field(default_factory=ProxySettings)
+    """The way to the servers."""
+    max_api_version: tuple[int, int] | None = None
+    """The highest API version that is spoken; None leaves it to the server."""
     http: HttpSettings = field(default_factory=HttpSettings)
     """How requests are made."""
 
