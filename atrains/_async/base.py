@@ -12,7 +12,7 @@ from atrains._engine.outbox import Outbox
 from atrains._wire import edits, endpoints
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.refusals import as_public_error
-from atrains.errors import ServerError, TaskStatusError, TransportError, WaitTimeoutError
+from atrains.errors import AccessError, ServerError, TaskStatusError, TransportError, WaitTimeoutError
 from atrains.types import TaskStatusEnum
 
 _ALWAYS_EDITABLE: Final = frozenset({"name", "project", "comment", "tags", "system_tags", "runtime"})
@@ -44,7 +44,7 @@ class TaskPart(TaskBase):
         if not outbox.holds(self.reported_as):
             try:
                 return await self._call(endpoint, what, **request)
-            except ServerError:
+            except (AccessError, ServerError):
                 raise
             except TransportError as error:
                 say(self._settings, f"cannot {what} task {self.id} now ({error}); it is done once its home can be reached")

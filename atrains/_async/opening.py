@@ -20,7 +20,7 @@ from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._wire import endpoints
 from atrains._wire.refusals import as_public_error
-from atrains.errors import ServerError, TransportError
+from atrains.errors import AccessError, ServerError, TransportError
 from atrains.types import TaskTypes
 
 AnyChannel = Channel | DisabledChannel
@@ -33,7 +33,7 @@ async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
         project = await project_id(channel, wish.project)
         async with reuse.deciding(channel, wish):
             return await _open_run(channel, wish, project)
-    except ServerError:
+    except (AccessError, ServerError):  # there, and not willing: waiting would change nothing
         raise
     except TransportError as error:
         return _open_later(channel, wish, error)
