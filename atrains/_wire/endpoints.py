@@ -25,6 +25,12 @@ class Endpoint(NamedTuple):
     idempotent: bool = True
 
 
+AUTH_LOGIN: Final = Endpoint("auth.login")
+USERS_GET_CURRENT_USER: Final = Endpoint("users.get_current_user")
+USERS_GET_ALL: Final = Endpoint("users.get_all")
+USERS_GET_ALL_EX: Final = Endpoint("users.get_all_ex")
+SERVER_INFO: Final = Endpoint("server.info")
+
 PROJECTS_GET_ALL: Final = Endpoint("projects.get_all")
 PROJECTS_GET_BY_ID: Final = Endpoint("projects.get_by_id")
 PROJECTS_CREATE: Final = Endpoint("projects.create", idempotent=False)
@@ -43,6 +49,7 @@ TASKS_FAILED: Final = Endpoint("tasks.failed")
 TASKS_PUBLISH: Final = Endpoint("tasks.publish", idempotent=False)
 TASKS_PING: Final = Endpoint("tasks.ping")
 
+EVENTS_ADD_BATCH: Final = Endpoint("events.add_batch", idempotent=False)
 EVENTS_GET_TASK_LOG: Final = Endpoint("events.get_task_log", since=(2, 9))
 EVENTS_SCALAR_HISTOGRAM: Final = Endpoint("events.scalar_metrics_iter_histogram")
 EVENTS_SINGLE_VALUES: Final = Endpoint("events.get_task_single_value_metrics", since=(2, 20))
