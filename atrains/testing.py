@@ -22,13 +22,20 @@ From then on a test may record as the program does, and read back what was recor
             task.get_logger().report_scalar("requests", "served", value=1, iteration=0)
         assert await task.get_last_iteration() == 0
 
+A test of something that talks to a server gets a real one, on a socket, with `atrains_server`.
+
 Nothing is written outside the test's temporary folder, and no server is called, whatever the machine is configured for.
 """
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -39,7 +46,13 @@ from atrains._engine.endings import COMPLETED
 from atrains._engine.process import process
 from atrains._portal.portal import portal
 
-__all__ = ["atrains_home"]
+if TYPE_CHECKING:
+    from atrains._local.app.application import Options, Running
+
+__all__ = ["RunningServer", "atrains_home", "atrains_server"]
+
+_PATIENCE = 30.0
+"""Seconds that a server in a thread may take to begin or to end."""
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +97,111 @@ async def _close_all() -> None:
             await channel.shut()
         await channel.transport.aclose()
     state.channels.clear()
+
+
+class RunningServer:
+    """A real server on a socket of this machine, in a thread of its own: what `atrains serve` runs.
+
+    Attributes:
+        home: The folder that it serves.
+        requests: Every request that was let in, in order: the endpoint, the version that was asked for, and the body (of a batch, the
+            list of its events).
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.requests: list[tuple[str, str, Any]] = []
+        self._options: Options | None = None
+        self._running: Running | None = None
+        self._stop: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is found; stays the same after `restart`."""
+        return self._known().url
+
+    @property
+    def access_key(self) -> str:
+        """The key that clients log in with."""
+        return self._known().keys.access_key
+
+    @property
+    def secret_key(self) -> str:
+        """Its secret."""
+        return self._known().keys.secret_key
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point any client at it: hosts and keys, `TRAINS_...` and `CLEARML_...`."""
+        return self._known().environment
+
+    def start(self) -> None:
+        """Begin to serve; after `stop` at the same address, with the same keys.
+
+        Raises:
+            HomeError: the home cannot be opened, or the port was taken meanwhile.
+        """
+        from atrains._local.app.application import Options  # aiohttp: only for tests that want a server
+
+        if self._options is None:
+            self._options = Options(home=self.home, port=0, record=lambda *request: self.requests.append(request))
+        started: Future[Running] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="atrains-server", daemon=True)
+        self._thread.start()
+        self._running = started.result(_PATIENCE)
+        self._options = replace(self._options, port=int(self._running.url.rpartition(":")[2]))
+
+    def stop(self) -> None:
+        """End it, as a signal would; a second call does nothing."""
+        if self._stop is None or self._thread is None:
+            return
+        loop, event = self._stop
+        self._stop = None
+        loop.call_soon_threadsafe(event.set)
+        self._thread.join(_PATIENCE)
+
+    def restart(self) -> None:
+        """End it and begin anew, at the same address."""
+        self.stop()
+        self.start()
+
+    async def _serve(self, started: Future[Running]) -> None:
+        from atrains._local.app.application import running
+
+        assert self._options is not None
+        try:
+            async with running(self._options) as found:
+                event = asyncio.Event()
+                self._stop = asyncio.get_running_loop(), event
+                started.set_result(found)
+                await event.wait()
+        except BaseException as error:  # who waits for the start is told
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    def _known(self) -> Running:
+        assert self._running is not None, "the server was not started"
+        return self._running
+
+
+@pytest.fixture
+def atrains_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server for this test, with an empty home of its own, apart from `atrains_home`.
+
+    Point a client at it with its `environment`::
+
+        def test_against_a_server(atrains_server, monkeypatch):
+            monkeypatch.delenv("ATRAINS_API_HOST")
+            for name, value in atrains_server.environment.items():
+                monkeypatch.setenv(name, value)
+            ...
+
+    Yields:
+        The server; it can be stopped, started and restarted.
+    """
+    server = RunningServer(tmp_path_factory.mktemp("server") / "home")
+    server.start()
+    yield server
+    server.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -17,27 +18,39 @@ from atrains.errors import ServerError
 
 _COLUMNS: Final = ("id", "user", "type", "status", "project", "parent")
 """Fields that are columns of the index, so that SQLite does the filtering."""
+_ID: Final = re.compile(r"[0-9a-f]{32}")
 _DATES: Final = ("created", "started", "completed", "last_update", "status_changed")
 
 
 def create(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a task in status `created`. Server: `id` and `status` of the request are ignored."""
+    """Make a task in status `created`. Server: `id` and `status` of the request are ignored.
+
+    Here a good `id` that no task has is kept: a run that began while its home was away goes on reporting under it.
+    """
     given = fields.task_fields(request)
     for name in ("name", "type"):
         query.take(request, name, str)
     fields.check_hyperparams(given.get("hyperparams", {}))
     moment = now()
     record: Record = {
-        "id": new_id(), "name": "", "user": "local", "company": "local", "type": "",
+        "id": "", "name": "", "user": "local", "company": "local", "type": "",
         "status": "created", "status_reason": "", "status_message": "", "status_changed": moment,
         "comment": "", "created": moment, "last_update": moment, "tags": [], "system_tags": [],
         "script": {}, "execution": {"artifacts": []}, "hyperparams": {}, "configuration": {}, "models": {"input": [], "output": []},
         "container": {}, "runtime": {}, "output": {},
     }  # fmt: skip
     with store.change() as connection:
+        record["id"] = _new_id(connection, request.get("id"))
         fields.merge(connection, record, given)
         store.save(connection, record)
     return {"id": record["id"]}
+
+
+def _new_id(connection: sqlite3.Connection, wished: object) -> str:
+    if not isinstance(wished, str) or not _ID.fullmatch(wished):
+        return new_id()
+    taken = connection.execute("SELECT 1 FROM tasks WHERE id = ?", [wished]).fetchone() is not None
+    return new_id() if taken else wished
 
 
 def get_by_id(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
