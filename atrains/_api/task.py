@@ -129,7 +129,7 @@ class TaskBase:
         with process().lock:
             if self._logger is None:
                 channel = self._channel
-                outlet = channel.open(self._runtime)
+                outlet = channel.open(self.reported_as, self._runtime)
                 self._logger = Logger(self.reported_as, outlet, worker=channel.settings.reporting.worker, wake=channel.wake)
                 self._logger.set_offset(self._offset)
             return self._logger

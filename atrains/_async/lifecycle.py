@@ -311,7 +311,7 @@ class Lifecycle(StatusPart):
             if undone:
                 say(self._settings, f"task {self.id}: {' and '.join(undone)}; {self._where_it_is_kept()}")
             if reported:
-                await self._channel.close()
+                await self._channel.close(self.reported_as, delivered=bool(receipt))
 
     def _record_ending(self, ending: Ending) -> None:
         """Note in the journal how the run ended, before anything is waited for: recovery applies it, whatever happens to this process."""

@@ -27,6 +27,7 @@ from atrains.errors import HomeError
 
 if TYPE_CHECKING:
     from atrains._engine.runtime import Runtime
+    from atrains._storage.registry import StorageRegistry
 
 T = TypeVar("T")
 _log = logging.getLogger("atrains")
@@ -71,7 +72,7 @@ class Channel:
         self.transport = transport
         self.owner = owner
         self.aliases: dict[str, str] = {}
-        self._users = 0
+        self._users: dict[str, int] = {}
         self._outlet: Outlet | None = None
         self._lock = threading.RLock()
 
@@ -90,8 +91,8 @@ class Channel:
         """Journal and reporter, while a task reports."""
         return self._outlet
 
-    def open(self, runtime: Runtime | None) -> Outlet:
-        """Count one more task that reports, and make journal and reporter for the first, to be delivered by `runtime`; from any thread.
+    def open(self, task: str, runtime: Runtime | None) -> Outlet:
+        """Count one more who reports to a task, and make journal and reporter for the first, delivered by `runtime`; from any thread.
 
         Raises:
             HomeError: the journal cannot be written.
@@ -104,24 +105,39 @@ class Channel:
                     self.owner.start(self)
                 else:
                     self.serve_child()
-            self._users += 1
+            self._users[task] = self._users.get(task, 0) + 1
             return self._outlet
 
-    async def close(self) -> None:
-        """Count one task less; after the last one, deliver what is left and let go of the journal."""
+    async def close(self, task: str, *, delivered: bool) -> None:
+        """Count one less; after the last one of all, deliver what is left and let go of the journal.
+
+        Args:
+            task: To which he reported.
+            delivered: Whether everything that was reported to the task was stored.
+        """
         with self._lock:
-            self._users -= 1
-            outlet = self._outlet
-            if self._users or outlet is None:
-                return
-            self._outlet = None
-        await self._on_owner(lambda: self.owner.stop(self))
-        await outlet.close()
+            others = self._users.pop(task, 0) - 1
+            if others > 0:
+                self._users[task] = others
+            outlet, is_last = self._outlet, not self._users
+            if is_last:
+                self._outlet = None
+            elif others <= 0 and delivered and outlet is not None:
+                outlet.forget(task)
+        if is_last and outlet is not None:
+            await self._let_go(outlet)
 
     async def shut(self) -> None:
         """Deliver and let go of the journal although tasks still hold it: the process ends."""
-        self._users = 1
-        await self.close()
+        with self._lock:
+            self._users.clear()
+            outlet, self._outlet = self._outlet, None
+        if outlet is not None:
+            await self._let_go(outlet)
+
+    async def _let_go(self, outlet: Outlet) -> None:
+        await self._on_owner(lambda: self.owner.stop(self))
+        await outlet.close()
 
     def wake(self) -> None:
         """Start a delivery soon; from any thread, at any time."""
@@ -162,6 +178,17 @@ class Channel:
             last_error=outlet.reporter.last_error,
             signals_handled=process().signals_handled,
         )
+
+    def storages(self) -> StorageRegistry:
+        """The storages of files, with the connections of the transport where that is to a server."""
+        from atrains._storage.registry import default_registry
+
+        if self.settings.target.kind == "local":
+            return default_registry(self.run)
+        from atrains._transport.http import HttpTransport
+
+        assert isinstance(self.transport, HttpTransport)
+        return default_registry(self.run, client=self.transport.client)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call that blocks (files, databases) in a worker thread."""
@@ -297,6 +324,11 @@ class Outlet:
             period=channel.settings.reporting.flush_period,
             aliases=channel.aliases,
         )
+
+    def forget(self, task: str) -> None:
+        """Keep nothing of a task in memory: it is closed, and what was reported to it is stored."""
+        self.journal.forget(task)
+        self.ledger.forget(task)
 
     async def close(self) -> None:
         """Let go of the journal; what was not delivered stays on disk."""

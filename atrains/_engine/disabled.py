@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from atrains._config import Settings
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
@@ -17,6 +17,9 @@ from atrains._transport.base import Refusal
 from atrains._wire import edits, endpoints
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.events import EventBlock, ScalarBlock, Span
+
+if TYPE_CHECKING:
+    from atrains._storage.registry import StorageRegistry
 
 T = TypeVar("T")
 
@@ -128,13 +131,14 @@ class DisabledChannel:
         self.aliases: dict[str, str] = {}
         self.outlet = DisabledOutlet()
 
-    def open(self, runtime: object) -> DisabledOutlet:
+    def open(self, task: str, runtime: object) -> DisabledOutlet:
         """Nothing to open."""
-        del runtime
+        del task, runtime
         return self.outlet
 
-    async def close(self) -> None:
+    async def close(self, task: str, *, delivered: bool) -> None:
         """Nothing to close."""
+        del task, delivered
 
     def wake(self) -> None:
         """Nothing to deliver."""
@@ -158,6 +162,12 @@ class DisabledChannel:
     async def adopt(self, budget: float) -> None:
         """Nothing to deliver."""
         del budget
+
+    def storages(self) -> StorageRegistry:
+        """The storages of local files."""
+        from atrains._storage.registry import default_registry
+
+        return default_registry(self.run)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call where it is: there is no worker thread."""

@@ -24,7 +24,7 @@ from atrains._capture.host import ProcessIdentity
 from atrains._config.settings import JournalSettings
 from atrains._engine.files import FolderLock, sync_folder
 from atrains._engine.ledger import NO_ROOM
-from atrains._engine.records import FrameFile, RecordStream
+from atrains._engine.records import FrameFile, RecordStream, read_frames
 from atrains._engine.room import Room
 from atrains._engine.segments import ScalarStream
 from atrains._engine.sent import SentMark
@@ -80,7 +80,7 @@ class Journal:
         self._unsaid: OSError | None = None
         self._series: dict[int, tuple[str, str, str]] = {}
         self._numbers = itertools.count(1)
-        self._ids: dict[tuple[str, str, str], int] = {}
+        self._ids: dict[str, dict[tuple[str, str], int]] = {}
         self._jobs = itertools.count(1)
         self._open_jobs: set[int] = set()
         self._sealed = False
@@ -159,23 +159,42 @@ class Journal:
         Raises:
             HomeError: the journal was closed.
         """
-        key = (task, title, series)
         if self.pid != os.getpid():
             self._revive()
         with self._lock:
-            known = self._ids.get(key)
+            ids = self._ids.setdefault(task, {})
+            known = ids.get((title, series))
             if known is None:
                 # Taken in one step: a signal handler of this thread may register a series while the file is written.
                 known = next(self._numbers)
-                self._note_series(known, key)
-                self._series[known] = key
-                self._ids[key] = known
+                self._note_series(known, (task, title, series))
+                self._series[known] = (task, title, series)
+                ids[title, series] = known
         self._tell()
         return known
 
     def series(self, number: int) -> tuple[str, str, str]:
         """Task id, title and series of an id."""
-        return self._series[number]
+        return self._series.get(number) or self._read_series()[number]
+
+    def _read_series(self) -> dict[int, tuple[str, str, str]]:
+        """All series that there ever were, from their file: someone asks for one of a task that was forgotten.
+
+        As for the point of a thread that was held in the middle of its report call until the task was closed.
+        """
+        with self._lock:
+            for frame in read_frames(self.folder / "series")[0]:
+                header = frame.header
+                self._series.setdefault(header["id"], (header["task"], header["title"], header["series"]))
+            return self._series
+
+    def forget(self, task: str) -> None:
+        """Leave the series of a task to their file: it is closed, and what it reported is delivered."""
+        with self._lock:
+            if self._series_file is None or self._unsaved or self.room.in_memory_only:
+                return
+            for number in self._ids.pop(task, {}).values():
+                self._series.pop(number, None)
 
     def add_job(self, kind: str, task: str, content: Mapping[str, object]) -> int:
         """Record something that is to be done for a task, before it is tried; returns the job's number.

@@ -23,6 +23,8 @@ FULL: Final = "journal full"
 LOST: Final = "journal file lost"
 REFUSED: Final = "refused by the home"
 RESET: Final = "reset"
+_CLOSED: Final = ""
+"""Stands for all tasks that are closed: a process that opens one for every request must not count each for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,14 @@ class Ledger:
         with self._lock:
             self._acknowledged[task, kind] += count
 
+    def forget(self, task: str) -> None:
+        """Leave the stored events of a closed task to the counts of the whole journal, which stay as they are."""
+        with self._lock:
+            for kind in EventKind:
+                count = self._acknowledged.pop((task, kind), 0)
+                if count:
+                    self._acknowledged[_CLOSED, kind] += count
+
     def drop(self, task: str, kind: EventKind, reason: str, count: int = 1, *, name: str | None = "", detail: str = "") -> None:
         """Count events that will never be stored; the first of each reason and name is said once in the log.
 
@@ -149,8 +159,12 @@ class Ledger:
         """
         dropped: Counter[str] = Counter(gone or {})
         with self._lock:
-            acknowledged = sum(count for (whose, of), count in self._acknowledged.items() if of == kind and task in {None, whose})
-            for (whose, of), reasons in self._dropped.items():
-                if of == kind and task in {None, whose}:
-                    dropped.update(reasons)
+            if task is not None:  # one look, however many tasks there are: each of them asks when it is closed
+                acknowledged = self._acknowledged[task, kind]
+                dropped.update(self._dropped.get((task, kind), {}))
+            else:
+                acknowledged = sum(count for (_, of), count in self._acknowledged.items() if of == kind)
+                for (_, of), reasons in self._dropped.items():
+                    if of == kind:
+                        dropped.update(reasons)
         return Counts(acknowledged, pending, dict(+dropped))

@@ -58,9 +58,13 @@ class Runtime:
         """The runtime of the running loop."""
         loop = asyncio.get_running_loop()
         with process().lock:
-            runtime = process().runtimes.get(loop)
+            runtimes = process().runtimes
+            runtime = runtimes.get(loop)
             if runtime is None:
-                runtime = process().runtimes[loop] = cls(loop)
+                # A runtime holds on to its loop, so no weak reference would ever let the two go.
+                for closed in [other for other in runtimes if other.is_closed()]:
+                    del runtimes[closed]
+                runtime = runtimes[loop] = cls(loop)
             return runtime
 
     @property

@@ -172,3 +172,24 @@ def test_a_journal_that_somebody_deleted_can_be_closed(tmp_path: Path, workers: 
         time.sleep(0.001)
     shutil.rmtree(journal.folder)
     journal.close(delivered=True)
+
+
+def test_a_closed_task_is_left_to_the_file_and_a_late_point_of_it_finds_its_name(journal: Journal, read_all: ReadAll) -> None:
+    reader = JournalReader(journal, Ledger())
+    late, other = journal.register_series("closed", "loss", "train"), journal.register_series("open", "loss", "train")
+    journal.scalars.append(late, 0, 0.5)
+    read_all(reader)
+    journal.forget("closed")
+    assert (journal._series, journal._ids) == ({other: ("open", "loss", "train")}, {"open": {("loss", "train"): other}})
+    journal.scalars.append(late, 1, 1.5)  # by a thread that was held in the middle of its call
+    [block] = read_all(reader)
+    assert (block.task, [*block.names], [*block.values]) == ("closed", [("loss", "train")], [1.5])  # type: ignore[union-attr]
+    assert journal.register_series("closed", "loss", "train") not in {late, other}  # opened again
+
+
+def test_what_is_not_in_the_file_is_not_forgotten(tmp_path: Path, workers: DaemonExecutor) -> None:
+    journal = Journal(tmp_path, target="t", worker="w", workers=workers, on_disk=False)
+    number = journal.register_series("closed", "loss", "train")
+    journal.forget("closed")
+    assert journal.series(number) == ("closed", "loss", "train")
+    journal.close(delivered=True)

@@ -33,6 +33,17 @@ def test_the_ledger_adds_up(steps: list[tuple[str, EventKind, str | None, int]],
             assert counts.reported == sum(step[3] for step in own) + pending
 
 
+def test_a_closed_task_counts_for_all_of_the_journal_still() -> None:
+    ledger = Ledger()
+    for task in ("closed", "open"):
+        ledger.acknowledge(task, EventKind.SCALARS, 3)
+    ledger.forget("closed")
+    assert [ledger.counts(task, EventKind.SCALARS, 0).acknowledged for task in ("closed", "open", None)] == [0, 3, 6]
+    assert len(ledger._acknowledged) == 2
+    ledger.forget("open")
+    assert len(ledger._acknowledged) == 1
+
+
 def test_each_drop_is_said_once_by_reason_and_name(caplog: pytest.LogCaptureFixture) -> None:
     ledger = Ledger()
     for _ in range(5):
