@@ -52,7 +52,14 @@ TASKS_PING: Final = Endpoint("tasks.ping")
 EVENTS_ADD_BATCH: Final = Endpoint("events.add_batch", idempotent=False)
 EVENTS_GET_TASK_LOG: Final = Endpoint("events.get_task_log", since=(2, 9))
 EVENTS_SCALAR_HISTOGRAM: Final = Endpoint("events.scalar_metrics_iter_histogram")
+EVENTS_MULTI_TASK_HISTOGRAM: Final = Endpoint("events.multi_task_scalar_metrics_iter_histogram")
 EVENTS_SINGLE_VALUES: Final = Endpoint("events.get_task_single_value_metrics", since=(2, 20))
+EVENTS_LATEST_SCALARS: Final = Endpoint("events.get_task_latest_scalar_values")
+EVENTS_GET_TASK_EVENTS: Final = Endpoint("events.get_task_events")
+EVENTS_SCALARS_RAW: Final = Endpoint("events.scalar_metrics_iter_raw", since=(2, 16))
+EVENTS_GET_TASK_PLOTS: Final = Endpoint("events.get_task_plots")
+EVENTS_GET_TASK_METRICS: Final = Endpoint("events.get_task_metrics")
+EVENTS_SCALAR_NAMES: Final = Endpoint("events.get_scalar_metrics_and_variants")
 
 BY_NAME: Final[Mapping[str, Endpoint]] = {found.name: found for found in [*globals().values()] if isinstance(found, Endpoint)}
 """Every endpoint above by its name."""

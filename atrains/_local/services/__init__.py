@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from atrains._local.services import changes, events, projects, status, tasks
+from atrains._local.services import changes, events, projects, raw, status, tasks
 from atrains._local.store import Store
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
@@ -34,7 +34,14 @@ SERVICES: Final[Mapping[str, Service]] = {
         (endpoints.TASKS_PUBLISH, status.publish),
         (endpoints.EVENTS_GET_TASK_LOG, events.get_task_log),
         (endpoints.EVENTS_SCALAR_HISTOGRAM, events.scalar_metrics_iter_histogram),
+        (endpoints.EVENTS_MULTI_TASK_HISTOGRAM, events.multi_task_scalar_metrics_iter_histogram),
         (endpoints.EVENTS_SINGLE_VALUES, events.get_task_single_value_metrics),
+        (endpoints.EVENTS_LATEST_SCALARS, events.get_task_latest_scalar_values),
+        (endpoints.EVENTS_GET_TASK_EVENTS, raw.get_task_events),
+        (endpoints.EVENTS_SCALARS_RAW, raw.scalar_metrics_iter_raw),
+        (endpoints.EVENTS_GET_TASK_PLOTS, raw.get_task_plots),
+        (endpoints.EVENTS_GET_TASK_METRICS, raw.get_task_metrics),
+        (endpoints.EVENTS_SCALAR_NAMES, raw.get_scalar_metrics_and_variants),
     )
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from operator import lt
@@ -13,11 +13,14 @@ import orjson
 
 from atrains._local import query, streams
 from atrains._local.metrics import pick, places_by_series
+from atrains._local.services.raw import wanted_names
 from atrains._local.store import Store
 from atrains._wire.events import SINGLE_VALUE_ITERATION, ScalarBlock
 
 _SAMPLES: Final = 2000
 _MOST_SAMPLES: Final = 6000
+_MOST_TASKS: Final = 100
+_LATEST: Final = 100
 _BATCH: Final = 500
 _LARGEST_BATCH: Final = 10_000
 
@@ -56,37 +59,63 @@ def get_task_single_value_metrics(store: Store, request: Mapping[str, Any]) -> d
         )
         for task_id, title, series, value, moment in rows:
             found.setdefault(task_id, []).append({"metric": title, "variant": series, "value": value, "timestamp": round(moment * 1000)})
-    return {"tasks": [{"task": task_id, "values": found[task_id]} for task_id in dict.fromkeys(task_ids) if task_id in found]}
+    listed = [task_id for task_id in dict.fromkeys(task_ids) if task_id in found]
+    return {"tasks": [{"task": task_id, "task_name": store.record(task_id)["name"], "values": found[task_id]} for task_id in listed]}
 
 
 def scalar_metrics_iter_histogram(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer the curves of a task; more points than `samples` become averages of buckets. Server: single values are in no curve."""
-    task_id, key = query.take(request, "task", str), query.take(request, "key", str, "iter")
-    samples = query.take(request, "samples", int, _SAMPLES)
+    key, samples = _sampling(request)
+    wanted = wanted_names(query.take(request, "metrics", list, None))
+    return _curves(store, query.take(request, "task", str), wanted).answer(key, samples)
+
+
+def multi_task_scalar_metrics_iter_histogram(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the curves of several tasks, by title, series and task. Server: at most 100 tasks, each under its name."""
+    key, samples = _sampling(request)
+    wanted = wanted_names(query.take(request, "metrics", list, None))
+    tasks = query.take_strings(request, "tasks") or []
+    if not 1 <= len(tasks) <= _MOST_TASKS:
+        raise query.refuse(12, f"Validation error: field tasks must hold 1 to {_MOST_TASKS} tasks, not {len(tasks)}")
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for task in dict.fromkeys(tasks):
+        name = store.record(task)["name"]
+        for title, curves in _curves(store, task, wanted).answer(key, samples).items():
+            for series, curve in curves.items():
+                found.setdefault(title, {}).setdefault(series, {})[task] = {**curve, "name": name}
+    return {"metrics": found}
+
+
+def get_task_latest_scalar_values(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the last value of each series, and the mean of its last hundred."""
+    task = query.take(request, "task", str)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for title, series, values in _curves(store, task, lambda _: True).last_values(_LATEST):
+        mean = sum(values) / len(values)
+        found.setdefault(title, []).append({"name": series, "last_value": values[-1], "last_100_value": mean})
+    record = store.record(task)
+    metrics = [{"name": title, "variants": variants} for title, variants in found.items()]
+    return {"metrics": metrics, "name": record["name"], "status": record["status"]}
+
+
+def _sampling(request: Mapping[str, Any]) -> tuple[str, int]:
+    key, samples = query.take(request, "key", str, "iter"), query.take(request, "samples", int, _SAMPLES)
     if key not in {"iter", "timestamp", "iso_time"} or not 1 <= samples <= _MOST_SAMPLES:
         raise query.refuse(
             12, f"Validation error: key must be iter, timestamp or iso_time and samples 1 to {_MOST_SAMPLES}, not {key!r} and {samples}"
         )
-    store.require_task(task_id)
+    return key, samples
+
+
+def _curves(store: Store, task: str, wanted: Callable[[tuple[str, str]], bool]) -> _Curves:
+    store.require_task(task)
     with store.read() as connection:
-        held = connection.execute("SELECT title, series FROM metrics WHERE task = ?", [task_id]).fetchall()
-    wanted = _wanted(held, query.take(request, "metrics", list, None))
-    curves = _Curves(wanted)
-    for block in store.read_scalars(task_id, wanted) if wanted else ():
+        held = connection.execute("SELECT title, series FROM metrics WHERE task = ?", [task]).fetchall()
+    chosen = {name for name in held if wanted(name)}
+    curves = _Curves(chosen)
+    for block in store.read_scalars(task, chosen) if chosen else ():
         curves.add(block)
-    return curves.answer(key, samples)
-
-
-def _wanted(held: Iterable[tuple[str, str]], metrics: Sequence[Any] | None) -> set[tuple[str, str]]:
-    if not metrics:
-        return set(held)
-    variants: dict[str, set[str] | None] = {}
-    for item in metrics:
-        if not isinstance(item, Mapping):
-            raise query.refuse(12, "Validation error: each of metrics must be an object with metric and variants")
-        named = query.take_strings(item, "variants")
-        variants[query.take(item, "metric", str)] = set(named) if named else None
-    return {(title, series) for title, series in held if title in variants and ((chosen := variants[title]) is None or series in chosen)}
+    return curves
 
 
 class _Curves:
@@ -106,6 +135,13 @@ class _Curves:
                     column.frombytes(memoryview(source).cast("B"))
                 elif chosen:
                     column.extend(pick(source, chosen))
+
+    def last_values(self, count: int) -> Iterator[tuple[str, str, Sequence[float]]]:
+        """The last values of each series that has any, `count` at most."""
+        for (title, series), columns in self._columns.items():
+            values = _last_of_each(*columns)[2]
+            if values:
+                yield title, series, values[-count:]
 
     def answer(self, key: str, samples: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
