@@ -1,7 +1,7 @@
 """The table of endings: however a program ends, a second process finds its run with the right status and everything that was reported.
 
-Every row is a program of its own, in a home of its own; a few of them run at once. Rows run on this interpreter, and on those that the
-variable ATRAINS_TEST_PYTHONS names (separated as in PATH); each needs the dependencies of atrains.
+Every row is a program of its own, in a home of its own; a few of them run at once. Rows run on this interpreter, on those that the
+variable ATRAINS_TEST_PYTHONS names (separated as in PATH), and on those that `tests.interpreters` finds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +23,7 @@ from typing import Any, Final
 import pytest
 
 import atrains
+from tests.interpreters import interpreters
 
 AT_ONCE: Final = 4
 VERSIONS: Final = ("3.11", "3.12", "3.13")
@@ -441,17 +441,7 @@ def namespace_command() -> list[str] | None:
     return None
 
 
-def interpreters() -> dict[str, str]:
-    """This interpreter and those that the environment names, by version."""
-    found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
-    for path in filter(None, os.environ.get("ATRAINS_TEST_PYTHONS", "").split(os.pathsep)):
-        question = "import sys, orjson; print('%d.%d' % sys.version_info[:2])"
-        answer = subprocess.run([path, "-c", question], capture_output=True, text=True, check=True, timeout=60)
-        found.setdefault(answer.stdout.strip(), path)
-    return found
-
-
-PYTHONS: Final = interpreters()
+PYTHONS: Final = interpreters(VERSIONS)
 
 
 def cases() -> Iterator[Any]:
@@ -461,7 +451,7 @@ def cases() -> Iterator[Any]:
             for row in ROWS:
                 yield pytest.param(version, row, id=f"{version}-{row.name}")
         else:
-            reason = f"no Python {version} with the dependencies of atrains: name one in ATRAINS_TEST_PYTHONS"
+            reason = f"no Python {version} with the dependencies of atrains was found: name one in ATRAINS_TEST_PYTHONS"
             yield pytest.param(version, ROWS[0], id=f"{version}-every row", marks=pytest.mark.skip(reason=reason))
 
 
