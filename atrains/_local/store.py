@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import sqlite3
 import time
 from collections.abc import Generator, Iterator
@@ -241,7 +242,8 @@ class Store:
         folder = self.task_folder(task_id)
         try:
             record = read_record(folder)
-        except FileNotFoundError:  # killed before the record of a new task was there
+        except FileNotFoundError:  # killed before the record of a new task was there, or while a task was removed
+            self._forget(connection, task_id)
             return
         index_record(connection, record)
         for kind in EventKind:
@@ -290,6 +292,19 @@ class Store:
                 place.mkdir(mode=0o700)
         write_record(folder, text)
         index_record(connection, record)
+
+    def remove(self, connection: sqlite3.Connection, task_id: str) -> None:
+        """Delete a task's folder, with its files, and what the index has of it, in `change`."""
+        folder = self.task_folder(task_id)
+        self.announce(connection, task_id)
+        (folder / "task.json").unlink(missing_ok=True)  # without it the folder is no task any more, whatever happens next
+        shutil.rmtree(folder, ignore_errors=True)
+        self._forget(connection, task_id)
+
+    @staticmethod
+    def _forget(connection: sqlite3.Connection, task_id: str) -> None:
+        streams.forget(connection, task_id)
+        connection.execute("DELETE FROM tasks WHERE id = ?", [task_id])
 
     def add_events(self, block: EventBlock) -> int:
         """Store a block of events once, however often it is sent, and return how many events it holds.

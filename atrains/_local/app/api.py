@@ -113,6 +113,8 @@ class Api:
         data = conversion.to_answer(data, call.version)
         if call.name.startswith("tasks."):
             data = conversion.map_tasks(data, lambda task: addresses.convert_artifacts(task, lambda url: addresses.to_client(url, base)))
+            if "urls" in data:
+                data["urls"] = {kind: [addresses.to_client(url, base) for url in urls] for kind, urls in data["urls"].items()}
         return data
 
 

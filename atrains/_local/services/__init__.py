@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from atrains._local.services import changes, events, projects, raw, status, tasks
+from atrains._local.services import changes, events, joined, lives, parts, projects, raw, status, tasks
 from atrains._local.store import Store
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
@@ -19,15 +19,34 @@ SERVICES: Final[Mapping[str, Service]] = {
         (endpoints.PROJECTS_GET_ALL, projects.get_all),
         (endpoints.PROJECTS_GET_BY_ID, projects.get_by_id),
         (endpoints.PROJECTS_CREATE, projects.create),
+        (endpoints.PROJECTS_GET_ALL_EX, joined.get_all_projects),
+        (endpoints.PROJECTS_UPDATE, projects.update),
         (endpoints.TASKS_CREATE, tasks.create),
+        (endpoints.TASKS_CLONE, lives.clone),
+        (endpoints.TASKS_DELETE, lives.delete),
+        (endpoints.TASKS_ARCHIVE, lives.archive),
+        (endpoints.TASKS_UNARCHIVE, lives.unarchive),
+        (endpoints.TASKS_GET_ALL_EX, joined.get_all_tasks),
         (endpoints.TASKS_GET_BY_ID, tasks.get_by_id),
         (endpoints.TASKS_GET_ALL, tasks.get_all),
         (endpoints.TASKS_EDIT, changes.edit),
+        (endpoints.TASKS_UPDATE, changes.update),
         (endpoints.TASKS_EDIT_HYPER_PARAMS, changes.edit_hyper_params),
+        (endpoints.TASKS_GET_HYPER_PARAMS, parts.get_hyper_params),
+        (endpoints.TASKS_DELETE_HYPER_PARAMS, parts.delete_hyper_params),
+        (endpoints.TASKS_EDIT_CONFIGURATION, parts.edit_configuration),
+        (endpoints.TASKS_GET_CONFIGURATIONS, parts.get_configurations),
+        (endpoints.TASKS_GET_CONFIGURATION_NAMES, parts.get_configuration_names),
+        (endpoints.TASKS_DELETE_CONFIGURATION, parts.delete_configuration),
+        (endpoints.TASKS_SET_REQUIREMENTS, parts.set_requirements),
+        (endpoints.TASKS_DELETE_ARTIFACTS, parts.delete_artifacts),
+        (endpoints.TASKS_ADD_OR_UPDATE_MODEL, parts.add_or_update_model),
+        (endpoints.TASKS_DELETE_MODELS, parts.delete_models),
         (endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS, changes.add_or_update_artifacts),
         (endpoints.TASKS_PING, changes.ping),
         (endpoints.TASKS_RESET, status.reset),
         (endpoints.TASKS_STARTED, status.started),
+        (endpoints.TASKS_STOP, lives.stop),
         (endpoints.TASKS_STOPPED, status.stopped),
         (endpoints.TASKS_COMPLETED, status.completed),
         (endpoints.TASKS_FAILED, status.failed),

@@ -13,6 +13,7 @@ from atrains.errors import ServerError
 
 _PROPERTIES: Final = "properties"
 """The section that may be edited in every status."""
+_ALWAYS_EDITABLE: Final = frozenset({"name", "comment", "tags", "system_tags", "project"})
 _UNCHANGED: Final = {"updated": 0, "fields": {}}
 
 
@@ -22,7 +23,20 @@ def edit(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     given = fields.task_fields(request)
     with store.change() as connection:
         record = store.record(task_id)
-        _require_status(record, ("created",), force=force)
+        require_status(record, ("created",), force=force)
+        changed = fields.merge(connection, record, given)
+        if not changed:
+            return dict(_UNCHANGED)
+        record["last_update"] = changed["last_update"] = now()
+        store.save(connection, record)
+    return {"updated": 1, "fields": changed}
+
+
+def update(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Set what may be set in every status: name, comment, tags, project."""
+    given = {name: value for name, value in fields.task_fields(request).items() if name in _ALWAYS_EDITABLE}
+    with store.change() as connection:
+        record = store.record(query.take(request, "task", str))
         changed = fields.merge(connection, record, given)
         if not changed:
             return dict(_UNCHANGED)
@@ -41,7 +55,7 @@ def edit_hyper_params(store: Store, request: Mapping[str, Any]) -> dict[str, Any
     with store.change() as connection:
         record = store.record(task_id)
         if set(sections) != {_PROPERTIES}:
-            _require_status(record, ("created", "in_progress") if force else ("created",))
+            require_status(record, ("created", "in_progress") if force else ("created",))
         held: dict[str, Any] = {} if replace == "all" else dict(record.get("hyperparams", {}))
         for section, items in sections.items():
             held[section] = items if replace == "section" else {**held.get(section, {}), **items}
@@ -77,7 +91,7 @@ def add_or_update_artifacts(store: Store, request: Mapping[str, Any]) -> dict[st
     artifacts = [_artifact_of(item) for item in query.take(request, "artifacts", list)]
     with store.change() as connection:
         record = store.record(task_id)
-        _require_status(record, ("created", "in_progress"))
+        require_status(record, ("created", "in_progress"))
         execution = {**record.get("execution", {})}
         held = {(artifact["key"], artifact.get("mode", "output")): artifact for artifact in execution.get("artifacts", [])}
         held.update({(artifact["key"], artifact["mode"]): artifact for artifact in artifacts})
@@ -115,7 +129,12 @@ def ping(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _require_status(record: Record, allowed: tuple[str, ...], *, force: bool = False) -> None:
+def require_status(record: Record, allowed: tuple[str, ...], *, force: bool = False) -> None:
+    """Refuse an edit of a task in another status than these.
+
+    Raises:
+        ServerError: 400/110.
+    """
     if not force and record["status"] not in allowed:
         raise query.refuse(
             110, f"Invalid task status: task={record['id']}, current_status={record['status']}, expected={' or '.join(allowed)}"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 from atrains._local import query
 from atrains._local.projects import all_projects, ensure_project, project_by_id
+from atrains._local.records import now
 from atrains._local.store import Store
 
 _MINIMUM_NAME: Final = 3
@@ -58,6 +61,28 @@ def create(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
         if connection.execute("SELECT 1 FROM projects WHERE name = ?", [name]).fetchone() is not None:
             raise query.refuse(801, f"Value combination already exists: name={name}; get the project by its name instead")
         return {"id": ensure_project(connection, name, **fields)}
+
+
+def update(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Set description, tags and destination of a project. Server: its path is changed by another call."""
+    project_id = query.take(request, "project", str)
+    changed: dict[str, Any] = {}
+    for name in ("description", "default_output_destination"):
+        value = query.take(request, name, str, None)
+        if value is not None:
+            changed[name] = value
+    for name in ("tags", "system_tags"):
+        tags = query.take_strings(request, name)
+        if tags is not None:
+            changed[name] = tags
+    with store.change() as connection:
+        project = project_by_id(connection, project_id)
+        if project is None:
+            raise query.refuse(401, f"Invalid project id: id={project_id}")
+        changed["last_update"] = now()
+        project.update(changed)
+        connection.execute("UPDATE projects SET record = ? WHERE id = ?", [orjson.dumps(project).decode(), project_id])
+    return {"updated": 1, "fields": changed}
 
 
 def _checked_path(name: str) -> str:
