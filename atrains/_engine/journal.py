@@ -190,6 +190,7 @@ class Journal:
 
     def forget(self, task: str) -> None:
         """Leave the series of a task to their file: it is closed, and what it reported is delivered."""
+        self.records.forget(task)
         with self._lock:
             if self._series_file is None or self._unsaved or self.room.in_memory_only:
                 return

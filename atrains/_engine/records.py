@@ -20,6 +20,7 @@ from typing import Final
 from atrains._engine.files import write_whole
 from atrains._engine.ledger import FULL
 from atrains._engine.room import MEMORY_BYTES, Relief, Room, is_owned
+from atrains._wire.events import EventKind
 from atrains._wire.frames import Damage, Frame, encode_frame, scan_frames
 from atrains.errors import HomeError
 
@@ -219,6 +220,13 @@ class RecordStream:
                 if file.first >= position:
                     behind.update(file.counts)
             return started, behind, {reason: counts.copy() for reason, counts in self.gone.items()}
+
+    def forget(self, task: str) -> None:
+        """Keep no counts of a task of which everything was read: they are for files that were not begun, and those hold nothing of it."""
+        with self._lock:
+            for file in self._files:
+                for kind in EventKind:
+                    file.counts.pop((task, kind.value), None)
 
     # ---- room
 

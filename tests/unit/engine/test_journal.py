@@ -178,8 +178,11 @@ def test_a_closed_task_is_left_to_the_file_and_a_late_point_of_it_finds_its_name
     reader = JournalReader(journal, Ledger())
     late, other = journal.register_series("closed", "loss", "train"), journal.register_series("open", "loss", "train")
     journal.scalars.append(late, 0, 0.5)
+    for task in ("closed", "open"):
+        journal.records.append({"kind": "logs", "task": task, "event": {"msg": "a line"}})
     read_all(reader)
     journal.forget("closed")
+    assert [[*file.counts] for file in journal.records._files] == [[("open", "logs")]]
     assert (journal._series, journal._ids) == ({other: ("open", "loss", "train")}, {"open": {("loss", "train"): other}})
     journal.scalars.append(late, 1, 1.5)  # by a thread that was held in the middle of its call
     [block] = read_all(reader)
