@@ -68,6 +68,8 @@ TASKS_FAILED: Final = Endpoint("tasks.failed")
 TASKS_PUBLISH: Final = Endpoint("tasks.publish", idempotent=False)
 TASKS_PING: Final = Endpoint("tasks.ping")
 
+MODELS_GET_ALL: Final = Endpoint("models.get_all")
+
 EVENTS_ADD_BATCH: Final = Endpoint("events.add_batch", idempotent=False)
 EVENTS_GET_TASK_LOG: Final = Endpoint("events.get_task_log", since=(2, 9))
 EVENTS_SCALAR_HISTOGRAM: Final = Endpoint("events.scalar_metrics_iter_histogram")

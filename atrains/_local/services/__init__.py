@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from atrains._local.services import changes, events, joined, lives, parts, projects, raw, status, tasks
+from atrains._local.services import changes, events, joined, lives, models, parts, projects, raw, status, tasks
 from atrains._local.store import Store
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
@@ -51,6 +51,7 @@ SERVICES: Final[Mapping[str, Service]] = {
         (endpoints.TASKS_COMPLETED, status.completed),
         (endpoints.TASKS_FAILED, status.failed),
         (endpoints.TASKS_PUBLISH, status.publish),
+        (endpoints.MODELS_GET_ALL, models.get_all),
         (endpoints.EVENTS_GET_TASK_LOG, events.get_task_log),
         (endpoints.EVENTS_SCALAR_HISTOGRAM, events.scalar_metrics_iter_histogram),
         (endpoints.EVENTS_MULTI_TASK_HISTOGRAM, events.multi_task_scalar_metrics_iter_histogram),
