@@ -204,4 +204,5 @@ def atrains_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     server = RunningServer(tmp_path_factory.mktemp("server") / "home")
     server.start()
     yield server
+    _close_what_is_open()  # while there is somebody to deliver to
     server.stop()

@@ -99,9 +99,7 @@ class AsyncArtifact:
             StorageError: the file is not there or cannot be read.
         """
         await import_codec(self._channel)
-        from atrains._storage.registry import default_registry
-
-        storage = default_registry(self._channel.run).for_url(self.url)
+        storage = self._channel.storages().for_url(self.url)
         path = storage.local_path(self.url)
         if path is None:
             path = self._cache / (self.url.rpartition("/")[2] or self.name)

@@ -97,19 +97,24 @@ class Artifacts(Identity):
             )
 
     async def _artifact_url(self, name: str, file_name: str) -> str:
-        """Where an artifact goes: below the task's destination, else into its folder in the home."""
+        """Where an artifact goes: below the task's destination, else to the file server, or into the task's folder in the local home."""
         from atrains._storage import layout
 
-        if self.output_uri is not None:
+        local = self._settings.target.kind == "local"
+        destination = self.output_uri or (None if local else self._settings.api.files_host)
+        if destination is not None:
             folder = layout.task_folder(await self.get_project_name(), self.name, self.id)
-            return layout.join_url(self.output_uri, layout.file_path(folder, "artifacts", name, file_name))
+            return layout.join_url(destination, layout.file_path(folder, "artifacts", name, file_name))
+        if not local:
+            raise StorageError(
+                f"no file server is known for {self._settings.api.api_host}: set ATRAINS_FILES_HOST (or api.files_server), "
+                "or give the task an output_uri"
+            )
         return HOME_URL + layout.file_path(f"tasks/{self.id}/files", "artifacts", name, file_name)
 
     async def _store(self, encoded: EncodedArtifact, url: str) -> None:
-        from atrains._storage.registry import default_registry
-
         target = resolve_url(url, self._settings.home.path)
-        stored = await default_registry(self._channel.run).for_url(target).put(encoded.path, target)
+        stored = await self._channel.storages().for_url(target).put(encoded.path, target)
         if stored.sha256 != encoded.hash:
             raise StorageError(f"{encoded.path} changed while it was uploaded to {target}; upload it again once nobody writes to it")
 

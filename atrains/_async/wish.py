@@ -125,6 +125,8 @@ def _destination(output_uri: str | Path | None) -> str | None:
     scheme = text.partition("://")[0] if "://" in text else ""
     if not scheme:
         return f"file://{Path(text).expanduser().absolute()}"
-    if scheme != "file":
-        raise ConfigurationError(f"output_uri {text!r}: this version of atrains stores to local folders only; give a path or a file:// URL")
+    if scheme.lower() not in {"file", "http", "https"}:
+        raise ConfigurationError(
+            f"output_uri {text!r}: this version of atrains stores to folders and file servers; give a path, a file:// or an http(s):// URL"
+        )
     return text.rstrip("/")

@@ -1,4 +1,9 @@
-"""The two worlds. A test that asks for `world` is one body, run as coroutines on AsyncTask and as blocking calls on Task.
+"""The two worlds, and the homes. Every test of this folder runs in each home; nothing in it knows which.
+
+The homes are the local one of this process, `atrains serve` at the other end of a socket, and any server that the variables
+`ATRAINS_CONFORMANCE_HOST`, `_FILES_HOST`, `_WEB_HOST`, `_ACCESS_KEY` and `_SECRET_KEY` name.
+
+A test that asks for `world` is one body, run as coroutines on AsyncTask and as blocking calls on Task.
 
 In the body `await world(...)` stands around whatever an async program would await: there it is awaited, in the blocking world the value
 is there already. The blocking world has no event loop at all: its bodies are driven as a script would run them.
@@ -7,18 +12,54 @@ is there already. The blocking world has no event loop at all: its bodies are dr
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from inspect import isawaitable, iscoroutinefunction
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import pytest
 
 from atrains import AsyncTask, Task
 
 T = TypeVar("T")
+
+PREFIX: Final = "ATRAINS_CONFORMANCE_"
+GIVEN: Final = {
+    f"ATRAINS_{theirs}": value
+    for ours, theirs in (
+        ("HOST", "API_HOST"),
+        ("FILES_HOST", "FILES_HOST"),
+        ("WEB_HOST", "WEB_HOST"),
+        ("ACCESS_KEY", "API_ACCESS_KEY"),
+        ("SECRET_KEY", "API_SECRET_KEY"),
+    )
+    if (value := os.environ.get(PREFIX + ours))
+}
+"""The server that the environment names, as the variables of a client."""
+HOMES: Final = ["in-process", "served", *(["given"] if GIVEN else [])]
+REQUESTS: Final = pytest.StashKey[list[tuple[str, str, Any]]]()
+"""What was sent to served homes while these tests ran: endpoint, version, body."""
+
+
+@pytest.fixture(params=HOMES, autouse=True)
+def home(request: pytest.FixtureRequest, atrains_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where the runs of this test go."""
+    del atrains_home  # that of this machine; journals stand there, whatever the target is
+    kind: str = request.param
+    if kind == "in-process":
+        yield kind
+        return
+    server = request.getfixturevalue("atrains_server") if kind == "served" else None
+    monkeypatch.delenv("ATRAINS_API_HOST")
+    for name, value in (GIVEN if server is None else server.environment).items():
+        monkeypatch.setenv(name, value)
+    yield kind
+    if server is not None:
+        request.config.stash.setdefault(REQUESTS, []).extend(server.requests)
 
 
 class AsyncWorld:

@@ -329,10 +329,14 @@ async def test_reload_shows_what_others_changed(world: World) -> None:
     assert task.get_tags() == ["from elsewhere"]
 
 
-async def test_the_web_page_of_a_local_task_is_its_folder(world: World, atrains_home: Path) -> None:
+async def test_the_web_page_of_a_task_is_its_folder_or_that_of_its_server(world: World, atrains_home: Path, home: str) -> None:
     task = await world(world.Task.init("project", "a run"))
     page = urlparse(task.get_output_log_web_page())
-    assert page.scheme == "file"
-    assert Path(page.path) == atrains_home / "tasks" / task.id
-    assert Path(page.path).is_dir()
     assert task.cache_dir.name == task.id
+    if home == "in-process":
+        assert page.scheme == "file"
+        assert Path(page.path) == atrains_home / "tasks" / task.id
+        assert Path(page.path).is_dir()
+    else:
+        assert page.scheme in {"http", "https"}
+        assert task.id in page.path
