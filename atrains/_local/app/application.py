@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 from collections.abc import AsyncIterator
@@ -210,9 +209,3 @@ class _Site:
             case hdrs.METH_GET | hdrs.METH_HEAD:
                 return await self._files.download(request, path)
         return web.Response(status=405, text=f"{request.method} is not for files", headers={hdrs.ALLOW: "GET, HEAD, POST, DELETE"})
-
-
-async def serve_until(options: Options, stop: asyncio.Event) -> None:
-    """Serve until somebody sets the event."""
-    async with running(options):
-        await stop.wait()
