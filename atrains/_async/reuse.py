@@ -86,7 +86,7 @@ async def find_candidate(channel: AnyChannel, wish: Wish, project: str) -> dict[
 
 async def _unless_kept(channel: Channel, record: dict[str, Any], wish: Wish) -> dict[str, Any] | None:
     """The record, unless something about its task forbids taking it over; then one line says what."""
-    own = channel.outlet.journal.folder if channel.outlet is not None else None
+    own = channel.outlet.journal if channel.outlet is not None else None
     held = await channel.run(partial(journals.holds, channel.journals, own, record["id"]))
     why = "its run is still going on, or was not delivered yet" if held else ""
     if not why and wish.continued and record.get("status") == TaskStatusEnum.in_progress:

@@ -82,7 +82,7 @@ class Journal:
         self._numbers = itertools.count(1)
         self._ids: dict[str, dict[tuple[str, str], int]] = {}
         self._jobs = itertools.count(1)
-        self._open_jobs: set[int] = set()
+        self._open_jobs: dict[int, tuple[str, str]] = {}
         self._sealed = False
         self._lock = threading.RLock()
         self._on_revival = on_revival
@@ -208,7 +208,7 @@ class Journal:
         with self._lock:
             number = next(self._jobs)
             self._note(self._jobs_file, {"job": number, "kind": kind, "task": task, "time": time.time(), **content})
-            self._open_jobs.add(number)
+            self._open_jobs[number] = (kind, task)
         self._tell()
         return number
 
@@ -221,7 +221,22 @@ class Journal:
         with self._lock:
             if number in self._open_jobs:  # not so in a forked child, whose parent does it
                 self._note(self._jobs_file, {"done": number})
-                self._open_jobs.discard(number)
+                self._open_jobs.pop(number, None)
+
+    def has_open_run(self, task: str) -> bool:
+        """Whether a run of a task was begun here and has not ended."""
+        if self.pid == os.getpid():
+            with self._lock:
+                return ("run", task) in self._open_jobs.values()
+        done: set[int] = set()  # in a forked child, whose parent goes on with it
+        runs: set[int] = set()
+        for frame in read_frames(self.folder / "jobs")[0]:
+            header = frame.header
+            if "done" in header:
+                done.add(header["done"])
+            elif header["kind"] == "run" and header["task"] == task:
+                runs.add(header["job"])
+        return bool(runs - done)
 
     @property
     def in_memory(self) -> bool:

@@ -19,8 +19,7 @@ import orjson
 
 from atrains._engine.dead import DeadJournal
 from atrains._engine.files import FolderLock
-from atrains._engine.journal import FORMAT_VERSION
-from atrains._engine.records import read_frames
+from atrains._engine.journal import FORMAT_VERSION, Journal
 from atrains.errors import HomeError
 
 RECOVERING: Final = "recovering-"
@@ -122,7 +121,7 @@ def sweep(parent: Path) -> None:
                 _remove_remains(folder)
 
 
-def holds(parent: Path, own: Path | None, task: str) -> bool:
+def holds(parent: Path, own: Journal | None, task: str) -> bool:
     """Whether some journal under `parent` may still hold something for a task, or belongs to a process that may report to it.
 
     Args:
@@ -192,23 +191,11 @@ def _names(parent: Path) -> list[str]:
         raise HomeError(error.errno, f"the journals in {parent} cannot be read: {error.strerror}; check its permissions") from error
 
 
-def _holds(folder: Path, own: Path | None, task: str) -> bool:
+def _holds(folder: Path, own: Journal | None, task: str) -> bool:
     try:
-        return _has_open_run(folder, task) if folder == own else _mentions(folder, task)
+        return own.has_open_run(task) if own is not None and folder == own.folder else _mentions(folder, task)
     except NotADirectoryError:  # somebody's file
         return False
-
-
-def _has_open_run(folder: Path, task: str) -> bool:
-    done: set[int] = set()
-    runs: set[int] = set()
-    for frame in read_frames(folder / "jobs")[0]:
-        header = frame.header
-        if "done" in header:
-            done.add(header["done"])
-        elif header["kind"] == "run" and header["task"] == task:
-            runs.add(header["job"])
-    return bool(runs - done)
 
 
 def _mentions(folder: Path, task: str) -> bool:

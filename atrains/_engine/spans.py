@@ -40,10 +40,10 @@ class StoredSpans:
         """Add ranges to them."""
         for span in spans:
             self._ranges.setdefault(span.stream, []).append((span.first, span.last))
-        slots = [span for span in spans if span.stream.startswith("scalars/")]
-        self._edges = sorted({*self._edges, *(edge for span in slots for edge in (span.first, span.last))})
         for stream in {span.stream for span in spans}:
             self._ranges[stream] = _merged(self._ranges[stream])
+        slots = (ranges for stream, ranges in self._ranges.items() if stream.startswith("scalars/"))
+        self._edges = sorted({edge for ranges in slots for limits in ranges for edge in limits})
 
     def covers(self, stream: str, first: int, last: int) -> bool:
         """Whether a part that is cut nowhere in between is among them."""

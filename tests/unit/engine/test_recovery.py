@@ -685,7 +685,7 @@ def test_a_journal_holds_the_tasks_that_it_may_have_something_for(tmp_path: Path
     other = Journal(tmp_path, target=TARGET, worker="host", workers=workers)
     other.finish_job(other.add_job("run", elsewhere, {}))
     other.records.append({"kind": "logs", "task": child, "event": {"msg": f'not "{nobody}"'}})
-    held = {task for task in (run_here, closed_here, elsewhere, child, nobody) if journals.holds(tmp_path, own.folder, task)}
+    held = {task for task in (run_here, closed_here, elsewhere, child, nobody) if journals.holds(tmp_path, own, task)}
     assert held == {run_here, elsewhere, child}
     for journal in (own, other):
         journal.close(delivered=True)
