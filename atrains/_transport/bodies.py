@@ -6,6 +6,7 @@ sent again without a look at what is stored, while any other may be sent as ofte
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from atrains._transport.base import Refusal
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.json_lines import SLICE, record_lines, scalar_lines
 
+SIZE: Final = 4 << 20
+"""Bytes of a body: so many that a request costs nothing beside them, so few that the next body is encoded while one is on its way."""
 _REST: Final = 0.0001
 """Seconds of rest after a slice, in which others get the interpreter lock."""
 _WAITED: Final = 0.002
@@ -59,16 +62,18 @@ class Body:
 
 
 class Refused:
-    """What was refused, gathered over all bodies of a call."""
+    """What was refused, gathered over all bodies of a call: told by the thread that encodes and by the loop that sends."""
 
     def __init__(self) -> None:
         self.by_span: dict[Span, Refusal] = {}
+        self._lock = threading.Lock()
 
     def add(self, block: EventBlock, reason: str, count: int) -> None:
         """Count events of a block; the first reason is the one that is told."""
-        before = self.by_span.get(block.span)
-        total = min(len(block), count + (before.count if before else 0))
-        self.by_span[block.span] = Refusal(before.reason if before else reason, total)
+        with self._lock:
+            before = self.by_span.get(block.span)
+            total = min(len(block), count + (before.count if before else 0))
+            self.by_span[block.span] = Refusal(before.reason if before else reason, total)
 
     def add_parts(self, parts: Iterable[Part], reason: str) -> None:
         """Count all rows of some parts."""
@@ -98,11 +103,11 @@ def halves(body: Body) -> tuple[list[Part], list[Part]]:
 
 
 def pack(parts: Iterable[Part], limit: int, refused: Refused, *, rest: Callable[[], None] = lambda: None) -> Iterator[Body]:
-    """Yield bodies of at most `limit` bytes; an event that is larger is refused.
+    """Yield bodies of at most `SIZE` bytes; an event that is larger gets a body of its own, one larger than `limit` bytes is refused.
 
     Args:
         parts: What to send, in order.
-        limit: Bytes of a body.
+        limit: Bytes that the server takes.
         refused: Told what can never be sent.
         rest: Called after each slice of about a millisecond of work.
     """
@@ -119,6 +124,7 @@ class _Packer:
 
     def __init__(self, limit: int, refused: Refused) -> None:
         self._limit = limit
+        self._size = min(limit, SIZE)
         self._refused = refused
         self._body = Body()
 
@@ -126,16 +132,18 @@ class _Packer:
         """Add the lines of some rows (of one row, where there are several lines for it); yields what they fill."""
         start = 0
         while start < len(lines):
-            room = self._limit + 1 - len(self._body.data)  # the last newline is not sent
+            room = self._size + 1 - len(self._body.data)  # the last newline is not sent
             end = len(lines) if len(lines) - start <= room else lines.rfind(b"\n", start, start + max(0, room)) + 1
-            if end > start:
-                taken = 1 if rows == 1 else lines.count(b"\n", start, end)
-                self._append(Part(block, row, row + taken), lines[start:end])
-            elif self._body.data:
+            if end <= start and self._body.data:
                 yield from self.close()
                 continue
+            if end <= start:
+                end = lines.index(b"\n", start) + 1
+            whole = end - start == len(lines)
+            taken = rows if whole or rows == 1 else lines.count(b"\n", start, end)
+            if end - start - 1 <= self._limit:
+                self._append(Part(block, row, row + taken), lines if whole else lines[start:end])
             else:
-                end, taken = lines.index(b"\n", start) + 1, 1
                 size = end - start - 1
                 self._refused.add(block, f"an event of {size} bytes is larger than a request may be ({self._limit} bytes)", 1)
             start = end

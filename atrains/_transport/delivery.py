@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 from atrains._transport.answers import requested_version
@@ -51,32 +53,40 @@ class Delivery:
         return refused.by_span
 
     async def _send(self, parts: Sequence[Part], refused: Refused) -> None:
-        async for body in self._bodies(parts, refused):
-            failure = await self.attempt(body, refused)
-            if failure is not None:
-                await _Search(self, refused).run(body, failure)
+        async with aclosing(self._bodies(parts, refused)) as bodies:
+            async for body in bodies:
+                failure = await self.attempt(body, refused)
+                if failure is not None:
+                    await _Search(self, refused).run(body, failure)
 
     async def _send_lines(self, parts: Sequence[Part], refused: Refused) -> None:
         sent = False
-        async for body in self._bodies(parts, refused):
-            try:
-                failure = await self.attempt(body, refused)
-                if failure is not None:
-                    if failure.outcome_unknown:
-                        raise failure
-                    await _Search(self, refused).run(body, failure)  # a refusal in words: nothing was stored
-            except TransportError as error:
-                error.outcome_unknown |= sent
-                raise
-            sent = True
+        async with aclosing(self._bodies(parts, refused)) as bodies:
+            async for body in bodies:
+                try:
+                    failure = await self.attempt(body, refused)
+                    if failure is not None:
+                        if failure.outcome_unknown:
+                            raise failure
+                        await _Search(self, refused).run(body, failure)  # a refusal in words: nothing was stored
+                except TransportError as error:
+                    error.outcome_unknown |= sent
+                    raise
+                sent = True
 
-    async def _bodies(self, parts: Sequence[Part], refused: Refused) -> AsyncIterator[Body]:
-        """Bodies, each encoded in a worker thread when it is its turn."""
+    async def _bodies(self, parts: Sequence[Part], refused: Refused) -> AsyncGenerator[Body]:
+        """Bodies, each encoded in a worker thread while the one before is on its way."""
         if not parts:
             return
         packing = pack(parts, self.limit, refused, rest=Pace().rest)
-        while (body := await asyncio.get_running_loop().run_in_executor(self._client.workers, _next, packing)) is not None:
-            yield body
+        encode = partial(asyncio.get_running_loop().run_in_executor, self._client.workers, _next, packing)
+        ahead = encode()
+        try:
+            while (body := await ahead) is not None:
+                ahead = encode()
+                yield body
+        finally:
+            ahead.cancel()
 
     async def attempt(self, body: Body, refused: Refused) -> TransportError | None:
         """Send one body; return the failure that lies in what it holds, if there is one.
