@@ -291,6 +291,16 @@ print(receipt.scalars.acknowledged, receipt.scalars.pending, flush=True)
 sys.stdin.readline()
 """
 
+KILLED_IN_POWER = """
+import os, signal
+from atrains import Task
+
+logger = Task.init("disks", "killed").get_logger()
+for number in range(1000):
+    logger.report_scalar("t", "s", number, number)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 
 SYNCS = frozenset({"fsync", "fdatasync"})
 
@@ -330,26 +340,27 @@ def traced_calls(trace: Path) -> list[TracedCall]:
     return sorted(calls, key=lambda call: call.started)
 
 
+def check_synced_before_let_go(calls: list[TracedCall]) -> None:
+    """Whatever the home had taken by then was on its disk before a journal let go of its own copy."""
+    gone = [call for call in calls if call.name == "unlink" and re.search(r"/journals/\S+/scalars-\d", call.text)]
+    assert gone
+    for unlink in gone:
+        events = [call for call in calls if call.text.endswith("/events/scalars") and call.started < unlink.started]
+        stored = [call for call in events if call.name in {"write", "writev"}]
+        assert stored
+        assert any(call.name in SYNCS and stored[-1].ended < call.started and call.ended < unlink.started for call in events), unlink
+
+
+STRACE = ("strace", "-f", "-y", "-s", "4096", "-e", "trace=fdatasync,fsync,write,writev,unlink", "-o")
+"""What was written to which file, and when which of them was synced."""
+
+
 @pytest.mark.parametrize("home_is_up", [True, False], ids=["delivered", "not delivered"])
 @pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
 def test_what_a_returned_flush_covered_is_on_the_disk(user: User, atrains_home: Path, home_is_up: bool) -> None:
     (user.directory / "power.py").write_text(POWER)
     trace = user.directory / "trace"
-    # What was written to which file, and when which of them was synced.
-    command = [
-        "strace",
-        "-f",
-        "-y",
-        "-s",
-        "4096",
-        "-e",
-        "trace=fdatasync,fsync,write,writev,unlink",
-        "-o",
-        str(trace),
-        sys.executable,
-        "power.py",
-        "20" if home_is_up else "1",
-    ]
+    command = [*STRACE, str(trace), sys.executable, "power.py", "20" if home_is_up else "1"]
     process = subprocess.Popen(
         command, cwd=user.directory, env=user.environment(ATRAINS_JOURNAL_DURABILITY="power"),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -375,23 +386,7 @@ def test_what_a_returned_flush_covered_is_on_the_disk(user: User, atrains_home: 
     if home_is_up:
         assert pending == 0
         assert {"scalars", "logs", "task.json", "events"} <= synced
-        gone = [call for call in calls if call.name == "unlink" and re.search(r"/journals/\S+/scalars-\d", call.text)]
-        assert gone
-        for unlink in gone:
-            # Whatever the home had taken by then was on its disk before the journal let go of its own copy.
-            stored = [
-                call
-                for call in calls
-                if call.name in {"write", "writev"} and call.text.endswith("/events/scalars") and call.started < unlink.started
-            ]
-            assert stored
-            assert any(
-                call.name in SYNCS
-                and call.text.endswith("/events/scalars")
-                and stored[-1].ended < call.started
-                and call.ended < unlink.started
-                for call in calls
-            ), unlink
+        check_synced_before_let_go(calls)
         return
     assert pending == 30_000
     assert {"scalars-", "records-", "series", "jobs"} <= synced
@@ -401,6 +396,17 @@ def test_what_a_returned_flush_covered_is_on_the_disk(user: User, atrains_home: 
     assert sorted(points) == list(range(30_000))
     content = b"".join(path.read_bytes() for path in (user.directory / "snapshot").glob("records-*"))
     assert all(b"a line %d" % number in content for number in range(10))
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace")
+def test_what_is_recovered_is_on_the_disk_before_its_journal_goes(user: User) -> None:
+    power = {"ATRAINS_JOURNAL_DURABILITY": "power"}
+    killed = user.run(KILLED_IN_POWER, **power)
+    assert killed.code == -signal.SIGKILL
+    trace = user.directory / "trace"
+    command = [*STRACE, str(trace), sys.executable, "-m", "atrains", "sync"]
+    subprocess.run(command, cwd=user.directory, env=user.environment(**power), capture_output=True, check=True, timeout=120)
+    check_synced_before_let_go(traced_calls(trace))
 
 
 STALLED = """
