@@ -1,4 +1,4 @@
-"""The memory of which task a name last ran as: what is asked for is found, what is old goes, and a run costs the same whatever ran before."""
+"""The memory of which task a name last ran as: what is asked for is found, what is old goes, and no run pays for those before it."""
 
 from __future__ import annotations
 
