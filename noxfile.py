@@ -18,7 +18,7 @@ nox.options.sessions = ["tests", "lint", "types"]
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TOOLS = {Requirement(line).name: line for line in PYPROJECT["project"]["optional-dependencies"]["dev"]}
-TEST_TOOLS = [TOOLS[name] for name in ("anyio", "hypothesis", "numpy", "pytest", "pytest-timeout")]
+TEST_TOOLS = [TOOLS[name] for name in ("anyio", "hypothesis", "numpy", "pytest", "pytest-timeout", "trustme")]
 
 
 @nox.session

@@ -132,7 +132,7 @@ class ApiServer:
         """A new token."""
         self.logins += 1
         now = time.time()
-        claims = {"iat": int(now), "exp": now + self.lifetime, "identity": {"user": "u1"}, "server_version": "2.0.0", "n": self.logins}
+        claims = {"iat": now, "exp": now + self.lifetime, "identity": {"user": "u1"}, "server_version": "2.0.0", "n": self.logins}
         token = (
             jwt.encode({**claims, "api_version": self.api_version}, SIGNING)
             if self.api_version is not None

@@ -24,7 +24,7 @@ def hash_file(path: Path) -> tuple[str, int]:
     """
     digest = hashlib.sha256()
     size = 0
-    for block in _blocks(path):
+    for block in read_blocks(path):
         digest.update(block)
         size += len(block)
     return digest.hexdigest(), size
@@ -48,7 +48,7 @@ def copy_file(source: Path, target: Path, *, stop: Event) -> tuple[str, int]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:
-            for block in _blocks(source):
+            for block in read_blocks(source):
                 file.write(block)
                 digest.update(block)
                 size += len(block)
@@ -65,8 +65,12 @@ def copy_file(source: Path, target: Path, *, stop: Event) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
-    """The content of a file that stands still; fails at the end when it did not."""
+def read_blocks(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file that stands still.
+
+    Raises:
+        StorageError: it cannot be read, is no regular file, or changed meanwhile, which shows at the end.
+    """
     try:
         # Looked at before it is opened: opening a pipe would wait for its other end.
         if not path.is_file():

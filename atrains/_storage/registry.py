@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from atrains._storage.base import RunInThread, Storage
 from atrains.errors import StorageError
+
+if TYPE_CHECKING:
+    from atrains._transport.client import HttpClient  # aiohttp is slow to import, and only http(s) needs it
 
 # At least two letters: one letter is a drive.
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
@@ -44,12 +47,27 @@ def scheme_of(url: str) -> str:
     return found[1].lower() if found else "file"
 
 
-def default_registry(run: RunInThread = asyncio.to_thread) -> StorageRegistry:
-    """Return a registry of every storage that there is; their blocking work goes through `run`."""
+def default_registry(run: RunInThread = asyncio.to_thread, *, client: HttpClient | None = None) -> StorageRegistry:
+    """Return a registry of every storage that there is.
+
+    Args:
+        run: Runs their blocking work.
+        client: The connections for http(s); without it those schemes are unknown.
+    """
 
     def folder() -> Storage:
         from atrains._storage.folder import FolderStorage
 
         return FolderStorage(run)
 
-    return StorageRegistry({"file": folder})
+    factories: dict[str, StorageFactory] = {"file": folder}
+    if client is not None:
+        connections = client
+
+        def file_server() -> Storage:
+            from atrains._storage.fileserver import FileServerStorage
+
+            return FileServerStorage(connections, run)
+
+        factories |= {"http": file_server, "https": file_server}
+    return StorageRegistry(factories)

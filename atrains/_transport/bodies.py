@@ -6,6 +6,7 @@ sent again without a look at what is stored, while any other may be sent as ofte
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from atrains._wire.json_lines import SLICE, record_lines, scalar_lines
 
 SIZE: Final = 4 << 20
 """Bytes of a body: so many that a request costs nothing beside them, so few that the next body is encoded while one is on its way."""
+_SEPARATORS: Final = re.compile(r"[^\w-]+")
 _REST: Final = 0.0001
 """Seconds of rest after a slice, in which others get the interpreter lock."""
 _WAITED: Final = 0.002
@@ -189,7 +191,8 @@ def note_refusals(body: Body, answer: Answer, refused: Refused) -> int:
     """
     left = 0
     for reason, count in _reasons(answer).items():
-        named = [part for part in body.parts if part.block.task in reason]
+        words = set(_SEPARATORS.split(reason))
+        named = [part for part in body.parts if part.block.task in words]
         if named:
             refused.add_parts(named, reason)
         else:

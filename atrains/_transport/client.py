@@ -20,7 +20,7 @@ import aiohttp
 
 from atrains._config import Settings, Timeout, proxy_for
 from atrains._transport.answers import MAYBE_DONE, TRANSIENT, Answer, parse_answer, read_claims, retry_after
-from atrains._transport.failures import Advice, Exchange, UnavailableError, is_stale, translate
+from atrains._transport.failures import PROXY_USER, Advice, Exchange, UnavailableError, is_stale, translate
 from atrains._transport.sessions import Sessions
 from atrains._transport.tokens import Token, Tokens, make_token
 from atrains._wire.endpoints import Version
@@ -28,6 +28,8 @@ from atrains.errors import AccessError, AtrainsError, ConfigurationError, Transp
 
 PIECE: Final = 512 * 1024
 """Bytes of a body that are handed to the connection at once: few turns of the loop, each of less than a millisecond."""
+_SMALL: Final = 64 * 1024
+"""Bytes of a body that is handed over as one."""
 _SLOWEST: Final = 64 * 1024
 """Bytes a second below which a connection that takes a body counts as one that stands still."""
 _READY_TOKEN_THRESHOLD: Final = 3600.0
@@ -56,7 +58,7 @@ class HttpClient:
     """Connections to one server as one user. May be used from several event loops and threads of a process, which share its login.
 
     Args:
-        settings: With an API host, and a key pair or a token.
+        settings: With an API host, and a key pair or a token. On the local home there is neither: then only `open` is of use.
         workers: Where what blocks is done.
 
     Raises:
@@ -68,7 +70,7 @@ class HttpClient:
         self.settings = settings
         self.advice = Advice(settings)
         self.workers = workers
-        if api.auth_token is None and (api.access_key is None or api.secret_key is None):
+        if api.api_host and api.auth_token is None and (api.access_key is None or api.secret_key is None):
             raise ConfigurationError(self.advice.no_keys())
         self.host = api.api_host or ""
         self._sessions = Sessions(api, workers)
@@ -266,6 +268,8 @@ class HttpClient:
         )
 
     def _no_envelope(self, reply: Reply) -> TransportError:
+        if reply.status == 407:
+            return AccessError(f"the proxy on the way to {self.advice.named} {PROXY_USER}")
         if not self._reached:
             return AccessError(self._not_the_api(reply))
         shown = f"status {reply.status}, {reply.kind or 'no content type'}"
@@ -297,7 +301,7 @@ def _bearer(token: Token) -> dict[str, str]:
 
 def _pieces(body: Body, exchange: Exchange) -> AsyncGenerator[memoryview] | bytes:
     """A body as aiohttp sends it without copying, noting when all of it was handed over."""
-    if len(body) <= _SLOWEST:
+    if len(body) <= _SMALL:
         exchange.whole = True
         return bytes(body)
     return _generate(memoryview(body), exchange)

@@ -15,6 +15,8 @@ from atrains.errors import AccessError, TransportError
 
 _LENGTH: Final = 120
 """Characters that are shown of a foreign text."""
+_CLIENT_CERTIFICATE: Final = "if it asks for a client certificate, name one in ATRAINS_CLIENT_CERTIFICATE"
+PROXY_USER: Final = "asks for a user; write one into its address: http://user:password@proxy:port"
 
 
 class UnavailableError(TransportError):
@@ -115,18 +117,23 @@ def translate(error: Exception, exchange: Exchange, url: str, advice: Advice) ->
             f"{where} {what}; check that it runs and that nothing between here and there blocks it", outcome_unknown=unknown
         )
     if isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error
-        if isinstance(cause, socket.gaierror):
-            return UnavailableError(
-                f"the name of {where} cannot be resolved ({cause.strerror or cause}); check the address and the network"
-            )
-        reason = (cause.strerror if isinstance(cause, OSError) else None) or cause
-        return UnavailableError(f"cannot connect to {where} ({reason}); check that the server runs and that the address is right")
+        return _not_connected(error.os_error, where, url)
     if isinstance(error, aiohttp.ClientResponseError):
         text = f"{where} answered with something that is no HTTP ({_short(error.message)}); check the address and whether it is https"
         return TransportError(text, outcome_unknown=unknown)
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return UnavailableError(f"the connection to {where} broke ({_short(said)})", outcome_unknown=unknown, connected=True)
+    # Servers that want a client certificate say so after the handshake of TLS 1.3, and by then a reset may have overtaken the words.
+    hint = f"; {_CLIENT_CERTIFICATE}" if url.startswith("https:") and not exchange.reused else ""
+    return UnavailableError(f"the connection to {where} broke ({_short(said)}){hint}", outcome_unknown=unknown, connected=True)
+
+
+def _not_connected(cause: object, where: str, url: str) -> TransportError:
+    if isinstance(cause, socket.gaierror):
+        return UnavailableError(f"the name of {where} cannot be resolved ({cause.strerror or cause}); check the address and the network")
+    if isinstance(cause, ConnectionError) and not isinstance(cause, ConnectionRefusedError) and url.startswith("https:"):
+        return UnavailableError(f"{where} broke off the TLS handshake; {_CLIENT_CERTIFICATE}", connected=True)
+    reason = (cause.strerror if isinstance(cause, OSError) else None) or cause
+    return UnavailableError(f"cannot connect to {where} ({reason}); check that the server runs and that the address is right")
 
 
 def is_stale(error: Exception, exchange: Exchange) -> bool:
@@ -141,21 +148,18 @@ def _proxy(error: aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionEr
             f"the proxy on the way to {where} cannot be reached; check ATRAINS_PROXY or HTTPS_PROXY, or add the host to NO_PROXY"
         )
     if error.status == 407:
-        return AccessError(f"the proxy on the way to {where} asks for a user; write it into its address: http://user:password@proxy:port")
+        return AccessError(f"the proxy on the way to {where} {PROXY_USER}")
     return UnavailableError(
         f"the proxy on the way to {where} refused it ({error.status} {_short(error.message)}); check the host and the proxy"
     )
 
 
 def _tls_error(error: BaseException) -> BaseException | None:
-    """The error of TLS in a chain of errors."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLError | ssl.CertificateError):
-            return seen
-        inner = getattr(seen, "os_error", None) or getattr(seen, "certificate_error", None)
-        seen = inner if isinstance(inner, BaseException) else seen.__cause__
-    return None
+    """The error of TLS that is at the bottom of one, if there is one."""
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error.__cause__
+    if isinstance(inner, BaseException) and (found := _tls_error(inner)) is not None:
+        return found
+    return error if isinstance(error, ssl.SSLError | ssl.CertificateError) else None
 
 
 def _tls(error: BaseException, where: str) -> str:

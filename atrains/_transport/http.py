@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 BURST: Final = 10.0
 """Seconds that a call is tried again at most; then whoever called decides."""
+FIRST_BURST: Final = 2.0
+"""The same for a server that was never reached: whoever waits for the first call waits for a program to begin."""
 PATIENCE: Final = 30.0
 """Seconds that are waited at most because a server asks for it in `Retry-After`."""
 PROBE: Final = Timeout(1.0, 2.0)
@@ -172,7 +174,9 @@ class HttpTransport:
             return True
         error = state.outcome.exception() if state.outcome else None
         asked = isinstance(error, UnavailableError) and error.retry_after is not None
-        return (state.seconds_since_start or 0.0) + self._pause(state) > (PATIENCE if asked else BURST)
+        return (state.seconds_since_start or 0.0) + self._pause(state) > (
+            PATIENCE if asked else BURST if self.client.reached else FIRST_BURST
+        )
 
 
 def _block(task: str, events: Sequence[Mapping[str, Any]]) -> ScalarBlock:

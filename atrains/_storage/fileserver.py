@@ -1,0 +1,382 @@
+"""Files on a file server, and at any http(s) URL. The connections, with their login, proxies and TLS, are the transport's.
+
+Server: an upload is a POST of multipart/form-data to the root of the file server; the name of the part is the path, as it is, and the file
+name must be there although it says nothing. The answer is the list of stored paths. Nothing may be compressed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import mimetypes
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import IO, Final, NoReturn, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from atrains._storage.base import RunInThread, StoredFile
+from atrains._storage.copying import read_blocks
+from atrains._transport.answers import TRANSIENT
+from atrains._transport.client import HttpClient
+from atrains._transport.failures import Exchange, UnavailableError
+from atrains.errors import StorageError, TransportError
+
+T = TypeVar("T")
+
+_ATTEMPTS: Final = 3
+_RESUMPTIONS: Final = 20
+"""Times that a download is taken up again, as long as each brings something."""
+_CONNECT: Final = 10.0
+_SILENCE: Final = 60.0
+"""Seconds without a byte after which a transfer counts as broken."""
+_LIMIT: Final = aiohttp.ClientTimeout(total=None, connect=_CONNECT, sock_connect=_CONNECT, sock_read=_SILENCE)
+_SLOWEST: Final = 50 * 1024
+"""Bytes a second below which an upload counts as one that stands still."""
+_PIECE: Final = 1 << 20
+
+
+class FileServerStorage:
+    """Implements Storage over http(s).
+
+    The token of the API server goes to addresses under the configured file server, and to no others.
+
+    Args:
+        client: Connections and login.
+        run: Runs what blocks in a worker thread.
+    """
+
+    def __init__(self, client: HttpClient, run: RunInThread = asyncio.to_thread) -> None:
+        self._client = client
+        self._run = run
+        self._files_host = client.settings.api.files_host
+
+    async def put(self, source: Path, target_url: str) -> StoredFile:
+        """Upload a file; see `Storage.put`. Its bytes are hashed while they are sent, and never all in memory."""
+        root, path = self._split(target_url)
+        upload = _Upload(self._run, source, path)
+        url = self._quoted(target_url)
+
+        async def attempt() -> None:
+            try:
+                await self._post(root, upload)
+            except TransportError:
+                if upload.error is not None:
+                    raise upload.error from None
+                raise
+
+        await self._retried(attempt, f"{source} cannot be stored at {url}")
+        return StoredFile(url=target_url, size=upload.size, sha256=upload.digest.hexdigest())
+
+    async def get(self, url: str, target: Path) -> StoredFile:
+        """Download a file; see `Storage.get`. A transfer that breaks is taken up where it broke."""
+        download = _Download(self._run, target)
+        try:
+            await download.open()
+            await self._retried(partial(self._fetch, self._quoted(url), download), f"{url} cannot be fetched")
+            await download.finish()
+        finally:
+            await download.discard()
+        return StoredFile(url=url, size=download.size, sha256=download.digest.hexdigest())
+
+    async def delete(self, url: str) -> bool:
+        """Remove a file; see `Storage.delete`."""
+        return await self._ask("DELETE", url, f"{url} cannot be removed")
+
+    async def exists(self, url: str) -> bool:
+        """Whether there is a file; see `Storage.exists`.
+
+        Raises:
+            StorageError: the server does not say.
+        """
+        return await self._ask("HEAD", url, f"whether there is {url} cannot be said")
+
+    def local_path(self, url: str) -> Path | None:
+        """None: a file elsewhere has no path here."""
+        del url
+        return None
+
+    def _is_ours(self, url: str) -> bool:
+        """Whether a URL lies under the configured file server."""
+        if not self._files_host:
+            return False
+        ours, other = urlsplit(self._files_host), urlsplit(url)
+        prefix = ours.path.rstrip("/") + "/"
+        return (ours.scheme, ours.hostname, ours.port) == (other.scheme, other.hostname, other.port) and other.path.startswith(prefix)
+
+    def _split(self, url: str) -> tuple[str, str]:
+        """The URL to post to, and the path of the file below it, not quoted."""
+        parts = urlsplit(url)
+        root = f"{self._files_host}/" if self._files_host and self._is_ours(url) else f"{parts.scheme}://{parts.netloc}/"
+        path = unquote(url.partition("?")[0].partition("#")[0][len(root) :])
+        if not path.strip("/") or any(ord(character) < 32 for character in path):
+            raise StorageError(f"{url!r} names no file below {root}; give a URL with a path and without control characters")
+        return root, path.lstrip("/")
+
+    def _quoted(self, url: str) -> str:
+        """The URL as it goes on the wire: what is quoted stays, what is not is."""
+        return quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+
+    @asynccontextmanager
+    async def _response(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limit: aiohttp.ClientTimeout = _LIMIT,
+        upload: _Upload | None = None,
+        redirects: bool = False,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request and give its answer; once more with another token where the first was refused."""
+
+        def send(authorization: Mapping[str, str]) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+            given = {"Accept-Encoding": "identity", **(headers or {}), **authorization}  # ranges and lengths are of the file itself
+            data = upload.pieces() if upload is not None else None
+            exchange = Exchange()
+            return self._client.open(method, url, headers=given, timeout=limit, exchange=exchange, data=data, redirects=redirects)
+
+        authorization = await self._client.authorization() if self._is_ours(url) else {}
+        async with AsyncExitStack() as stack:
+            response = await stack.enter_async_context(send(authorization))
+            if response.status == 401 and authorization:
+                await stack.aclose()
+                response = await stack.enter_async_context(send(await self._client.renewed_authorization(authorization)))
+            yield response
+
+    async def _ask(self, method: str, url: str, failure: str) -> bool:
+        """Send a request that is answered by its status alone."""
+
+        async def attempt() -> bool:
+            async with self._response(method, self._quoted(url), redirects=method == "HEAD") as response:
+                if response.status not in {200, 204, 404, 410}:
+                    _refuse(response)
+                return response.status in {200, 204}
+
+        return await self._retried(attempt, failure)
+
+    async def _retried(self, attempt: Callable[[], Awaitable[T]], failure: str) -> T:
+        """Do something again where it failed in passing; what remains is a StorageError."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(UnavailableError),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
+            sleep=asyncio.sleep,
+            reraise=True,
+        )
+        try:
+            return await retrying(attempt)
+        except TransportError as error:
+            raise StorageError(f"{failure}: {error}") from error
+
+    async def _post(self, root: str, upload: _Upload) -> None:
+        headers = {"Content-Type": f"multipart/form-data; boundary={upload.boundary}", "Content-Length": str(upload.length)}
+        limit = aiohttp.ClientTimeout(total=max(30.0, upload.length / _SLOWEST), connect=_CONNECT, sock_connect=_CONNECT)
+        async with self._response("POST", root, headers=headers, limit=limit, upload=upload) as response:
+            if response.status != 200:
+                _refuse(response)
+            answer = await response.text()
+        if upload.path not in _paths(answer):
+            raise TransportError(f"the server answered without naming the file as stored; is {root} a file server?")
+
+    async def _fetch(self, url: str, download: _Download) -> None:
+        for _ in range(_RESUMPTIONS):
+            before = download.size
+            try:
+                return await self._fetch_rest(url, download)
+            except UnavailableError:
+                if download.size == before:
+                    raise
+        raise UnavailableError(f"the transfer broke {_RESUMPTIONS} times")
+
+    async def _fetch_rest(self, url: str, download: _Download) -> None:
+        async with self._response("GET", url, headers=download.range_headers(), redirects=True) as response:
+            if response.status not in {200, 206}:
+                _refuse(response)
+            await download.begin(response)
+            try:
+                async for piece in response.content.iter_chunked(_PIECE):
+                    await download.write(piece)
+            finally:
+                await download.flush()  # what came counts, also where no more did
+
+
+class _Upload:
+    """A file on its way: the bytes of the request's body, made as they are sent."""
+
+    def __init__(self, run: RunInThread, source: Path, path: str) -> None:
+        self._run = run
+        self._source = source
+        self.path = path
+        self.boundary = os.urandom(16).hex()
+        self.error: StorageError | None = None
+        self._head, self._tail = _frame(self.boundary, path, source.name)
+        self.size = 0
+        self.digest = hashlib.sha256()
+        try:
+            self._expected = self._source.stat().st_size
+        except OSError as error:
+            raise StorageError(f"{self._source} cannot be read ({error.strerror or error}); check that it is there and readable") from error
+
+    @property
+    def length(self) -> int:
+        """Bytes of the body."""
+        return len(self._head) + self._expected + len(self._tail)
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The body, from its beginning; fails where the file cannot be read or changes."""
+        self.size, self.digest = 0, hashlib.sha256()
+        yield self._head
+        blocks = read_blocks(self._source)
+        try:
+            while (block := await self._run(partial(self._next, blocks))) is not None:
+                yield block
+        except StorageError as error:
+            self.error = error  # aiohttp hides it behind one of its own
+            raise
+        yield self._tail
+
+    def _next(self, blocks: Iterator[bytes]) -> bytes | None:
+        block = next(blocks, None)
+        if block is not None:
+            self.digest.update(block)
+            self.size += len(block)
+            if self.size > self._expected:
+                raise StorageError(f"{self._source} changed while it was read; try again when nothing writes to it any more")
+        return block
+
+
+class _Download:
+    """A file on its way here: a partial file beside the target, put in its place when it is whole."""
+
+    def __init__(self, run: RunInThread, target: Path) -> None:
+        self._run = run
+        self._target = target
+        self._partial = target.parent / f".{os.urandom(8).hex()}.partial"
+        self._file: IO[bytes] | None = None
+        self._version = ""
+        self._waiting = bytearray()
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    async def open(self) -> None:
+        """Make the partial file."""
+        await self._on_disk(self._make)
+
+    def _make(self) -> None:
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._partial.open("xb")
+
+    def range_headers(self) -> dict[str, str]:
+        """What to ask for: the rest of the version that was begun, where the server told versions apart."""
+        if not self.size or not self._version:
+            return {}
+        return {"Range": f"bytes={self.size}-", "If-Range": self._version}
+
+    async def begin(self, response: aiohttp.ClientResponse) -> None:
+        """Take note of what comes: the rest, or all of it anew."""
+        etag = response.headers.get("ETag", "")
+        self._version = response.headers.get("Last-Modified", "") if not etag or etag.startswith("W/") else etag
+        self._waiting.clear()
+        begins = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+        if response.status == 206 and begins == str(self.size):
+            return
+        if response.status == 206:
+            self._version = ""
+            raise UnavailableError("the server sent another part of the file than it was asked for", connected=True)
+        await self._on_disk(self._empty)
+        self.digest, self.size = hashlib.sha256(), 0
+
+    def _empty(self) -> None:
+        assert self._file is not None
+        self._file.seek(0)
+        self._file.truncate()
+
+    async def write(self, piece: bytes) -> None:
+        """Add to it; small pieces are gathered."""
+        self._waiting += piece
+        if len(self._waiting) >= _PIECE:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what was gathered."""
+        if self._waiting:
+            piece, self._waiting = self._waiting, bytearray()
+            await self._on_disk(partial(self._write, piece))
+
+    def _write(self, piece: bytearray) -> None:
+        assert self._file is not None
+        self._file.write(piece)
+        self._file.flush()
+        self.digest.update(piece)
+        self.size += len(piece)
+
+    async def finish(self) -> None:
+        """Put it in its place."""
+        await self._on_disk(self._place)
+
+    def _place(self) -> None:
+        assert self._file is not None
+        self._file.close()
+        self._partial.replace(self._target)
+
+    async def discard(self) -> None:
+        """Remove what is left of it."""
+        if self._file is not None:
+            await asyncio.shield(self._run(self._remove))
+
+    def _remove(self) -> None:
+        assert self._file is not None
+        self._file.close()
+        with suppress(OSError):
+            self._partial.unlink(missing_ok=True)
+
+    async def _on_disk(self, work: Callable[[], None]) -> None:
+        try:
+            await self._run(work)
+        except OSError as error:
+            reason = error.strerror or error
+            raise StorageError(
+                f"{self._target} cannot be written ({reason}); check the folder, its permissions and the room left"
+            ) from error
+
+
+def _frame(boundary: str, path: str, name: str) -> tuple[bytes, bytes]:
+    """What stands before and after the file in a body of one part. Raw UTF-8: the server takes the name of the part literally."""
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    names = f'name="{_escaped(path)}"; filename="{_escaped(name)}"'
+    head = f"--{boundary}\r\nContent-Disposition: form-data; {names}\r\nContent-Type: {kind}\r\n\r\n"
+    return head.encode("utf-8", "replace"), f"\r\n--{boundary}--\r\n".encode()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\r", " ").replace("\n", " ")
+
+
+def _paths(answer: str) -> list[object]:
+    try:
+        paths = json.loads(answer)
+    except ValueError:
+        return []
+    return paths if isinstance(paths, list) else []
+
+
+def _refuse(response: aiohttp.ClientResponse) -> NoReturn:
+    """Raise for a status that is no success."""
+    host = f"{response.url.scheme}://{response.url.authority}"
+    if response.status in TRANSIENT or response.status == 408:
+        raise UnavailableError(f"{host} cannot answer now (status {response.status})", connected=True)
+    words = {
+        401: "it does not accept our token",
+        403: "it does not allow that",
+        404: "there is no such file",
+        405: "it does not do that; is it a file server?",
+        413: "the file is too large for it",
+    }
+    raise TransportError(f"{host} refused ({response.status}: {words.get(response.status, response.reason or 'no reason given')})")
