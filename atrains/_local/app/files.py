@@ -5,6 +5,7 @@ Server: errors are text and never the envelope of the API.
 
 from __future__ import annotations
 
+import errno
 import mimetypes
 import os
 import re
@@ -18,6 +19,7 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
 
 from atrains._local.app import addresses
@@ -68,8 +70,13 @@ class FileServer:
                     return _text(404, f"{path[:300]!r} is no path below the file server")
                 await self._store(part, checked)
                 stored.append(checked)
-        except (ValueError, AssertionError) as error:  # aiohttp's words for a form that is cut off or malformed
+        except (ValueError, AssertionError, HttpProcessingError, web.RequestPayloadError) as error:  # aiohttp's words for a broken form
             return _text(400, f"the form cannot be read: {error}")
+        except ConnectionError:
+            raise
+        except OSError as error:
+            status = 507 if error.errno in {errno.ENOSPC, errno.EDQUOT} else 500
+            return _text(status, f"the file cannot be stored: {error.strerror or error}")
         return web.Response(body=orjson.dumps(stored), content_type="text/html", charset="utf-8")
 
     async def _store(self, part: BodyPartReader, path: str) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import urllib.error
+import urllib.request
 from array import array
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +18,7 @@ from atrains._local import services
 from atrains._local.store import Store, open_home
 from atrains._wire import endpoints
 from atrains._wire.events import EventKind, RecordBlock, ScalarBlock, Span
+from atrains.testing import RunningServer
 
 
 @pytest.fixture
@@ -50,3 +57,68 @@ def logs(task: str) -> Callable[[int, int], RecordBlock]:
         return RecordBlock(task, Span("j", "logs", first, first + count), EventKind.LOGS, events)
 
     return block
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back over HTTP."""
+
+    status: int
+    text: bytes
+    headers: Any
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def code(self) -> tuple[int, int]:
+        """Result code and sub-code; the former is the HTTP status as well."""
+        meta = self.json["meta"]
+        assert meta["result_code"] == self.status
+        return meta["result_code"], meta["result_subcode"]
+
+    @property
+    def data(self) -> Any:
+        assert self.code == (200, 0), self.text
+        return self.json["data"]
+
+
+def _ask(url: str, body: bytes | None = None, method: str = "GET", **headers: str) -> Answer:
+    request = urllib.request.Request(url, body, {name.replace("_", "-"): value for name, value in headers.items()}, method=method)
+    if body is not None:
+        request.add_header("Content-Type", headers.get("Content_Type", "application/json"))
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return Answer(answer.status, answer.read(), answer.headers)
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read(), error.headers)
+
+
+@pytest.fixture
+def ask() -> Callable[..., Answer]:
+    """Send a request: `ask(url, body, method, Some_Header="value")`."""
+    return _ask
+
+
+@pytest.fixture
+def server(atrains_server: RunningServer) -> RunningServer:
+    return atrains_server
+
+
+@pytest.fixture
+def token(server: RunningServer) -> str:
+    keys = base64.b64encode(f"{server.access_key}:{server.secret_key}".encode()).decode()
+    return str(_ask(f"{server.url}/auth.login", Authorization=f"Basic {keys}").data["token"])
+
+
+@pytest.fixture
+def call(server: RunningServer, token: str) -> Callable[..., Answer]:
+    """Send a request of somebody who is logged in; a body that is no bytes becomes JSON."""
+
+    def send(path: str, body: Any = None, method: str = "GET", **headers: str) -> Answer:
+        text = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        return _ask(f"{server.url}/{path}", text, method, **{"Authorization": f"Bearer {token}", **headers})
+
+    return send

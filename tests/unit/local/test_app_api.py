@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -15,74 +11,23 @@ import pytest
 
 from atrains.testing import RunningServer
 
-
-@dataclass
-class Answer:
-    status: int
-    text: bytes
-    headers: Any
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-    @property
-    def code(self) -> tuple[int, int]:
-        meta = self.json["meta"]
-        assert meta["result_code"] == self.status
-        return meta["result_code"], meta["result_subcode"]
-
-    @property
-    def data(self) -> Any:
-        assert self.code == (200, 0), self.text
-        return self.json["data"]
-
-
-def ask(url: str, body: bytes | None = None, method: str = "GET", **headers: str) -> Answer:
-    request = urllib.request.Request(url, body, {name.replace("_", "-"): value for name, value in headers.items()}, method=method)
-    if body is not None:
-        request.add_header("Content-Type", headers.get("Content_Type", "application/json"))
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return Answer(answer.status, answer.read(), answer.headers)
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.read(), error.headers)
+Calls = Callable[..., Any]
 
 
 def basic(access_key: str, secret_key: str) -> str:
     return "Basic " + base64.b64encode(f"{access_key}:{secret_key}".encode()).decode()
 
 
-@pytest.fixture
-def server(atrains_server: RunningServer) -> RunningServer:
-    return atrains_server
-
-
-@pytest.fixture
-def token(server: RunningServer) -> str:
-    return str(ask(f"{server.url}/auth.login", Authorization=basic(server.access_key, server.secret_key)).data["token"])
-
-
-@pytest.fixture
-def call(server: RunningServer, token: str) -> Callable[..., Answer]:
-    def send(path: str, body: Any = None, method: str = "GET", **headers: str) -> Answer:
-        text = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        return ask(f"{server.url}/{path}", text, method, **{"Authorization": f"Bearer {token}", **headers})
-
-    return send
-
-
 # ---- the envelope and the path
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-def test_every_method_reaches_an_endpoint_and_the_body_counts(call: Callable[..., Answer], method: str) -> None:
+def test_every_method_reaches_an_endpoint_and_the_body_counts(call: Calls, method: str) -> None:
     created = call("v2.13/tasks.create", {"name": "a task", "type": "training"}, method).data["id"]
     assert call("v2.13/tasks.get_by_id/", {"task": created}, method).data["task"]["name"] == "a task"
 
 
-def test_the_envelope_names_endpoint_and_versions(call: Callable[..., Answer]) -> None:
+def test_the_envelope_names_endpoint_and_versions(call: Calls) -> None:
     meta = call("v2.13/tasks.completed", {"task": "x"}, X_Trains_Trx="mine").json["meta"]
     assert meta["endpoint"] == {"name": "tasks.completed", "requested_version": "2.13", "actual_version": "2.2"}
     assert (meta["trx"], meta["error_data"], meta["error_stack"]) == ("mine", {}, None)
@@ -106,7 +51,7 @@ def test_the_envelope_names_endpoint_and_versions(call: Callable[..., Answer]) -
         ("v2.13/tasks", (400, 0)),
     ],
 )
-def test_paths(call: Callable[..., Answer], path: str, code: tuple[int, int]) -> None:
+def test_paths(call: Calls, path: str, code: tuple[int, int]) -> None:
     if path == "nothing.get_all":  # without a version only the names of services are the API's: it could be a file
         assert call(path, {}).status == 404
     else:
@@ -130,11 +75,11 @@ def test_paths(call: Callable[..., Answer], path: str, code: tuple[int, int]) ->
         (b'{"id": [3]}', (400, 12)),
     ],
 )
-def test_bodies(call: Callable[..., Answer], body: bytes, code: tuple[int, int]) -> None:
+def test_bodies(call: Calls, body: bytes, code: tuple[int, int]) -> None:
     assert call("v2.13/tasks.get_all", body).code == code
 
 
-def test_parameters_may_be_arguments_or_a_form(call: Callable[..., Answer]) -> None:
+def test_parameters_may_be_arguments_or_a_form(call: Calls) -> None:
     created = call("v2.13/tasks.create", {"name": "a task", "type": "training"}).data["id"]
     assert call(f"v2.13/tasks.get_by_id?task={created}").data["task"]["id"] == created
     form = call("v2.13/tasks.get_by_id", f"task={created}&force=true".encode(), Content_Type="application/x-www-form-urlencoded")
@@ -143,19 +88,19 @@ def test_parameters_may_be_arguments_or_a_form(call: Callable[..., Answer]) -> N
     assert curl.data["task"]["id"] == created
 
 
-def test_compressed_and_oversized_bodies_are_refused(call: Callable[..., Answer]) -> None:
+def test_compressed_and_oversized_bodies_are_refused(call: Calls) -> None:
     answer = call("v2.13/tasks.get_all", {}, Content_Encoding="gzip")
     assert (answer.status, answer.headers.get_content_type()) == (415, "text/plain")
     assert call("v2.13/tasks.get_all", b" " * (65 << 20), "POST").code == (413, 0)
 
 
-def test_a_name_that_is_too_short_and_an_id_that_is_not_there(call: Callable[..., Answer]) -> None:
+def test_a_name_that_is_too_short_and_an_id_that_is_not_there(call: Calls) -> None:
     assert call("v2.13/tasks.create", {"name": "ab", "type": "training"}).code == (400, 800)
     assert call("v2.13/tasks.get_by_id", {"task": "0" * 32}).code == (400, 101)
     assert call("v2.13/projects.get_by_id", {"project": "0" * 32}).code == (400, 401)
 
 
-def test_a_given_id_is_kept_once(call: Callable[..., Answer]) -> None:
+def test_a_given_id_is_kept_once(call: Calls) -> None:
     wished = "0123456789abcdef" * 2
     assert call("tasks.create", {"name": "a task", "type": "training", "id": wished}).data["id"] == wished
     assert call("tasks.create", {"name": "a task", "type": "training", "id": wished}).data["id"] != wished
@@ -185,13 +130,13 @@ def test_what_a_token_says(server: RunningServer, token: str) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["auth.login", "v2.13/tasks.get_all"])
-def test_who_is_not_let_in(server: RunningServer, path: str, header: str | None, code: tuple[int, int]) -> None:
+def test_who_is_not_let_in(server: RunningServer, ask: Calls, path: str, header: str | None, code: tuple[int, int]) -> None:
     # The body is broken as well: it is not looked at.
     headers = {} if header is None else {"Authorization": header}
     assert ask(f"{server.url}/{path}", b"{", **headers).code == code
 
 
-def test_tokens_are_refreshed_and_expire(server: RunningServer, call: Callable[..., Answer]) -> None:
+def test_tokens_are_refreshed_and_expire(server: RunningServer, ask: Calls, call: Calls) -> None:
     answer = call("auth.login", {"expiration_sec": 60})
     fresh = jwt.decode(answer.data["token"], options={"verify_signature": False})
     assert fresh["exp"] - fresh["iat"] == 60
@@ -206,7 +151,7 @@ def test_tokens_are_refreshed_and_expire(server: RunningServer, call: Callable[.
     assert ask(f"{server.url}/tasks.get_all", Cookie=cookie, Authorization="Bearer x").code == (401, 30)  # the header wins
 
 
-def test_the_key_pair_is_good_anywhere_and_survives_a_restart(server: RunningServer, token: str) -> None:
+def test_the_key_pair_is_good_anywhere_and_survives_a_restart(server: RunningServer, ask: Calls, token: str) -> None:
     keys = basic(server.access_key, server.secret_key)
     assert ask(f"{server.url}/v2.13/users.get_current_user", Authorization=keys).data["user"]["id"] == "local"
     server.restart()
@@ -215,7 +160,7 @@ def test_the_key_pair_is_good_anywhere_and_survives_a_restart(server: RunningSer
     assert (server.home / "server.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_what_was_asked_is_noted(server: RunningServer, call: Callable[..., Answer]) -> None:
+def test_what_was_asked_is_noted(server: RunningServer, call: Calls) -> None:
     call("v2.9/tasks.get_all", {"id": ["x"]})
     call("v2.13/events.add_batch", b'{"type": "log"}\n{"type": "plot"}', "POST", Content_Type="application/json-lines")
     assert server.requests[-2:] == [
