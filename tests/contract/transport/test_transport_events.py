@@ -13,6 +13,7 @@ import pytest
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
 from atrains._wire.events import SINGLE_VALUE_ITERATION, EventBlock, EventKind, RecordBlock, ScalarBlock, Span
+from atrains._wire.json_lines import LARGEST_FLOAT
 from atrains.errors import ServerError
 
 T0 = 1_700_000_000.0
@@ -61,6 +62,8 @@ async def test_points_come_back_exactly_as_stored(transport: Transport) -> None:
     block = ScalarBlock(task, Span("j", "s", 0, 4), names, series, iterations, times, values)
     assert await store(transport, block) == 4
     assert await store(transport, curve(task, 0, [(7, 0.25)])) == 1
+    if not transport.keeps_spans:
+        values[2] = LARGEST_FLOAT  # a server stores 32 bits, and fails for what is larger
     expected = [(names[s], i, t, v) for s, i, t, v in zip(series, iterations, times, values, strict=True)]
     assert await points_of(transport, task) == [*expected, (("loss", "train"), 7, T0, 0.25)]
 
@@ -72,14 +75,17 @@ async def test_a_span_that_is_sent_again_is_stored_once(transport: Transport) ->
         assert await store(transport, block) == 10
     assert sorted(point[1] for point in await points_of(transport, task)) == list(range(30))
     # The span of a journal may hold points of several tasks: it is known per task.
-    assert await store(transport, curve(other, 0, [(1, 1.0)] * 10)) == 10
+    assert await store(transport, curve(other, 0, [(step, 1.0) for step in range(10)])) == 10
     assert len(await points_of(transport, other)) == 10
     metrics = (await record_of(transport, task))["last_metrics"]
     (entry,) = [entry for by_series in metrics.values() for entry in by_series.values()]
-    assert entry["count"] == 30
+    if transport.keeps_spans:  # a server counts points again that are sent again
+        assert entry["count"] == 30
 
 
 async def test_a_span_that_was_cut_anew_is_refused(transport: Transport) -> None:
+    if not transport.keeps_spans:
+        pytest.skip("a server keeps no account of spans")
     task = await new_task(transport)
     await store(transport, curve(task, 0, [(1, 1.0)] * 10))
     (refusal,) = (await transport.add_events([curve(task, 5, [(1, 1.0)] * 10)])).values()
@@ -186,6 +192,7 @@ async def test_single_values_are_apart_from_curves(transport: Transport) -> None
         "tasks": [
             {
                 "task": task,
+                "task_name": "a task",
                 "values": [
                     {"metric": "Summary", "variant": "also a curve", "value": 3.0, "timestamp": int(T0 * 1000)},
                     {"metric": "Summary", "variant": "best", "value": 2.0, "timestamp": int(T0 + 1) * 1000},
@@ -279,7 +286,7 @@ async def test_a_reader_that_leaves_early_or_is_cancelled_leaves_nothing_open(tr
     for first in range(20):
         await store(transport, curve(task, first, [(first, 1.0)]))
     stream = transport.scalars(task)
-    assert len(await anext(aiter(stream))) == 1
+    assert len(await anext(aiter(stream))) >= 1
     await stream.aclose()  # type: ignore[attr-defined]  # an async generator, as the protocol allows
 
     async def read_all() -> None:
