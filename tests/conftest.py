@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +59,23 @@ class Finished:
 
 @dataclass(frozen=True)
 class User:
-    """Somebody with an empty home directory, no configuration, and nothing in the environment but where runs are kept."""
+    """Somebody with an empty home directory, no configuration, and nothing in the environment but where runs are kept.
+
+    Attributes:
+        home: The local home.
+        directory: The home directory, and the working directory of every process.
+        variables: What else is in the environment, such as the way to a server.
+    """
 
     home: Path
     directory: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def environment(self, **variables: str) -> dict[str, str]:
         """The environment of a process that this user starts."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "CLEARML_", "TRAINS_"))}
-        return {**kept, "HOME": str(self.directory), "ATRAINS_HOME": str(self.home), "PYTHONWARNINGS": "error"} | variables
+        own = {"HOME": str(self.directory), "ATRAINS_HOME": str(self.home), "PYTHONWARNINGS": "error"}
+        return {**kept, **own, **self.variables, **variables}
 
     def start(self, script: str, *arguments: str, name: str = "script.py", **variables: str) -> subprocess.Popen[str]:
         """Write a script and run it in a process of its own, with pipes on its streams."""

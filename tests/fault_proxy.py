@@ -18,6 +18,11 @@ from typing import Final, Self
 
 RESETS: Final = ("reset before", "reset during", "reset after", "lost answer")
 """Faults that end the connection; after the last two the server has done what it was asked."""
+UNAUTHORIZED: Final = (
+    b'{"meta": {"id": "1", "trx": "1", "endpoint": {"name": "", "requested_version": "2.13", "actual_version": "2.13"}, '
+    b'"result_code": 401, "result_subcode": 30, "result_msg": "Unauthorized (Signature has expired)", "error_stack": null}, "data": {}}'
+)
+"""What a server says whose tokens have run out."""
 ANSWERS: Final = ("500", "502", "503", "413", "garbage", "half an answer")
 
 
@@ -42,7 +47,7 @@ class FaultProxy:
     """Stands between a client and the server at a port of this machine.
 
     Attributes:
-        plan: The fault of each request, empty for none: one of RESETS or ANSWERS, `silence` (no answer, ever), `stall SECONDS`.
+        plan: The fault of each request, empty for none: one of RESETS or ANSWERS, `401`, `silence` (no answer, ever), `stall SECONDS`.
         seen: How many requests each endpoint got, whatever became of them.
         done: The faults that were met.
     """
@@ -142,6 +147,11 @@ class FaultProxy:
             text = b"<html>not now</html>"
             head = f"HTTP/1.1 {fault} Not Now\r\nContent-Type: text/html\r\nContent-Length: {len(text)}\r\nConnection: close\r\n"
             writer.write(head.encode() + (b"Retry-After: 1\r\n" if fault == "503" else b"") + b"\r\n" + text)
+            await writer.drain()
+            return
+        elif fault == "401":
+            head = f"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: {len(UNAUTHORIZED)}\r\n"
+            writer.write(head.encode() + b"Connection: close\r\n\r\n" + UNAUTHORIZED)
             await writer.drain()
             return
         elif fault == "garbage":

@@ -28,25 +28,26 @@ AnyChannel = Channel | DisabledChannel
 
 async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
     """Begin a run: reuse or create its task, and start it; all of that later, when its home is away."""
+    task = uuid.uuid4().hex  # kept by homes of ours: if the answer to its making is lost, it is the same task that is made later
     try:
         await channel.transport.probe()  # within the time of one connection: a call would try for longer
         project = await project_id(channel, wish.project)
         async with reuse.deciding(channel, wish):
-            return await _open_run(channel, wish, project)
+            return await _open_run(channel, wish, project, task)
     except (AccessError, ServerError):  # there, and not willing: waiting would change nothing
         raise
     except TransportError as error:
-        return _open_later(channel, wish, error)
+        return _open_later(channel, wish, task, error)
 
 
-async def _open_run(channel: AnyChannel, wish: Wish, project: str) -> Opened:
+async def _open_run(channel: AnyChannel, wish: Wish, project: str, new: str) -> Opened:
     candidate = await reuse.find_candidate(channel, wish, project)
     if candidate is not None and wish.continued:
         opened = reuse.go_on(candidate)
     elif candidate is not None:
         opened = await reuse.reset_for_reuse(channel, candidate)
     else:
-        opened = Opened({"id": await create_task(channel, wish.name, wish.type, project)}, Origin.CREATED)
+        opened = Opened({"id": await create_task(channel, wish.name, wish.type, project, new)}, Origin.CREATED)
     task = opened.record["id"]
     if wish.output_uri is not None:
         await call(
@@ -77,18 +78,17 @@ async def find_project(channel: AnyChannel, name: str) -> str | None:
         raise as_public_error(error, f"cannot look up project {name!r}") from error
 
 
-async def create_task(channel: AnyChannel, name: str, task_type: TaskTypes, project: str) -> str:
-    """Create a task and return its id."""
-    fields = _new_task(channel, name, task_type)
+async def create_task(channel: AnyChannel, name: str, task_type: TaskTypes, project: str, task: str | None = None) -> str:
+    """Create a task and return its id, which is the given one at homes of ours."""
+    fields = _new_task(channel, name, task_type) | ({} if task is None else {"id": task})
     return str((await call(channel, endpoints.TASKS_CREATE, f"cannot create task {name!r}", project=project, **fields))["id"])
 
 
-def _open_later(channel: AnyChannel, wish: Wish, error: TransportError) -> Opened:
+def _open_later(channel: AnyChannel, wish: Wish, task: str, error: TransportError) -> Opened:
     """Begin a run whose home is away: a task of its own, made there once the home is back.
 
     The id is kept by homes of ours; any other server gives the task one of its own, and then finds this one in the comment.
     """
-    task = uuid.uuid4().hex
     now = datetime.now(UTC).isoformat()
     fields = _new_task(channel, wish.name, wish.type)
     fields["comment"] += f" as {task}"

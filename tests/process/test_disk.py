@@ -70,7 +70,7 @@ while time.monotonic() < until:
     time.sleep(rest)
 tell()
 sys.stdin.readline()
-receipt = task.flush(20)
+receipt = task.flush(timeout=20)
 show(ledger=ledger(receipt), error=receipt.error)
 sys.exit(5)
 """
@@ -248,7 +248,7 @@ for number in range(1000):
     logger.report_text("a line", print_console=False)
 if sys.argv[1] == "kill":
     os.kill(os.getpid(), signal.SIGKILL)
-assert task.flush(10)
+assert task.flush(timeout=10)
 """
 
 
@@ -275,7 +275,7 @@ from atrains import Task
 
 task = Task.init("disks", "power")
 logger = task.get_logger()
-task.flush(10)
+task.flush(timeout=10)
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(30_000):
@@ -283,7 +283,7 @@ for number in range(30_000):
 for number in range(10):
     logger.report_text(f"a line {number}", print_console=False)
 os.write(2, b"BEGIN")
-receipt = task.flush(float(sys.argv[1]))
+receipt = task.flush(timeout=float(sys.argv[1]))
 os.write(2, b"END")
 stats = task.stats()
 shutil.copytree(stats.journal, "snapshot", dirs_exist_ok=True)
@@ -446,7 +446,7 @@ async def main():
         os.fdatasync = fdatasync
         ticking = asyncio.create_task(tick())
         before, begin = points[0], time.monotonic()
-        await task.flush(20)
+        await task.flush(timeout=20)
         took, reported = time.monotonic() - begin, points[0] - before
         ticking.cancel()
         os.fdatasync = real
