@@ -131,7 +131,7 @@ async def running(options: Options) -> AsyncIterator[Running]:
             site = _Site(
                 Api(store, doorkeeper, work, options.record),
                 files,
-                Pages(store, files, doorkeeper, tokens, work, open_here=open_here),
+                Pages(store, doorkeeper, tokens, work, open_here=open_here),
                 doorkeeper,
                 tokens,
             )
