@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any, Final
+
+from atrains._local.app.markup import text
 
 _WIDTH: Final = 560
 _HEIGHT: Final = 260
@@ -26,13 +27,13 @@ def draw(curves: Mapping[str, Mapping[str, Any]]) -> str:
     if not every:
         return '<p class="none">no points</p>'
     across, up = _Axis([x for x, _ in every], _LEFT, _WIDTH - _RIGHT), _Axis([y for _, y in every], _HEIGHT - _BOTTOM, _TOP)
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(", ".join(shown))}">', _grid(across, up)]
+    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(", ".join(shown))}">', _grid(across, up)]
     legend = []
     for number, (name, held) in enumerate(points.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         parts.append(_line(name, held, colour, across, up))
         last = f"{held[-1][1]:.6g}" if held else "-"
-        legend.append(f'<li><i style="background:{colour}"></i>{escape(name) or "(no name)"} <b>{last}</b></li>')
+        legend.append(f'<li><i style="background:{colour}"></i>{text(name) or "(no name)"} <b>{last}</b></li>')
     more = f'<li class="none">and {len(curves) - len(shown)} more</li>' if len(curves) > len(shown) else ""
     return "".join([*parts, "</svg>", '<ul class="legend">', *legend, more, "</ul>"])
 
@@ -76,24 +77,24 @@ def _round_step(rough: float) -> float:
 def _label(mark: float, step: float) -> str:
     if mark and abs(mark) < step * 1e-6:
         mark = 0.0  # the step is not exact in binary
-    text = f"{mark:.4g}"
-    return text if abs(mark) < 1e4 or "e" in text else f"{mark:.0f}"
+    label = f"{mark:.4g}"
+    return label if abs(mark) < 1e4 or "e" in label else f"{mark:.0f}"
 
 
 def _grid(across: _Axis, up: _Axis) -> str:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     parts = ['<g class="grid">']
-    for place, text in up.ticks():
-        parts.append(f'<path d="M{_LEFT} {place}H{right}"/><text x="{_LEFT - 6}" y="{place + 4}" text-anchor="end">{text}</text>')
-    for place, text in across.ticks():
-        parts.append(f'<path d="M{place} {_TOP}V{bottom}"/><text x="{place}" y="{bottom + 18}" text-anchor="middle">{text}</text>')
+    for place, label in up.ticks():
+        parts.append(f'<path d="M{_LEFT} {place}H{right}"/><text x="{_LEFT - 6}" y="{place + 4}" text-anchor="end">{label}</text>')
+    for place, label in across.ticks():
+        parts.append(f'<path d="M{place} {_TOP}V{bottom}"/><text x="{place}" y="{bottom + 18}" text-anchor="middle">{label}</text>')
     parts.append(f'<path class="axis" d="M{_LEFT} {_TOP}V{bottom}H{right}"/></g>')
     return "".join(parts)
 
 
 def _line(name: str, points: Sequence[tuple[float, float]], colour: str, across: _Axis, up: _Axis) -> str:
     places = [(across.place(x), up.place(y)) for x, y in points]
-    title = f"<title>{escape(name)}</title>"
+    title = f"<title>{text(name)}</title>"
     if len(places) < 2:
         return "".join(f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}">{title}</circle>' for x, y in places)
     path = "L".join(f"{x} {y}" for x, y in places)
