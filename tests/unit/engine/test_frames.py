@@ -38,7 +38,7 @@ def test_what_was_written_is_read(items: list[tuple[dict[str, Any], list[bytes]]
     assert [(item.start, item.end) for item in found] == list(zip([0, *ends], ends, strict=False))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(items=FRAMES)
 def test_a_file_cut_at_any_byte_gives_every_whole_frame_and_names_the_torn_end(items: list[tuple[dict[str, Any], list[bytes]]]) -> None:
     content, ends = written(items)
