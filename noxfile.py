@@ -60,9 +60,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure what the project promises. Arguments after `--` go to the benchmark."""
+    """Measure what the project promises, beside the official client. Arguments after `--` go to the benchmark."""
     session.install("-e", ".", TOOLS["numpy"])
-    session.run("python", "tests/bench/run.py", *session.posargs)
+    official = Path(session.virtualenv.location, "official").resolve()  # kept, so that only the first run installs it
+    session.run("python", "tests/bench/run.py", "--official", str(official), *session.posargs)
 
 
 @nox.session

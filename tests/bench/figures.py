@@ -1,7 +1,8 @@
-"""What every measurement needs: pacing, percentiles, and the memory and processor time of this process. Nothing about atrains."""
+"""What every measurement needs: pacing, a ticker, percentiles, and the memory and processor time of this process. Nothing about atrains."""
 
 from __future__ import annotations
 
+import asyncio
 import resource  # noqa: TID253  # a benchmark runs where there is one
 import time
 from array import array
@@ -14,6 +15,12 @@ Figures = dict[str, float]
 
 TICK = 0.001
 """Seconds between two bursts of a paced producer."""
+RATE = 100_000
+"""Points a second of a producer beside a ticker."""
+_BURST = 1_000
+"""Calls that such a producer makes at once at most, however late it is: a client that cannot keep up is slower, not later and later."""
+
+Report = Callable[[str, str, float, int], object]
 
 
 def empty(title: str, series: str, value: float, iteration: int) -> None:
@@ -83,3 +90,27 @@ class Pace:
     def due(self) -> int:
         """The calls due since the beginning, all that were made before included."""
         return int((time.perf_counter() - self._start) * self._rate)
+
+
+async def tick(seconds: float) -> list[float]:
+    """How late each tick of a 1 ms ticker was; one that is more than a period late is not made up for."""
+    late = []
+    due = time.perf_counter()
+    end = due + seconds
+    while due < end:
+        due = max(due + TICK, time.perf_counter())
+        await asyncio.sleep(due - time.perf_counter())
+        late.append(time.perf_counter() - due)
+    return late
+
+
+async def produce(report: Report, count: int, seconds: float = float("inf")) -> int:
+    """Report at a steady rate from this loop, for some seconds at most; return how many points it were."""
+    pace, done, end = Pace(RATE), 0, time.perf_counter() + seconds
+    while done < count and time.perf_counter() < end:
+        goal = min(pace.due(), count, done + _BURST)
+        for i in range(done, goal):
+            report("train", "loss", 0.25, i)
+        done = max(done, goal)
+        await asyncio.sleep(TICK)
+    return done

@@ -7,39 +7,13 @@ import threading
 import time
 from array import array
 from asyncio import events
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from figures import TICK, Figures, Pace, empty, percentiles
+from figures import RATE, TICK, Figures, Pace, Report, empty, percentiles, produce, tick
 
 from atrains import Task
-
-Report = Callable[[str, str, float, int], object]
-RATE = 100_000
-
-
-async def _tick(seconds: float) -> list[float]:
-    """How late each tick of a 1 ms ticker was; one that is more than a period late is not made up for."""
-    late = []
-    due = time.perf_counter()
-    end = due + seconds
-    while due < end:
-        due = max(due + TICK, time.perf_counter())
-        await asyncio.sleep(due - time.perf_counter())
-        late.append(time.perf_counter() - due)
-    return late
-
-
-async def _produce(report: Report, count: int) -> None:
-    """Report at a steady rate from this loop."""
-    pace, done = Pace(RATE), 0
-    while done < count:
-        goal = min(pace.due(), count)
-        for i in range(done, goal):
-            report("train", "loss", 0.25, i)
-        done = max(done, goal)
-        await asyncio.sleep(TICK)
 
 
 def _produce_in_thread(report: Report, count: int) -> None:
@@ -57,10 +31,10 @@ async def _tick_beside(report: Report, seconds: float, *, thread: bool) -> list[
     if thread:
         producer = threading.Thread(target=_produce_in_thread, args=(report, count))
         producer.start()
-        late = await _tick(seconds)
+        late = await tick(seconds)
         await asyncio.to_thread(producer.join)
         return late
-    late, _ = await asyncio.gather(_tick(seconds), _produce(report, count))
+    late, _ = await asyncio.gather(tick(seconds), produce(report, count))
     return late
 
 
@@ -96,7 +70,7 @@ class Callbacks:
 
 
 @contextmanager
-def _callbacks() -> Iterator[Callbacks]:
+def timed_callbacks() -> Iterator[Callbacks]:
     """Time every callback of every loop, task steps included, from here on.
 
     The loop's own slow-callback warning needs its debug mode, which makes all of them slow.
@@ -127,12 +101,12 @@ def longest_callback(scale: float) -> Figures:
     """
 
     async def bare() -> None:
-        await _produce(empty, count)
+        await produce(empty, count)
 
     async def life() -> None:
         async with Task.ainit("benchmark", "a whole life") as task:
             log = task.get_logger()
-            await _produce(log.report_scalar, count)
+            await produce(log.report_scalar, count)
             await asyncio.to_thread(log.report_scalars, "train", "arrays", values=values, iterations=iterations)
             for i in range(1000):
                 log.report_text(f"line {i}", print_console=False)
@@ -147,7 +121,7 @@ def longest_callback(scale: float) -> Figures:
     values, iterations = array("d", bytes(8 * count)), array("q", range(count))
     figures: Figures = {}
     for name, main in (("bare", bare), ("life", life)):
-        with _callbacks() as seen:
+        with timed_callbacks() as seen:
             asyncio.run(main())
         figures[name] = seen.longest
         print(f"longest of {seen.count} callbacks, {name}: {seen.longest * 1e3:.2f} ms in {seen.name}")

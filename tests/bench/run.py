@@ -9,15 +9,18 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import beside
 import table
 
 MEASUREMENTS = {
@@ -32,7 +35,8 @@ MEASUREMENTS = {
     "startup": "startup",
     "closing": "startup",
 }
-"""The module of each measurement; the function has its name."""
+"""The module of each measurement in the local home; the function has its name. Those over HTTP are in `beside`."""
+ALL = [*MEASUREMENTS, *beside.MEASUREMENTS]
 MARKER = "benchmark"
 QUICK = 0.2
 SECONDS = 900
@@ -48,8 +52,10 @@ def main() -> None:
     scale = arguments.scale * (QUICK if arguments.quick else 1)
     begin, load = time.monotonic(), os.getloadavg()[0]
     with TemporaryDirectory(prefix="atrains-bench-", dir=arguments.directory) as folder:
-        results = _all_rounds(arguments.only or list(MEASUREMENTS), rounds, scale, Path(folder))
-    text = f"{_circumstances(rounds, scale, load, time.monotonic() - begin)}\n\n{table.render(results)}"
+        official = None if arguments.without_official else arguments.official or Path(folder) / "official"
+        results, notes = _all_rounds(arguments.only or ALL, rounds, scale, Path(folder), official)
+    circumstances = _circumstances(rounds, scale, load, time.monotonic() - begin)
+    text = "\n\n".join([circumstances, *sorted(notes), table.render(results)])
     print(text)
     for line in table.missed(results):
         print(f"not kept here: {line}", file=sys.stderr)
@@ -62,17 +68,19 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure what atrains promises, and print it as Markdown.")
-    parser.add_argument("only", nargs="*", metavar="MEASUREMENT", help=f"what to measure, everything by default: {', '.join(MEASUREMENTS)}")
+    parser.add_argument("only", nargs="*", metavar="MEASUREMENT", help=f"what to measure, everything by default: {', '.join(ALL)}")
     parser.add_argument("--quick", action="store_true", help="three rounds of a fifth of the points")
     parser.add_argument("--rounds", type=int, help="how often each measurement is made, in turns (default 5)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of points and seconds (default 1)")
     parser.add_argument("--directory", type=Path, help="where the homes are made; the disk matters (default: the temporary directory)")
+    parser.add_argument("--official", type=Path, metavar="DIR", help="keep the environment of the official client there, for the next run")
+    parser.add_argument("--without-official", action="store_true", help="measure atrains alone: nothing is installed")
     parser.add_argument("--write", type=Path, metavar="FILE", help=f"also put the result between the {MARKER} markers of a Markdown file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure of every round")
     parser.add_argument("--measure", choices=MEASUREMENTS, help=argparse.SUPPRESS)  # what the fresh processes are started with
     arguments = parser.parse_args()
-    if unknown := set(arguments.only) - set(MEASUREMENTS):
-        parser.error(f"there is no measurement {', '.join(sorted(unknown))}; there are {', '.join(MEASUREMENTS)}")
+    if unknown := set(arguments.only) - set(ALL):
+        parser.error(f"there is no measurement {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
     return arguments
 
 
@@ -82,16 +90,29 @@ def _measure(name: str, scale: float) -> None:
     print(json.dumps(function(scale)))
 
 
-def _all_rounds(names: Sequence[str], rounds: int, scale: float, folder: Path) -> dict[str, list[dict[str, float]]]:
+def _all_rounds(
+    names: Sequence[str], rounds: int, scale: float, folder: Path, official: Path | None
+) -> tuple[dict[str, list[dict[str, float]]], set[str]]:
     """Every measurement once a round, rather than all rounds of one in a row: a noisy minute then spoils one round of each."""
     environment = _environment(folder)
     _in_process("closing", 0.01, folder / "warm-up", environment)  # byte code is compiled and files are read once before anything counts
     results: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for turn in range(rounds):
-        for name in names:
-            print(f"round {turn + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
-            results[name].append(_in_process(name, scale, folder / f"{name}-{turn}", environment))
-    return results
+    with ExitStack() as stack:
+        bench = None
+        if any(name in beside.MEASUREMENTS for name in names):
+            bench = stack.enter_context(beside.opened(environment, official))
+        for turn in range(rounds):
+            for name in names:
+                load = os.getloadavg()[0]
+                print(f"round {turn + 1} of {rounds}: {name} (load {load:.1f})", file=sys.stderr, flush=True)
+                place = folder / f"{name}-{turn}"
+                if bench is not None and name in beside.MEASUREMENTS:
+                    results[name].append(bench.measure(name, scale, place, turn))
+                    shutil.rmtree(place)  # artifacts of each round would fill the disk
+                else:
+                    results[name].append(_in_process(name, scale, place, environment))
+                results[name][-1]["load"] = load
+        return results, bench.notes if bench else set()
 
 
 def _in_process(name: str, scale: float, home: Path, environment: dict[str, str]) -> dict[str, float]:

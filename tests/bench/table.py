@@ -18,9 +18,9 @@ class Row:
         what: What a reader sees.
         measurement: The name of the measurement.
         figure: The name of the figure in it.
-        unit: `us`, `ms`, `MiB`, `M/s` or `s/M` (processor seconds per million points).
+        unit: `us`, `ms`, `s`, `MiB`, `M/s`, `s/M` (processor seconds per million points), `x` (times as good) or `B`.
         promise: The limit, in the unit; None when nothing is promised.
-        bare: The figure of the same run without atrains.
+        bare: The figure of the same run without atrains, or that of the official client.
     """
 
     what: str
@@ -33,11 +33,11 @@ class Row:
     @property
     def more_is_better(self) -> bool:
         """Whether the promise is a floor rather than a ceiling."""
-        return self.unit == "M/s"
+        return self.unit in {"M/s", "x"}
 
 
-_UNITS = {"us": 1e-6, "ms": 1e-3, "MiB": 1.0, "M/s": 1e6, "s/M": 1.0}
-_HEAD = "| what | promise | median | best to worst | without atrains | ratio |"
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "MiB": 1.0, "M/s": 1e6, "s/M": 1.0, "x": 1.0, "B": 1.0}
+_HEAD = "| what | promise | median | best to worst | {bare} | ratio |"
 _RANKS = ("p50", "p99", "p99.9", "p99.99", "max")
 
 
@@ -91,20 +91,76 @@ SECTIONS: Mapping[str, Sequence[Row]] = {
 }
 
 
+def _over_http(
+    what: str,
+    measurement: str,
+    figure: str,
+    unit: str,
+    promises: Mapping[str, float],
+    ranks: Sequence[str] = ("p50", "p99", "p99.99", "max"),
+) -> list[Row]:
+    return [
+        Row(f"{what}, {rank}", measurement, f"{figure} {rank}", unit, promises.get(rank), f"official {figure} {rank}") for rank in ranks
+    ]
+
+
+_CALL = {"p50": 1.0, "p99": 20.0, "p99.99": 1000.0, "max": 20_000.0}
+HTTP_SECTIONS: Mapping[str, Sequence[Row]] = {
+    "Over HTTP: points a second, from one thread until the server has the last one": [
+        Row("one by one", "http_one_by_one", "delivered", "M/s", 0.5, "official delivered"),
+        Row("one by one, times the official client's rate", "http_one_by_one", "times", "x", 20),
+        Row("one by one, until the last call returned", "http_one_by_one", "reported", "M/s", None, "official reported"),
+        Row("from arrays of 1,000", "http_arrays", "1000 delivered", "M/s"),
+        Row("from arrays of 1,000,000", "http_arrays", "1000000 delivered", "M/s", 1.5),
+        Row("bytes sent for a point", "http_one_by_one", "bytes", "B", None, "official bytes"),
+    ],
+    "Over HTTP: processor time for a million points": [
+        Row("one by one", "http_one_by_one", "cpu", "s/M", None, "official cpu"),
+        Row("from arrays of 1,000", "http_arrays", "1000 cpu", "s/M"),
+        Row("from arrays of 1,000,000", "http_arrays", "1000000 cpu", "s/M"),
+    ],
+    "Over HTTP: a call of `report_scalar` at full speed": [
+        *(Row(f"an empty function in its place, {rank}", "http_latency_up", f"bare {rank}", "us") for rank in ("p99.99", "max")),
+        *_over_http("the server answers", "http_latency_up", "call", "us", _CALL),
+        *_over_http("it answers after 2 s", "http_latency_slow", "call", "us", _CALL),
+        *_over_http("it refuses connections", "http_latency_refusing", "call", "us", _CALL),
+    ],
+    "Over HTTP: a 1 ms ticker's lateness in a loop that reports 100,000 points a second": [
+        *(Row(f"beside an empty function, {rank}", "http_ticker", f"bare {rank}", "ms") for rank in ("p50", "p99", "max")),
+        *_over_http("beside reports", "http_ticker", "late", "ms", {"p99": 3.0}, ("p50", "p99", "max")),
+        Row("points a second reported beside it", "http_ticker", "rate", "M/s", None, "official rate"),
+        Row("longest callback of a task's whole life", "http_longest_callback", "life", "ms", 20),
+        Row("longest callback of a loop that calls an empty function", "http_longest_callback", "bare", "ms"),
+    ],
+    "Over HTTP: memory while the server refuses": [
+        Row("growth of resident memory over 10 million points, at its highest", "http_memory", "highest", "MiB", 20),
+        Row("the same without the mapped pages of the journal", "http_memory", "private", "MiB", 20),
+        Row("growth for each million points", "http_memory", "per million", "MiB", None, "official per million"),
+    ],
+    "Over HTTP: artifacts, 20 ms to each answer": [
+        Row("64 files of 1 MiB, until the server has the last one", "http_artifacts_small", "uploaded", "s", None, "official uploaded"),
+        Row("the same, until `close()` returned", "http_artifacts_small", "closed", "s", None, "official closed"),
+        Row("8 files of 32 MiB, until the server has the last one", "http_artifacts_large", "uploaded", "s", None, "official uploaded"),
+        Row("the same, until `close()` returned", "http_artifacts_large", "closed", "s", None, "official closed"),
+    ],
+}
+
+
 def render(results: Results) -> str:
     """The report as Markdown, one table for each section whose measurements were made."""
     parts = []
-    for title, rows in SECTIONS.items():
-        lines = [_line(row, results[row.measurement]) for row in rows if results.get(row.measurement)]
-        if lines:
-            parts.append("\n".join([f"### {title}", "", _HEAD, "|---" * 6 + "|", *lines]))
+    for sections, bare in ((SECTIONS, "without atrains"), (HTTP_SECTIONS, "official client")):
+        for title, rows in sections.items():
+            lines = [_line(row, results[row.measurement]) for row in rows if results.get(row.measurement)]
+            if lines:
+                parts.append("\n".join([f"### {title}", "", _HEAD.format(bare=bare), "|---" * 6 + "|", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
 def missed(results: Results) -> list[str]:
     """The promises whose median does not hold, in words."""
     found = []
-    for row in (row for rows in SECTIONS.values() for row in rows if row.promise is not None):
+    for row in (row for rows in [*SECTIONS.values(), *HTTP_SECTIONS.values()] for row in rows if row.promise is not None):
         sample = _sample(row, results.get(row.measurement, []))
         if sample and not _holds(row, median(sample)):
             found.append(f"{row.measurement}: {row.what} is {_number(median(sample))} {row.unit}, the promise is {_promise(row)}")
@@ -132,7 +188,8 @@ def _line(row: Row, rounds: Sequence[Mapping[str, float]]) -> str:
     middle = median(sample)
     ordered = sorted(sample, reverse=row.more_is_better)
     spread = f"{_number(ordered[0])} to {_number(ordered[-1])}"
-    bare = median(figures[row.bare] / _UNITS[row.unit] for figures in rounds) if row.bare else None
+    beside = [figures[row.bare] / _UNITS[row.unit] for figures in rounds if row.bare in figures]
+    bare = median(beside) if beside else None
     # Beside a lateness or a loop that is nearly nothing a ratio says little, but it says it for every row alike.
     ratio = _number(middle / bare) if bare else ""
     shown = f"{_number(middle)} {row.unit}"
