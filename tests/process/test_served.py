@@ -1,0 +1,105 @@
+"""The main job on a server: `atrains serve` in a process of its own, an example in a second one, a reader in a third."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+QUICKSTART = Path(__file__).resolve().parents[2] / "examples" / "quickstart.py"
+
+READER = """
+import json, sys
+from pathlib import Path
+from atrains import Task
+
+task = Task.get_task(sys.argv[1])
+files = {name: artifact.get_local_copy() for name, artifact in task.artifacts.items()}
+print(json.dumps({
+    "status": task.status,
+    "project": task.get_project_name(),
+    "parameters": task.get_parameters(),
+    "last": task.get_last_scalar_metrics(),
+    "scalars": task.get_reported_scalars(),
+    "single": task.get_reported_single_values(),
+    "console": task.get_reported_console_output(100),
+    "artifacts": {name: artifact.get() for name, artifact in task.artifacts.items()},
+    "bytes": {name: Path(path).read_bytes().hex() for name, path in files.items()},
+}))
+"""
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "CLEARML_", "TRAINS_"))}
+    return {**kept, "HOME": str(folder), "USERPROFILE": str(folder), "PYTHONIOENCODING": "utf-8", **variables}
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """A server in a process of its own: its `url`, its `home`, and the variables that point a client at it."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    command = [sys.executable, "-W", "error", "-m", "atrains", "serve", "--port", "0", "--json"]
+    with subprocess.Popen(command, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())
+            process.send_signal(signal.SIGTERM)
+            _, stderr = process.communicate(timeout=20)
+            assert (process.returncode, stderr) == (0, "")
+        finally:
+            process.kill()
+
+
+def run(folder: Path, *command: str, **variables: str) -> str:
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *command],
+        cwd=folder, env=environment(folder, **variables), capture_output=True, encoding="utf-8", timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_quickstart_unchanged_on_a_server(served: dict[str, Any], tmp_path: Path) -> None:
+    printed = run(tmp_path / "client", str(QUICKSTART), **served["environment"])
+    assert "'iris softmax' in project 'Examples', completed" in printed
+    assert "equal to the trained weights" in printed
+    (task,) = (Path(served["home"]) / "tasks").iterdir()
+    client = tmp_path / "client" / ".atrains"
+    assert not list(client.glob("tasks/*")), "the run belongs to the server, and to nobody else"
+    assert not list(client.glob("journals/*")), "nothing is left to deliver"
+    script = tmp_path / "reader.py"
+    script.write_text(READER)
+    # A third machine that knows nothing but the way to the server, and one that looks at the server's own folder.
+    found, kept = (
+        json.loads(run(tmp_path / name, str(script), task.name, **variables))
+        for name, variables in (
+            ("reader", served["environment"]),
+            ("keeper", {"ATRAINS_HOME": served["home"], "ATRAINS_API_HOST": "local"}),
+        )
+    )
+    assert found == kept
+    assert found["status"] == "completed"
+    assert found["parameters"]["General/epochs"] == "60"
+    assert len(found["scalars"]["loss"]["train"]["x"]) == 60
+    assert len(found["console"]) == 2
+    assert set(found["bytes"]) == {"weights", "confusion"}
+    assert f"{found['single']['test accuracy']:.4f}" in printed
+    assert not list((tmp_path / "reader" / ".atrains").glob("tasks/*"))
+
+
+def test_commands_look_at_a_server(served: dict[str, Any], tmp_path: Path) -> None:
+    run(tmp_path / "client", str(QUICKSTART), **served["environment"])
+    (listed,) = json.loads(run(tmp_path / "other", "-m", "atrains", "ls", "--json", **served["environment"]))
+    shown = json.loads(run(tmp_path / "other", "-m", "atrains", "show", listed["id"][:8], "--json", **served["environment"]))
+    assert (shown["id"], shown["name"], shown["status"]) == (listed["id"], "iris softmax", "completed")
+    assert shown["last_iteration"] == 59
+    assert "iris softmax" in run(tmp_path / "other", "-m", "atrains", "show", listed["id"], **served["environment"])
