@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from atrains._config import Settings
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
@@ -17,11 +17,15 @@ from atrains._transport.base import Refusal
 from atrains._wire import edits, endpoints
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.events import EventBlock, ScalarBlock, Span
+from atrains.types import TaskStatusEnum
 
 if TYPE_CHECKING:
     from atrains._storage.registry import StorageRegistry
 
 T = TypeVar("T")
+
+_KEPT: Final = 100
+"""Tasks that are remembered although they do not run (any more): a service that is switched off opens them without end."""
 
 
 class DisabledTransport:
@@ -39,9 +43,7 @@ class DisabledTransport:
     async def call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer from memory."""
         if endpoint is endpoints.TASKS_CREATE:
-            task = uuid.uuid4().hex
-            self._tasks[task] = {"status": "created", "created": time.time(), "hyperparams": {}, "execution": {}, **request, "id": task}
-            return {"id": task}
+            return {"id": self._record(uuid.uuid4().hex, created=time.time(), **request)["id"]}
         if endpoint is endpoints.PROJECTS_CREATE:
             return {"id": uuid.uuid5(uuid.NAMESPACE_OID, request["name"]).hex}
         if endpoint is endpoints.TASKS_GET_ALL:
@@ -53,11 +55,21 @@ class DisabledTransport:
         return self._task_call(endpoint, request)
 
     def _task_call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
-        record = self._tasks.setdefault(request["task"], {"id": request["task"], "status": "created", "hyperparams": {}, "execution": {}})
+        record = self._record(request["task"])
         if endpoint is endpoints.TASKS_GET_BY_ID:
             return {"task": dict(record)}
         edits.apply(record, endpoint, request)
         return {"updated": 1, "fields": {"status": record["status"]}, "events": [], "tasks": []}
+
+    def _record(self, task: str, **fields: Any) -> dict[str, Any]:
+        """The record of a task, made when it is not there."""
+        if task not in self._tasks:
+            if len(self._tasks) >= 2 * _KEPT:
+                idle = [known for known, record in self._tasks.items() if record["status"] != TaskStatusEnum.in_progress]
+                for known in idle[:-_KEPT]:
+                    del self._tasks[known]
+            self._tasks[task] = {"status": str(TaskStatusEnum.created), "hyperparams": {}, "execution": {}, **fields, "id": task}
+        return self._tasks[task]
 
     async def add_events(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
         """Take the events and forget them."""

@@ -32,7 +32,7 @@ ROUNDS: Final = 4
 POINTS: Final = 5
 
 COMMON = """
-import asyncio, collections, gc, json, os, resource, statistics, sys, threading, time
+import asyncio, collections, gc, json, os, pathlib, resource, statistics, sys, threading, time
 from atrains import Task
 from atrains._portal.portal import running_portal
 
@@ -67,7 +67,7 @@ def mark():
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "jobs": len(asyncio.all_tasks(running_portal().loop)) if running_portal() else 0,
         "bytes": pages * resource.getpagesize(),
-        "journals": os.listdir(os.environ["ATRAINS_HOME"] + "/journals"),
+        "journals": [path.name for path in pathlib.Path(os.environ["ATRAINS_HOME"]).glob("journals/*")],
     })
 
 def tell(seconds, **more):
@@ -201,8 +201,8 @@ Measure = Callable[..., dict[str, Any]]
 def measure(user: User) -> Measure:
     """Run a script to its end and return what it told of itself."""
 
-    def measure(script: str, *numbers: int) -> dict[str, Any]:
-        with user.start(COMMON + script, *map(str, numbers), ATRAINS_QUIET="1") as process:
+    def measure(script: str, *numbers: int, **variables: str) -> dict[str, Any]:
+        with user.start(COMMON + script, *map(str, numbers), ATRAINS_QUIET="1", **variables) as process:
             try:
                 stdout, stderr = process.communicate(timeout=1200 if SOAK else 120)
             except subprocess.TimeoutExpired:
@@ -269,6 +269,16 @@ def test_runs_in_turn_leave_nothing_behind(manner: str, measure: Measure, atrain
     else:
         drafts = manner == "beside one that stays open"  # what `create` makes stays one, whatever is reported to it
         check_home(atrains_home, {f"run {number}": number for number in range(RUNS)}, "created" if drafts else "completed")
+
+
+@pytest.mark.parametrize("manner", ["in a block", "in one loop", "beside one that stays open"])
+def test_runs_of_a_program_that_is_switched_off_leave_nothing_behind(manner: str, measure: Measure, atrains_home: Path) -> None:
+    runs, warm = 1600, 400  # a multiple of what it remembers for who asks for the last ones
+    told = measure({**SCRIPTS, **LOOPS}[manner], runs, warm, POINTS, ATRAINS_MODE="disabled")
+    before, after = told["marks"]
+    check_growth(before, after, runs - warm)
+    check_time(told["seconds"])
+    assert not atrains_home.exists()
 
 
 @pytest.mark.timeout(1200)
