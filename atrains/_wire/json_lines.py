@@ -6,6 +6,7 @@ together from ready pieces and columns that orjson has formatted: about 250 ns a
 
 from __future__ import annotations
 
+import hashlib
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ LARGEST_FLOAT: Final = 3.4028234663852886e38
 """The largest value that fits 32 bits, as a server stores it; what is beyond fails a whole request there."""
 LOG_MESSAGE_LIMIT: Final = 1 << 20
 """Characters of one console event; official clients split there, too."""
+NAME_LIMIT: Final = 32_766
+"""Bytes of a title or a series. Server: a longer one fails the whole request."""
 LEVELS: Final = frozenset({"notset", "debug", "verbose", "info", "warn", "warning", "error", "fatal", "critical"})
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _END: Final = b"}\n"
@@ -67,6 +70,7 @@ def record_lines(block: RecordBlock, row: int) -> list[bytes]:
         return [_log_line(block.task, part) for part in log_parts(event)]
     fields = {"type": "plot", "task": block.task, **event}
     fields["iter"] = _within(fields.get("iter", 0))
+    fields |= {name: _keyword(str(fields[name])) for name in ("metric", "variant") if name in fields}
     return [_line(fields)]
 
 
@@ -124,7 +128,15 @@ def _millisecond(seconds: float) -> int:
 
 
 def _names(metric: str, variant: str) -> bytes:
-    return b',"metric":' + _text(metric) + b',"variant":' + _text(variant) + b',"iter":'
+    return b',"metric":' + _text(_keyword(metric)) + b',"variant":' + _text(_keyword(variant)) + b',"iter":'
+
+
+def _keyword(name: str) -> str:
+    """A name as a server can keep it: one that is longer is cut, with a digest of the whole, so that different ones stay apart."""
+    if len(name) <= NAME_LIMIT // 4 or len(encoded := clean(name).encode()) <= NAME_LIMIT:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    return f"{encoded[: NAME_LIMIT - len(digest) - 3].decode(errors='ignore')}...{digest}"
 
 
 def _formatted(block: ScalarBlock, first: int, last: int) -> list[bytes]:
