@@ -22,8 +22,9 @@ from atrains._engine.process import WORKERS, process
 from atrains._engine.reporter import Reporter
 from atrains._local.transport import LocalTransport
 from atrains._transport.base import Transport
+from atrains._wire import endpoints
 from atrains._wire.events import EventKind
-from atrains.errors import HomeError
+from atrains.errors import HomeError, TransportError
 
 if TYPE_CHECKING:
     from atrains._engine.runtime import Runtime
@@ -193,6 +194,16 @@ class Channel:
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call that blocks (files, databases) in a worker thread."""
         return await asyncio.get_running_loop().run_in_executor(WORKERS, call)
+
+    async def ping(self) -> None:
+        """Tell a server that the tasks which this process reports to are alive. Server: one that is silent for two hours is stopped."""
+        outlet = self._outlet
+        if outlet is None or self.transport.keeps_spans:  # the local home knows by the journal's lock who is alive
+            return
+        for task in list(self._users):
+            if not outlet.outbox.holds(task):
+                with contextlib.suppress(TransportError):  # it hears from us once it is back
+                    await self.transport.call(endpoints.TASKS_PING, {"task": self.aliases.get(task, task)})
 
     async def adopt(self, budget: float) -> None:
         """Deliver what other processes left in their journals, such as children that reported to our tasks and ended."""

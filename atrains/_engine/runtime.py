@@ -111,14 +111,21 @@ class Runtime:
         async with self._recovering:
             await recover(channel.journals, channel.transport, WORKERS, channel.aliases)
 
-    async def _keep_recovering(self, channel: Channel) -> None:
-        """Recover at once, and every so often for what children leave while we run."""
+    async def _look_after(self, channel: Channel) -> None:
+        """Recover at once, and every so often for what children leave while we run; tell a server in time that our tasks are alive."""
+        loop, ping_period = self.loop, channel.settings.reporting.ping_period
+        ping_due, recovery_due = loop.time() + ping_period, loop.time()
         while True:
             try:
-                await self.recover(channel)
-            except Exception:  # a bug in recovery must not end the delivery of this process, which shares the task group  # noqa: BLE001
-                _log.exception("atrains: recovery failed; the journals stay in %s", channel.journals)
-            await asyncio.sleep(ADOPTION_PERIOD)
+                if recovery_due <= loop.time():
+                    recovery_due = loop.time() + ADOPTION_PERIOD
+                    await self.recover(channel)
+                if ping_due <= loop.time():
+                    ping_due = loop.time() + ping_period
+                    await channel.ping()
+            except Exception:  # a bug here must not end the delivery of this process, which shares the task group  # noqa: BLE001
+                _log.exception("atrains: looking after %s failed; the journals stay in %s", channel.transport.target, channel.journals)
+            await asyncio.sleep(max(0.0, min(ping_due, recovery_due) - loop.time()))
 
     def release(self, channel: Channel) -> None:
         """Leave a channel to another loop; takes effect when this one runs again, if it ever does."""
@@ -159,9 +166,7 @@ class Runtime:
     def _spawn(self, channel: Channel) -> None:
         if self._group is not None and channel.outlet is not None:
             self._reporters[channel] = self._group.create_task(self._guard(channel.outlet.reporter.run), name="atrains-reporter")
-            self._recoveries[channel] = self._group.create_task(
-                self._guard(lambda: self._keep_recovering(channel)), name="atrains-recovery"
-            )
+            self._recoveries[channel] = self._group.create_task(self._guard(lambda: self._look_after(channel)), name="atrains-recovery")
 
     async def _guard(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let what a signal handler raises go out of the loop once.

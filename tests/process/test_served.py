@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from atrains import Task
+from atrains.testing import RunningServer
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "examples" / "quickstart.py"
 
@@ -103,3 +107,17 @@ def test_commands_look_at_a_server(served: dict[str, Any], tmp_path: Path) -> No
     assert (shown["id"], shown["name"], shown["status"]) == (listed["id"], "iris softmax", "completed")
     assert shown["last_iteration"] == 59
     assert "iris softmax" in run(tmp_path / "other", "-m", "atrains", "show", listed["id"], **served["environment"])
+
+
+async def test_a_server_hears_that_a_silent_task_is_alive(
+    atrains_server: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "atrains.conf").write_text("sdk.development.worker.ping_period_sec = 1")
+    monkeypatch.delenv("ATRAINS_API_HOST")
+    for name, value in atrains_server.environment.items():
+        monkeypatch.setenv(name, value)
+    async with Task.ainit("project", "silent") as task:
+        await asyncio.sleep(2.5)
+        pings = [body for endpoint, _, body in atrains_server.requests if endpoint == "tasks.ping"]
+    assert 1 <= len(pings) <= 3
+    assert pings[0] == {"task": task.id}
