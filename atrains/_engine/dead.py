@@ -17,7 +17,7 @@ from atrains._engine import jobs
 from atrains._engine.files import FolderLock
 from atrains._engine.jobs import Job
 from atrains._engine.records import FrameFile, read_frames
-from atrains._engine.segments import Segment
+from atrains._engine.segment import Segment
 from atrains._engine.sent import SentMark
 from atrains._engine.slots import SLOT, VOID, column
 from atrains._engine.spans import forgotten

@@ -17,7 +17,7 @@ from itertools import compress
 from typing import Any, Final, Protocol
 
 from atrains._engine.ledger import NOT_FINITE, REFUSED, RESET, Counts, Ledger
-from atrains._engine.segments import Segment
+from atrains._engine.segment import Segment
 from atrains._engine.slots import EMPTY, VOID, column, count, runs
 from atrains._engine.spans import StoredSpans, forgotten, record_stream, slot_stream
 from atrains._transport.base import Refusal

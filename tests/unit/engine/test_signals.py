@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from atrains._engine import records, segments
+from atrains._engine import records, segment, segments
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader
@@ -98,7 +98,7 @@ def test_a_handler_that_reports_loses_nothing_and_never_waits_for_itself(journal
 def test_a_handler_at_the_worst_moment(journal: Journal, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """The handler runs before and after the system calls of making a segment and of writing a record, each time."""
     main, handler = Reports(journal, "main"), Reports(journal, "handler")
-    owner: Any = {"map_zeros": segments, "write_whole": records}.get(place, os)
+    owner: Any = {"map_zeros": segment, "write_whole": records}.get(place, os)
     original, inside = getattr(owner, place), False
 
     def interrupted(*arguments: object, **named: object) -> object:
@@ -131,7 +131,7 @@ def test_an_interrupted_report_does_not_shift_those_behind_it(
 ) -> None:
     """Ctrl-C in the middle of a report, in a program that goes on: what is reported afterwards must still be found."""
     reports, calls = Reports(journal, "main"), 0
-    owner: Any = segments if place == "map_zeros" else os
+    owner: Any = segment if place == "map_zeros" else os
     original = getattr(owner, place)
 
     def interrupted(*arguments: object, **named: object) -> object:
