@@ -32,14 +32,15 @@ def interpreters(wanted: tuple[str, ...]) -> dict[str, str]:
             raise RuntimeError(f"ATRAINS_TEST_PYTHONS names {path}, which cannot be used: {answer.stderr}")
         found.setdefault(answer.stdout.strip(), path)
     for version in wanted:
-        usable = (path for path in _candidates(version) if version not in found and _ask(path).stdout.strip() == version)
+        usable = (path for path in candidates(version) if version not in found and _ask(path).stdout.strip() == version)
         path = next(usable, None)
         if path is not None:
             found[version] = path
     return found
 
 
-def _candidates(version: str) -> Iterator[str]:
+def candidates(version: str) -> Iterator[str]:
+    """Where an interpreter of this version may be, whatever packages it has."""
     on_path = shutil.which(f"python{version}")
     if on_path is not None:
         yield on_path

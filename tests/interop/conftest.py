@@ -1,0 +1,147 @@
+"""The official packages, unmodified, each in a venv of its own, and `atrains serve` in a process of its own.
+
+The venvs are made from the package index when a test first needs them and kept below the temporary folder, or below the folder that
+`ATRAINS_INTEROP_CACHE` names, so that the next run has them at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.interpreters import candidates
+
+HERE: Final = Path(__file__).parent
+REQUIREMENTS: Final = {
+    "clearml": ["clearml>=2.1,<2.2"],
+    # Of its own time: newer PyJWT return text where it expects bytes, newer setuptools lack a module that it imports.
+    "trains": ["trains==0.16.4", "PyJWT<2", "setuptools<70"],
+}
+OLDER: Final = ("3.11", "3.10", "3.9", "3.8")
+"""Interpreters on which trains is looked for, where it does not run on this one."""
+MINUTES: Final = 60.0
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An official package.
+
+    Attributes:
+        package: Its name.
+        python: The interpreter of its venv.
+        version: As it says itself.
+    """
+
+    package: str
+    python: Path
+    version: str
+
+
+class UnusableError(Exception):
+    """A package does not run here; says why."""
+
+
+def make_venv(package: str, interpreter: str) -> Peer:
+    """The venv of a package; made once, whole or not at all."""
+    wanted = REQUIREMENTS[package]
+    version = _output([interpreter, "-c", "import sys; print('.'.join(map(str, sys.version_info[:3])))"])
+    key = hashlib.sha256(json.dumps([wanted, version, interpreter]).encode()).hexdigest()[:12]
+    cache = Path(os.environ.get("ATRAINS_INTEROP_CACHE") or Path(tempfile.gettempdir()) / f"atrains-interop-{os.getuid()}")
+    folder = cache / f"{package}-{key}"
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        _output([interpreter, "-m", "venv", str(folder)])
+        _output([str(python), "-m", "pip", "install", "--quiet", *wanted], seconds=15 * MINUTES)
+        (folder / "complete").touch()
+    return Peer(package, python, _output([str(python), "-c", f"import {package}; print({package}.__version__)"]))
+
+
+def _output(command: list[str], *, seconds: float = 5 * MINUTES) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UnusableError(f"{' '.join(command)}: {error}") from error
+    if done.returncode:
+        raise UnusableError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()[-1500:]}")
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def clearml() -> Peer:
+    """The official package of today; without it the tests that want it fail."""
+    return make_venv("clearml", sys.executable)
+
+
+@pytest.fixture(scope="session")
+def trains() -> Peer:
+    """The official package of old, on this interpreter or on an older one that is installed."""
+    reasons = []
+    for interpreter in (sys.executable, *(path for version in OLDER for path in candidates(version))):
+        try:
+            return make_venv("trains", interpreter)
+        except UnusableError as error:
+            reasons.append(str(error))
+    pytest.skip("trains 0.16.4 RUNS ON NO INTERPRETER HERE: " + " | ".join(reasons))
+
+
+@dataclass
+class Place:
+    """A served home, and a machine that knows of nothing but it."""
+
+    home: Path
+    directory: Path
+    variables: dict[str, str]
+    stderr: Path
+
+    def run(self, python: str | Path, script: str, *arguments: str, over_http: bool = True) -> Any:
+        """Run a script of `peers` in a process of its own and return what it found; with `over_http` it knows the server, else the home."""
+        outcome = Path(tempfile.mkdtemp(dir=self.directory)) / "outcome.json"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "CLEARML_", "TRAINS_"))}
+        where = self.variables if over_http else {"ATRAINS_HOME": str(self.home), "ATRAINS_API_HOST": "local"}
+        user = outcome.parent / "user"  # an empty home directory: no configuration, no cache
+        user.mkdir()
+        done = subprocess.run(
+            [str(python), str(HERE / "peers" / script), *arguments, str(outcome)],
+            cwd=self.directory,
+            env={**kept, "HOME": str(user), "PYTHONPATH": "", **where},
+            capture_output=True,
+            text=True,
+            timeout=3 * MINUTES,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        assert "Action failed" not in said, said
+        return json.loads(outcome.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A home that is served for the tests of a module, by the command."""
+    directory = tmp_path_factory.mktemp("interop")
+    home, stderr = directory / "home", directory / "stderr.txt"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "CLEARML_", "TRAINS_"))}
+    with stderr.open("w") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "atrains", "serve", "--home", str(home), "--port", "0", "--json"],
+            env={**kept, "HOME": str(directory)}, stdout=subprocess.PIPE, stderr=errors, text=True,
+        )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        yield Place(home, directory, json.loads(process.stdout.readline())["environment"], stderr)
+        process.terminate()
+        assert process.wait(30) == 0
+    assert stderr.read_text() == ""  # no call of a client was a surprise to the server
