@@ -150,7 +150,7 @@ class RunningServer:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)), name="atrains-server", daemon=True)
         self._thread.start()
         self._running = started.result(_PATIENCE)
-        self._options = replace(self._options, port=int(self._running.url.rpartition(":")[2]))
+        self._options = replace(self._options, port=self._running.port)
 
     def stop(self) -> None:
         """End it, as a signal would; a second call does nothing."""

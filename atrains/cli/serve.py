@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import shlex
 import signal
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("--host", help=f"the address to listen at (default: {_HOST}, this machine alone)")
     parser.add_argument("--port", type=_port, help=f"the port to listen at; 0 for any free one (default: {_PORT})")
+    parser.add_argument("--url", type=_url, help="the address that clients find it at, where that is another: behind a proxy, under a name")
     parser.add_argument("--env", action="store_true", help="print the variables that point clients at the server, and start nothing")
     parser.add_argument("--access-key", metavar="KEY", help="the key that clients log in with (default: ATRAINS_SERVE_ACCESS_KEY)")
     parser.add_argument("--secret-key", metavar="KEY", help="its secret (default: ATRAINS_SERVE_SECRET_KEY; others may see arguments)")
@@ -53,6 +55,12 @@ def _port(text: str) -> int:
     if not 0 <= number <= 65_535:
         raise argparse.ArgumentTypeError(f"{number} is no port: 0 to 65535")
     return number
+
+
+def _url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#@\s]+/?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address of a server: https://NAME or https://NAME:PORT, without a path")
+    return text.rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,7 @@ async def run(options: argparse.Namespace) -> None:
         port=_PORT if options.port is None else options.port,
         access_key=pair.access_key,
         secret_key=pair.secret_key,
+        url=options.url,
         page_login=options.page_login,
     )
     await _serve(running(served), settings, chosen=pair.access_key is not None, as_json=options.json)
@@ -163,8 +172,8 @@ def _print_environment(options: argparse.Namespace, home: Path, pair: _Pair) -> 
 
     if not (home / FILE_NAME).exists():
         raise NotFoundError(f"no server was ever started for the home {home}; start one with: atrains serve")
-    running = {} if options.host or options.port else _read_note(home)
-    url = str(running.get("url") or url_of(options.host or _HOST, options.port or _PORT))
+    running = {} if options.host or options.port or options.url else _read_note(home)
+    url = str(running.get("url") or options.url or url_of(options.host or _HOST, options.port or _PORT))
     variables = environment_for(url, load_keys(home, access_key=pair.access_key, secret_key=pair.secret_key))
     if running.get("own_keys") and pair.access_key is None:
         variables = {name: value for name, value in variables.items() if not name.endswith("_KEY")}

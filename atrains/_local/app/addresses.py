@@ -46,14 +46,15 @@ def places_of(path: str) -> list[str]:
     return [*([f"tasks/{task}/files/{path}"] if task else []), f"files/{path}"]
 
 
-def to_home(url: str, base: str) -> str:
+def to_home(url: str, *bases: str) -> str:
     """The URL as it is recorded: relative to the home for a file of this server, else as it is.
 
     Args:
         url: As a client gave it, its path percent-quoted.
-        base: The address at which the client has found the server.
+        bases: The addresses of this server that clients may know.
     """
-    if not url.startswith(f"{base}/"):
+    base = next((base for base in bases if url.startswith(f"{base}/")), None)
+    if base is None:
         return url
     path = check_path(unquote(url[len(base) :], errors="surrogateescape"))
     return url if path is None or task_of(path) is None else f"{HOME_URL}{places_of(path)[0]}"

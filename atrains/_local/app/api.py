@@ -41,13 +41,15 @@ class Api:
         doorkeeper: Who lets clients in.
         work: Runs services.
         record: Told of every request that was let in.
+        url: The address that clients know the server by; None for the one that each request was sent to.
     """
 
-    def __init__(self, store: Store, doorkeeper: Doorkeeper, work: Work, record: Recorder | None = None) -> None:
+    def __init__(self, store: Store, doorkeeper: Doorkeeper, work: Work, *, record: Recorder | None = None, url: str | None = None) -> None:
         self._store = store
         self._doorkeeper = doorkeeper
         self._work = work
         self._record = record
+        self._url = url
         self._batches = Batches(store)
 
     async def answer(self, request: web.Request, name: str, version: Version) -> web.Response:
@@ -61,14 +63,14 @@ class Api:
             body = await request.read()
             content_type = request.headers.get("Content-Type", "")
             arguments = list(request.query.items())
-            base, worker = f"{request.scheme}://{request.host}", _header(request, "Worker") or "<unknown>"
+            asked, worker = f"{request.scheme}://{request.host}", _header(request, "Worker") or "<unknown>"
 
             def work() -> bytes:
                 if endpoint == endpoints.EVENTS_ADD_BATCH:
                     data = self._add_batch(call, body, content_type, worker)
                 else:
                     fields = self._fields(call, body, content_type, arguments)
-                    data = self._call(endpoint, call, fields, identity, base)
+                    data = self._call(endpoint, call, fields, identity, asked)
                 return envelope.success(call, data)
 
             return web.Response(body=await self._work.run(work), content_type=_JSON)
@@ -102,13 +104,14 @@ class Api:
             self._record(call.name, _text(call.version), [event for events in bodies.parse_lines(body) for event in events])
         return self._batches.add(bodies.parse_lines(body), worker)
 
-    def _call(self, endpoint: Endpoint, call: Call, fields: dict[str, Any], identity: Identity, base: str) -> dict[str, Any]:
+    def _call(self, endpoint: Endpoint, call: Call, fields: dict[str, Any], identity: Identity, asked: str) -> dict[str, Any]:
         if endpoint in _OF_SESSION:
             return _OF_SESSION[endpoint](identity)
+        base = self._url or asked
         fields = conversion.from_request(call.name, fields, call.version)
-        fields = addresses.convert_artifacts(fields, lambda url: addresses.to_home(url, base))
+        fields = addresses.convert_artifacts(fields, lambda url: addresses.to_home(url, base, asked))
         if endpoint == endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS:
-            fields["artifacts"] = addresses.convert_list(fields.get("artifacts"), lambda url: addresses.to_home(url, base))
+            fields["artifacts"] = addresses.convert_list(fields.get("artifacts"), lambda url: addresses.to_home(url, base, asked))
         data = services.call(self._store, endpoint, fields)
         data = conversion.to_answer(data, call.version)
         if call.name.startswith("tasks."):

@@ -41,6 +41,7 @@ class Options:
         port: The port to listen at; 0 for any free one.
         access_key: The key that clients log in with; None for the one that the home keeps.
         secret_key: Its secret.
+        url: The address that clients find the server at, where it is not that which it listens at: behind a proxy, under a name.
         page_login: Whether the page asks for a login on this machine as well.
         record: Told of every request; for tests.
     """
@@ -50,6 +51,7 @@ class Options:
     port: int = 8008
     access_key: str | None = None
     secret_key: str | None = None
+    url: str | None = None
     page_login: bool = False
     record: Recorder | None = None
 
@@ -59,11 +61,13 @@ class Running:
     """A server that listens.
 
     Attributes:
-        url: Where it is found, from this machine.
+        url: Where clients find it.
+        port: The port that it listens at.
         keys: What clients log in with.
     """
 
     url: str
+    port: int
     keys: Keys
 
     @property
@@ -129,14 +133,14 @@ async def running(options: Options) -> AsyncIterator[Running]:
             files = FileServer(store.home, work)
             open_here = is_loopback(options.host) and not options.page_login
             site = _Site(
-                Api(store, doorkeeper, work, options.record),
+                Api(store, doorkeeper, work, record=options.record, url=options.url),
                 files,
                 Pages(store, doorkeeper, tokens, work, open_here=open_here),
                 doorkeeper,
                 tokens,
             )
             async with _listening(site, options) as port:
-                yield Running(url_of(options.host, port), keys)
+                yield Running(options.url or url_of(options.host, port), port, keys)
         finally:
             store.close()
     finally:

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -54,6 +55,20 @@ def test_a_file_travels_with_its_task(server: RunningServer, call: Calls, upload
     assert shown == url
     other = call("v2.13/tasks.get_by_id", {"task": task}, Host="other:1").data["task"]["execution"]["artifacts"][0]["uri"]
     assert other == url.replace(server.url, "http://other:1")
+
+
+def test_behind_a_proxy_files_are_at_the_address_that_clients_know(server: RunningServer, ask: Calls, token: str, task: str) -> None:
+    assert server._options is not None
+    address, headers = server.url, {"Authorization": f"Bearer {token}"}
+    server._options = replace(server._options, url="https://tracker.example")
+    server.restart()
+    assert server.environment["CLEARML_FILES_HOST"] == "https://tracker.example"
+    name = f"p/n.{task}/x"
+    for url in (f"https://tracker.example/{name}", f"{address}/{name}"):
+        body = {"task": task, "artifacts": [{"key": "x", "type": "custom", "uri": url}]}
+        ask(f"{address}/tasks.add_or_update_artifacts", json.dumps(body).encode(), "POST", **headers)
+        shown = ask(f"{address}/tasks.get_by_id?task={task}", **headers).data["task"]["execution"]["artifacts"][0]["uri"]
+        assert shown == f"https://tracker.example/{name}"
 
 
 def test_what_a_script_recorded_beside_the_server_is_found_over_http(server: RunningServer, call: Calls, task: str) -> None:
