@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 
 class TaskTypes(StrEnum):
@@ -70,3 +70,48 @@ class LastMetric(TypedDict):
     last: float
     min: float
     max: float
+
+
+class Answer(dict[str, Any]):
+    """What a home answered, as a dictionary whose keys are attributes as well: `answer["updated"]` and `answer.updated` are the same."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            value = self[name]
+        except KeyError as error:
+            raise AttributeError(f"the answer has no {name!r}; it has {', '.join(self) or 'nothing'}") from error
+        return Answer(value) if isinstance(value, dict) else value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as a plain dictionary."""
+        return dict(self)
+
+
+class CallResult:
+    """The answer of a call that lists things, in the form in which old programs know it.
+
+    Attributes:
+        response_data: What the home answered.
+    """
+
+    def __init__(self, response_data: Mapping[str, Any]) -> None:
+        self.response_data = dict(response_data)
+
+    @property
+    def response(self) -> Answer:
+        """The answer with its fields as attributes: `result.response.tasks`."""
+        return Answer(self.response_data)
+
+    @property
+    def meta(self) -> Answer:
+        """What became of the call. A call that fails raises, so its code is always 200."""
+        return Answer(result_code=200, result_subcode=0, result_msg="OK")
+
+    def ok(self) -> bool:
+        """Whether the call succeeded; one that did not has raised."""
+        return True
+
+    def __repr__(self) -> str:
+        return (
+            f"<CallResult of {', '.join(f'{len(value)} {name}' for name, value in self.response_data.items() if isinstance(value, list))}>"
+        )

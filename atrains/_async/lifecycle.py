@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from atrains._api import current
 from atrains._async import opening
-from atrains._async.base import call
+from atrains._async.finding import Finding, connect
 from atrains._async.status import FLUSH_BUDGET, StatusPart
 from atrains._async.wish import Origin, Wish, check_same, check_wish
-from atrains._config import Mode, mark_connected, set_credentials, settings
+from atrains._config import set_credentials
 from atrains._config.env import process_variables, tasks_of_masters
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
@@ -41,7 +39,7 @@ _FINAL_CALLS: Final = {
 _log = logging.getLogger("atrains")
 
 
-class Lifecycle(StatusPart):
+class Lifecycle(Finding, StatusPart):
     """Opening and closing."""
 
     # ---- opening
@@ -128,7 +126,7 @@ class Lifecycle(StatusPart):
         main = current.current_task()
         if project_name is None and main is None:
             raise UsageError("Task.create needs project_name when there is no main task to take it from; name one, or call Task.init first")
-        channel, runtime = await _connect()
+        channel, runtime = await connect()
         if project_name is not None:
             project = await opening.project_id(channel, validate_name(project_name, what="project"))
         else:
@@ -137,32 +135,12 @@ class Lifecycle(StatusPart):
         return await cls._load(channel, runtime, await opening.create_task(channel, name, kind, project))
 
     @classmethod
-    async def get_task(cls, task_id: str | None = None, project_name: str | None = None, task_name: str | None = None) -> Self | None:
-        """Get a task by its id, or by project and name.
-
-        Args:
-            task_id: The id; if given, the names are ignored.
-            project_name: The exact name of the project; all projects by default.
-            task_name: The exact name of the task. Of several the one updated last is taken, archived ones only when there is no other.
-
-        Returns:
-            The task, or None when no task has that name.
-
-        Raises:
-            NotFoundError: there is no task of that id, or no such project.
-            UsageError: neither an id nor a name was given.
-        """
-        channel, runtime = await _connect()
-        found = validate_task_id(task_id) if task_id else await _find(channel, project_name, task_name)
-        return None if found is None else await cls._load(channel, runtime, found)
-
-    @classmethod
     async def open(cls, wish: Wish) -> Self:
         """Begin a run without making it current; for `Task.init`, which does that where the user's code runs.
 
         In a process that one with a main task started, that task is opened instead: this process reports to it, and never ends its run.
         """
-        channel, runtime = await _connect()
+        channel, runtime = await connect()
         return await cls._open_masters(channel, runtime) or await cls._begin(channel, runtime, wish)
 
     @classmethod
@@ -203,17 +181,6 @@ class Lifecycle(StatusPart):
                 f"task {task_ids[0]} of the process that started this one is not in {channel.transport.target}: this is a run of its own",
             )
         return None
-
-    @classmethod
-    async def _load(cls, channel: Channel | DisabledChannel, runtime: Runtime | None, task_id: str) -> Self:
-        answer = await call(channel, endpoints.TASKS_GET_BY_ID, f"cannot read task {task_id}", task=task_id)
-        return cls._bound(answer["task"], channel, runtime)
-
-    @classmethod
-    def _bound(cls, record: Mapping[str, Any], channel: Channel | DisabledChannel, runtime: Runtime | None) -> Self:
-        task = object.__new__(cls)
-        task._attach(record, channel, runtime)
-        return task
 
     @classmethod
     def set_credentials(
@@ -347,45 +314,3 @@ class Lifecycle(StatusPart):
             # A mark that cannot be written costs a repetition at the next start, and jobs can be repeated.
             with contextlib.suppress(OSError):
                 outlet.journal.finish_job(job)
-
-
-async def _connect() -> tuple[Channel | DisabledChannel, Runtime | None]:
-    """The channel that the settings of this process choose."""
-    chosen = settings()
-    if chosen.mode is Mode.DISABLED:
-        return process().disabled(chosen), None
-    runtime = Runtime.current()
-    channel = await runtime.channel(chosen)
-    mark_connected(channel.transport.target)
-    return channel, runtime
-
-
-async def _find(channel: Channel | DisabledChannel, project_name: str | None, task_name: str | None) -> str | None:
-    """The id of the task of exactly these names."""
-    if not project_name and not task_name:
-        raise UsageError("Task.get_task needs a task_id, or the task_name (and best the project_name) of the task to get")
-    request: dict[str, Any] = {"only_fields": ["id", "name", "last_update", "system_tags"], "order_by": ["-last_update"]}
-    if project_name:
-        project = await opening.find_project(channel, project_name)
-        if project is None:
-            raise NotFoundError(
-                f"there is no project {project_name!r} in {channel.transport.target}; check the name, or leave it out to search all"
-            )
-        request["project"] = [project]
-    if task_name:
-        request["name"] = f"^{re.escape(task_name)}$"
-    found = (await call(channel, endpoints.TASKS_GET_ALL, f"cannot look up task {task_name!r}", **request))["tasks"]
-    visible = [task for task in found if "archived" not in (task.get("system_tags") or [])] or found
-    if len(visible) > 1:
-        newest = max(visible, key=lambda task: str(task.get("last_update") or ""))
-        others = ", ".join(task["id"] for task in visible if task is not newest)
-        _log.warning(
-            "atrains: %d tasks are named %r in %r: taking %s, updated last; the others: %s",
-            len(visible),
-            task_name,
-            project_name,
-            newest["id"],
-            others,
-        )
-        return str(newest["id"])
-    return str(visible[0]["id"]) if visible else None

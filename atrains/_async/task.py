@@ -6,10 +6,11 @@ from atrains._async.artifacts import Artifacts
 from atrains._async.lifecycle import Lifecycle
 from atrains._async.parameters import Parameters
 from atrains._async.queries import Queries
+from atrains._async.queueing import Queueing
 from atrains.errors import UsageError
 
 
-class AsyncTask(Lifecycle, Parameters, Artifacts, Queries):
+class AsyncTask(Lifecycle, Queueing, Parameters, Artifacts, Queries):
     """A task for asyncio programs: what does I/O is a coroutine, what reports is a plain call.
 
     Get one with `Task.ainit`, `AsyncTask.create` or `AsyncTask.get_task`.

@@ -38,6 +38,13 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             PRIMARY KEY (task, kind, journal, stream, first)
         ) WITHOUT ROWID""",
     ),
+    # 2: queues, which like projects are nowhere else. A task stands in one queue at most; `place` is its turn.
+    (
+        "CREATE TABLE queues (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, record TEXT NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE entries (
+            place INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, task TEXT NOT NULL UNIQUE, added TEXT NOT NULL
+        )""",
+    ),
 )
 
 

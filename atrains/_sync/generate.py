@@ -57,6 +57,8 @@ PAIRS = (
             "_api/task.py",
             "_async/base.py",
             "_async/lifecycle.py",
+            "_async/finding.py",
+            "_async/queueing.py",
             "_async/status.py",
             "_async/identity.py",
             "_async/parameters.py",

@@ -11,9 +11,9 @@ from atrains._async.parameters import T
 from atrains._async.status import FLUSH_BUDGET, StatusAnswer
 from atrains._async.task import AsyncTask
 from atrains._engine.ledger import Receipt, Stats
-from atrains._sync._base import TaskTwin, fetch, wrap
+from atrains._sync._base import TaskTwin, fetch, unwrap, wrap
 from atrains._sync.artifact import Artifact
-from atrains.types import LastMetric, ScalarCurve, TaskStatusEnum, TaskTypes, XAxis
+from atrains.types import Answer, CallResult, LastMetric, ScalarCurve, TaskStatusEnum, TaskTypes, XAxis
 
 
 class Task(TaskTwin):
@@ -61,6 +61,10 @@ class Task(TaskTwin):
     def parent(self) -> str | None:
         """The id of the parent task, or None."""
         return self._core.parent
+
+    @parent.setter
+    def parent(self, value: str | None) -> None:
+        self._block(self._core, lambda: self._core.set_parent(value), "task.set_parent")
 
     @property
     def task_type(self) -> str:
@@ -193,26 +197,6 @@ class Task(TaskTwin):
         return cast("Self", wrap(cls._block(AsyncTask, lambda: AsyncTask.create(project_name, task_name, task_type), "AsyncTask.create")))
 
     @classmethod
-    def get_task(cls, task_id: str | None = None, project_name: str | None = None, task_name: str | None = None) -> Self | None:
-        """Get a task by its id, or by project and name.
-
-        Args:
-            task_id: The id; if given, the names are ignored.
-            project_name: The exact name of the project; all projects by default.
-            task_name: The exact name of the task. Of several the one updated last is taken, archived ones only when there is no other.
-
-        Returns:
-            The task, or None when no task has that name.
-
-        Raises:
-            NotFoundError: there is no task of that id, or no such project.
-            UsageError: neither an id nor a name was given.
-        """
-        return cast(
-            "Self | None", wrap(cls._block(AsyncTask, lambda: AsyncTask.get_task(task_id, project_name, task_name), "AsyncTask.get_task"))
-        )
-
-    @classmethod
     def set_credentials(
         cls,
         api_host: str | None = None,
@@ -265,6 +249,167 @@ class Task(TaskTwin):
         be delivered within 10 seconds stays on disk, and one line says where.
         """
         self._block(self._core, lambda: self._core.close(), "task.close")
+
+    @classmethod
+    def get_task(cls, task_id: str | None = None, project_name: str | None = None, task_name: str | None = None) -> Self | None:
+        """Get a task by its id, or by project and name.
+
+        Args:
+            task_id: The id; if given, the names are ignored.
+            project_name: The exact name of the project; all projects by default.
+            task_name: The exact name of the task. Of several the one updated last is taken, archived ones only when there is no other.
+
+        Returns:
+            The task, or None when no task has that name.
+
+        Raises:
+            NotFoundError: there is no task of that id, or no such project.
+            UsageError: neither an id nor a name was given.
+        """
+        return cast(
+            "Self | None", wrap(cls._block(AsyncTask, lambda: AsyncTask.get_task(task_id, project_name, task_name), "AsyncTask.get_task"))
+        )
+
+    @classmethod
+    def get_tasks(
+        cls,
+        task_ids: Sequence[str] | str | None = None,
+        project_name: str | None = None,
+        task_name: str | None = None,
+        task_filter: Mapping[str, Any] | None = None,
+    ) -> list[Self]:
+        """Get many tasks, by their ids or by names.
+
+        Args:
+            task_ids: Their ids, in the order in which they are wanted; if given, everything else is ignored.
+            project_name: The exact name of their project; all projects by default.
+            task_name: Part of their names: a regular expression that matches anywhere in the name, by case. All names by default.
+            task_filter: Further fields of `tasks.get_all`: `status`, `type`, `tags`, `order_by` and so on, passed on as they are.
+
+        Returns:
+            The tasks, however many there are; in the order of the filter's `order_by`, else oldest first.
+
+        Raises:
+            NotFoundError: there is no task of one of the ids, or no such project.
+            ValidationError: a filter that no home knows, or a bad regular expression.
+            TransportError: the home cannot be reached.
+        """
+        return cast(
+            "list[Self]",
+            wrap(cls._block(AsyncTask, lambda: AsyncTask.get_tasks(task_ids, project_name, task_name, task_filter), "AsyncTask.get_tasks")),
+        )
+
+    @classmethod
+    def get_all(cls, session: object = None, log: object = None, **kwargs: Any) -> CallResult:
+        """List the records of tasks, by the fields of `tasks.get_all`.
+
+        Args:
+            session: Kept for compatibility: the connection is that of this process.
+            log: Kept for compatibility.
+            **kwargs: Filters (`name`, `project`, `status`, `type`, `tags` ...), `only_fields`, `order_by`, `page`, `page_size`. Where the
+                wire has a list, one value may be given.
+
+        Returns:
+            The answer: `result.response.tasks` are the records, `result.response_data` the whole as a dictionary.
+
+        Raises:
+            ValidationError: a keyword that is no field of `tasks.get_all`, or a value that the home does not take.
+            TransportError: the home cannot be reached.
+
+        Example:
+            >>> found = await AsyncTask.get_all(status="completed", only_fields=["id", "name"])
+            >>> names = [task["name"] for task in found.response.tasks]
+        """
+        return cls._block(AsyncTask, lambda: AsyncTask.get_all(session, log, **kwargs), "AsyncTask.get_all")
+
+    @classmethod
+    def clone(
+        cls,
+        source_task: Task | str | None = None,
+        name: str | None = None,
+        comment: str | None = None,
+        parent: Task | str | None = None,
+        project: str | None = None,
+    ) -> Self:
+        """Make a draft that is a copy of a task: with its code, parameters and configuration, and nothing of its run.
+
+        Args:
+            source_task: The task or its id; the current task by default.
+            name: The copy's name; that of the source by default.
+            comment: The copy's comment; that of the source by default.
+            parent: The parent of the copy, a task or its id; by default that of the source, or the source itself where it has none.
+            project: The id of the copy's project; that of the source by default.
+
+        Returns:
+            The copy, with status `created`.
+
+        Raises:
+            UsageError: no source was named, and there is no current task.
+            NotFoundError: there is no such task.
+            ValidationError: something that is neither a task nor an id; a name under 3 characters.
+            TransportError: the home cannot be reached.
+        """
+        return cast(
+            "Self",
+            wrap(
+                cls._block(
+                    AsyncTask, lambda: AsyncTask.clone(unwrap(source_task), name, comment, unwrap(parent), project), "AsyncTask.clone"
+                )
+            ),
+        )
+
+    @classmethod
+    def enqueue(cls, task: Task | str, queue_name: str | None = None, queue_id: str | None = None) -> Answer:
+        """Put a task into a queue, from which an agent takes it to run it.
+
+        Args:
+            task: The task or its id.
+            queue_name: The exact name of the queue; either this or `queue_id` has to be given.
+            queue_id: The id of the queue.
+
+        Returns:
+            `{"queued": 1, "updated": 1, "fields": {"status": "queued", "status_reason": ..., "status_message": ..., "status_changed": ...,
+            "last_update": ..., "execution.queue": <queue id>}}`, with its keys as attributes as well.
+
+        Raises:
+            UsageError: neither a queue's name nor its id was given, or both.
+            NotFoundError: there is no such task or queue.
+            TaskStatusError: a task of its status cannot be enqueued: one that completed has to be reset first.
+            TransportError: the home cannot be reached.
+        """
+        return cls._block(AsyncTask, lambda: AsyncTask.enqueue(unwrap(task), queue_name, queue_id), "AsyncTask.enqueue")
+
+    @classmethod
+    def dequeue(cls, task: Task | str) -> Answer:
+        """Take a task out of its queue.
+
+        Args:
+            task: The task or its id.
+
+        Returns:
+            `{"dequeued": 1, "updated": 1, "fields": {"status": "created", ..., "execution.queue": None}}`, with its keys as attributes as
+            well; `updated` is 0 when the task was in no queue.
+
+        Raises:
+            NotFoundError: there is no such task.
+            TransportError: the home cannot be reached.
+        """
+        return cls._block(AsyncTask, lambda: AsyncTask.dequeue(unwrap(task)), "AsyncTask.dequeue")
+
+    def set_parent(self, parent: Task | str | None) -> None:
+        """Set the parent of this task.
+
+        Args:
+            parent: The task or its id; None for none, which only some homes can do.
+
+        Raises:
+            ValidationError: the task itself, or something that is no task.
+            NotFoundError: there is no such task.
+            UsageError: the server cannot take a parent away.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_parent(unwrap(parent)), "task.set_parent")
 
     @property
     def status(self) -> str:

@@ -68,6 +68,17 @@ TASKS_FAILED: Final = Endpoint("tasks.failed")
 TASKS_PUBLISH: Final = Endpoint("tasks.publish", idempotent=False)
 TASKS_PING: Final = Endpoint("tasks.ping")
 
+TASKS_ENQUEUE: Final = Endpoint("tasks.enqueue", idempotent=False)
+TASKS_DEQUEUE: Final = Endpoint("tasks.dequeue")
+
+QUEUES_CREATE: Final = Endpoint("queues.create", since=(2, 4), idempotent=False)
+QUEUES_GET_ALL: Final = Endpoint("queues.get_all", since=(2, 4))
+QUEUES_GET_BY_ID: Final = Endpoint("queues.get_by_id", since=(2, 4))
+QUEUES_GET_NUM_ENTRIES: Final = Endpoint("queues.get_num_entries", since=(2, 14))
+QUEUES_GET_NEXT_TASK: Final = Endpoint("queues.get_next_task", since=(2, 4), idempotent=False)
+QUEUES_REMOVE_TASK: Final = Endpoint("queues.remove_task", since=(2, 4))
+QUEUES_DELETE: Final = Endpoint("queues.delete", since=(2, 4), idempotent=False)
+
 MODELS_GET_ALL: Final = Endpoint("models.get_all")
 
 EVENTS_ADD_BATCH: Final = Endpoint("events.add_batch", idempotent=False)

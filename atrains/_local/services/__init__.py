@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from atrains._local.services import changes, events, joined, lives, models, parts, projects, raw, status, tasks
+from atrains._local.services import changes, events, joined, lives, models, parts, projects, queues, raw, status, tasks
 from atrains._local.store import Store
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
@@ -51,6 +51,15 @@ SERVICES: Final[Mapping[str, Service]] = {
         (endpoints.TASKS_COMPLETED, status.completed),
         (endpoints.TASKS_FAILED, status.failed),
         (endpoints.TASKS_PUBLISH, status.publish),
+        (endpoints.TASKS_ENQUEUE, queues.enqueue),
+        (endpoints.TASKS_DEQUEUE, queues.dequeue),
+        (endpoints.QUEUES_CREATE, queues.create),
+        (endpoints.QUEUES_GET_ALL, queues.get_all),
+        (endpoints.QUEUES_GET_BY_ID, queues.get_by_id),
+        (endpoints.QUEUES_GET_NUM_ENTRIES, queues.get_num_entries),
+        (endpoints.QUEUES_GET_NEXT_TASK, queues.get_next_task),
+        (endpoints.QUEUES_REMOVE_TASK, queues.remove_task),
+        (endpoints.QUEUES_DELETE, queues.delete),
         (endpoints.MODELS_GET_ALL, models.get_all),
         (endpoints.EVENTS_GET_TASK_LOG, events.get_task_log),
         (endpoints.EVENTS_SCALAR_HISTOGRAM, events.scalar_metrics_iter_histogram),

@@ -65,7 +65,9 @@ def merge(connection: sqlite3.Connection, record: Record, given: Mapping[str, An
         if project is None:
             raise query.refuse(16, f"Invalid project id: id={given['project']}")
         record["project_name"] = project["name"]
-    if "parent" in given and connection.execute("SELECT 1 FROM tasks WHERE id = ?", [given["parent"]]).fetchone() is None:
+    if given.get("parent") == "":  # Server: no task; here the one way to take a parent away
+        record.pop("parent", None)
+    elif "parent" in given and connection.execute("SELECT 1 FROM tasks WHERE id = ?", [given["parent"]]).fetchone() is None:
         raise query.refuse(101, f"Invalid task id: parent={given['parent']}")
     return changed
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from atrains._local import query
+from atrains._local import query, queues
 from atrains._local.projects import ensure_project, new_id
 from atrains._local.records import Record, now, with_derived
 from atrains._local.services import fields, status
@@ -89,6 +89,7 @@ def delete(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
             orphan = store.record(child)
             orphan.pop("parent", None)
             store.save(connection, orphan)
+        queues.drop(connection, task)
         store.remove(connection, task)
     answer: dict[str, Any] = {"deleted": True, "updated_children": len(children), "updated_models": 0, "deleted_models": 0}
     if query.take(request, "return_file_urls", bool, False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from atrains._local import query, streams
+from atrains._local import query, queues, streams
 from atrains._local.records import Record, now
 from atrains._local.store import LOCKED, Store
 from atrains._wire.status import check_transition
@@ -50,14 +50,19 @@ def _change(store: Store, request: Mapping[str, Any], *targets: str) -> dict[str
     with store.change() as connection:
         record = store.record(task_id)
         for target in targets:
-            _check(record, target, force=force)
+            check(record, target, force=force)
             changed |= _enter(record, target)
         record.update(said)
         store.save(connection, record)
     return {"updated": 1, "fields": {**changed, **said}}
 
 
-def _check(record: Record, target: str, *, force: bool) -> None:
+def check(record: Record, target: str, *, force: bool) -> None:
+    """Refuse a change of status as the server does.
+
+    Raises:
+        ServerError: 400/110, naming both statuses.
+    """
     try:
         check_transition(record["status"], target, force=force)
     except TaskStatusError as error:
@@ -86,7 +91,7 @@ def reset(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     with store.change() as connection:
         record = store.record(task_id)
         if record["status"] in LOCKED and not force:
-            _check(record, "created", force=False)
+            check(record, "created", force=False)
         changed = _enter(record, "created") | {"status_reason": "", "status_message": ""}
         record.update(changed)
         _forget_run(record)
@@ -94,6 +99,7 @@ def reset(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
             record.update({name: {} for name in _CLEARED}, execution={"artifacts": record["execution"]["artifacts"]})
         # The record first: a task that still says `completed` must not have lost its events.
         store.save(connection, record)
+        queues.drop(connection, task_id)
         streams.remove_files(store.task_folder(task_id))
         streams.forget(connection, task_id)
     return {"updated": 1, "fields": changed, "deleted_models": 0}
