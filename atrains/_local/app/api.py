@@ -15,6 +15,7 @@ from atrains._local.app.envelope import Call
 from atrains._local.app.ingestion import Batches
 from atrains._local.app.tokens import SERVER_VERSION, Identity
 from atrains._local.app.work import Work
+from atrains._local.services.raw import get_old_task_log
 from atrains._local.store import Store
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint, Version
@@ -112,7 +113,8 @@ class Api:
         fields = addresses.convert_artifacts(fields, lambda url: addresses.to_home(url, base, asked))
         if endpoint == endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS:
             fields["artifacts"] = addresses.convert_list(fields.get("artifacts"), lambda url: addresses.to_home(url, base, asked))
-        data = services.call(self._store, endpoint, fields)
+        older = endpoint == endpoints.EVENTS_GET_TASK_LOG and call.version < endpoint.since
+        data = get_old_task_log(self._store, fields) if older else services.call(self._store, endpoint, fields)
         data = conversion.to_answer(data, call.version)
         if call.name.startswith("tasks."):
             data = conversion.map_tasks(data, lambda task: addresses.convert_artifacts(task, lambda url: addresses.to_client(url, base)))
@@ -130,7 +132,7 @@ def _resolve(call: Call) -> Endpoint:
     endpoint = endpoints.BY_NAME.get(call.name)
     if endpoint is None or (endpoint.name not in services.SERVICES and endpoint not in _OF_SERVER):
         raise query.refuse(0, f"Unknown service or action: {call.name} (this server does not have it)", code=404)
-    if call.version < endpoint.since != _OLDEST:
+    if call.version < endpoint.since != _OLDEST and endpoint != endpoints.EVENTS_GET_TASK_LOG:  # which was another one below
         raise query.refuse(0, f"Unknown service or action: {call.name} needs version {_text(endpoint.since)} or later", code=404)
     return endpoint
 

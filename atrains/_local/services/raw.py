@@ -57,6 +57,18 @@ def get_task_events(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     return {"events": events, "returned": len(events), "total": walk.plan.total, "scroll_id": walk.position.as_text()}
 
 
+def get_old_task_log(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer `events.get_task_log` below 2.9: a walk from the newest line on, or from the oldest, each page in the order asked for."""
+    order, start = query.take(request, "order", str, "desc"), query.take(request, "from", str, "head")
+    if order not in {"asc", "desc"} or start not in {"head", "tail"}:
+        raise query.refuse(12, f"Validation error: order must be asc or desc and from head or tail, not {order!r} and {start!r}")
+    backwards = start == "tail"
+    walk = _Walk(store, query.take(request, "task", str), EventKind.LOGS, query.take(request, "scroll_id", str, None))
+    found = walk.take(_batch_size(request, _BATCH, _LARGEST_BATCH), newest_first=backwards)
+    lines = [{"type": "log", "task": request["task"], **line} for line in (found[::-1] if backwards is (order == "asc") else found)]
+    return {"events": lines, "returned": len(lines), "total": walk.plan.total, "scroll_id": walk.position.as_text()}
+
+
 def scalar_metrics_iter_raw(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer the points of one title as they were reported, as columns by series. Server: a column `iter` or `timestamp`, and `y`."""
     task, asked = query.take(request, "task", str), query.take(request, "metric", dict)
