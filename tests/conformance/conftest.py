@@ -12,6 +12,7 @@ is there already. The blocking world has no event loop at all: its bodies are dr
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 import time
@@ -44,7 +45,10 @@ GIVEN: Final = {
 """The server that the environment names, as the variables of a client."""
 HOMES: Final = ["in-process", "served", *(["given"] if GIVEN else [])]
 REQUESTS: Final = pytest.StashKey[list[tuple[str, str, Any]]]()
-"""What was sent to served homes while these tests ran: endpoint, version, body."""
+"""What was sent to served homes while these tests ran: endpoint, version, body. It is checked against the official schemas."""
+RECORD: Final = "ATRAINS_RECORD_REQUESTS"
+"""The variable that names a file to which the same is appended, a JSON list a line."""
+RECORD_PATH: Final = os.environ.get(RECORD)
 
 
 @pytest.fixture(params=HOMES, autouse=True)
@@ -62,6 +66,9 @@ def home(request: pytest.FixtureRequest, atrains_home: Path, monkeypatch: pytest
     yield kind
     if server is not None:
         request.config.stash.setdefault(REQUESTS, []).extend(server.requests)
+        if RECORD_PATH:
+            with open(RECORD_PATH, "a", encoding="utf-8") as file:
+                file.writelines(json.dumps(sent) + "\n" for sent in server.requests)
 
 
 class AsyncWorld:

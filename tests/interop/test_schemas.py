@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from atrains.testing import RunningServer
+from tests.conformance.conftest import RECORD, REQUESTS
 from tests.interop.conftest import HERE, Peer
 
 pytestmark = pytest.mark.timeout(1200)
@@ -47,6 +48,31 @@ def test_a_body_that_a_schema_does_not_allow_is_found(clearml: Peer) -> None:
     assert found["extras"] == {"tasks.ping 2.23: strange": 1}
     assert found["unknown"] == {"tasks.nothing 2.13": 1}
     assert found["checked"] == {"2.13": 3, "2.23": 1}
+
+
+def conformance_requests(config: pytest.Config, record: Path) -> list[tuple[str, str, Any]]:
+    """What the conformance suite sent to a served home: in this very run, or in one of its own where only these tests run."""
+    recorded = config.stash.get(REQUESTS, [])
+    if not recorded:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "served", str(HERE.parent / "conformance")]
+        done = subprocess.run(command, env={**os.environ, RECORD: str(record)}, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stdout
+        recorded = [tuple(json.loads(line)) for line in record.read_text(encoding="utf-8").splitlines()]
+    return recorded
+
+
+def test_every_body_of_the_conformance_suite_is_allowed(clearml: Peer, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    requests = conformance_requests(request.config, tmp_path / "requests")
+    sent = {endpoint for endpoint, *_ in requests}
+    assert {"auth.login", "projects.create", "tasks.create", "events.add_batch", "tasks.clone", "tasks.enqueue", "queues.get_all"} <= sent
+    # Each body once for every API: the schemas of three generations of the official client. A field or an endpoint that an older one does
+    # not know is no violation, since a server of that age ignores it, or is not asked (`_transport/legacy.py`).
+    for api in APIS:
+        found = check(clearml, [(endpoint, api, body) for endpoint, _, body in requests], api)
+        assert found["violations"] == [], api
+        assert found["checked"][api] > 100
+        known_later = {"tasks.add_or_update_artifacts 2.9", *(f"events.get_task_single_value_metrics {old}" for old in APIS[:2])}
+        assert set(found["unknown"]) <= known_later | {f"auth.login {api}"}, found["unknown"]
 
 
 @pytest.mark.parametrize("api", APIS)  # the newest that the server says it has; requests name it, or an older one that does as well
