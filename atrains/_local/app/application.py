@@ -192,7 +192,9 @@ class _Site:
         if wanted is not None:
             return await self._api.answer(request, *wanted)
         try:
-            return await self._pages.answer(request, path) or await self._file(request, path)
+            page = await self._pages.answer(request, path)
+            # Not `or`: before aiohttp 3.10 a response without items of its own counts as false.
+            return page if page is not None else await self._file(request, path)
         except ServerError as error:
             return web.Response(status=error.code, text=str(error))
         except HomeError as error:
