@@ -187,8 +187,8 @@ class RunningServer:
 
 
 @pytest.fixture
-def atrains_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server for this test, with an empty home of its own, apart from `atrains_home`.
+def atrains_server(tmp_path_factory: pytest.TempPathFactory, atrains_home: Path) -> Iterator[RunningServer]:
+    """A server for this test, with an empty home of its own, apart from `atrains_home`. What the test left open is closed while it serves.
 
     Point a client at it with its `environment`::
 
@@ -201,6 +201,7 @@ def atrains_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     Yields:
         The server; it can be stopped, started and restarted.
     """
+    del atrains_home  # that of the clients; there is one before the server, and it goes after it
     server = RunningServer(tmp_path_factory.mktemp("server") / "home")
     server.start()
     yield server

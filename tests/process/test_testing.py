@@ -138,3 +138,33 @@ def test_every_test_has_its_own_home_and_what_it_left_open_is_stored(run_script:
         ["draft", "created", [1]],
     ]
     assert sorted(seen) == sorted(expected)
+
+
+SERVED = """
+import pytest
+from atrains import Task
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_run_on_a_server(atrains_server, monkeypatch, turn):
+    monkeypatch.delenv("ATRAINS_API_HOST")
+    for name, value in atrains_server.environment.items():
+        monkeypatch.setenv(name, value)
+    task = Task.init("project", "served")
+    task.get_logger().report_scalar("a", "b", 1, 1)
+    task.flush()
+    assert (atrains_server.home / "tasks" / task.id).is_dir()
+    started = [body["task"] for endpoint, version, body in atrains_server.requests if endpoint == "tasks.started"]
+    assert started == [task.id]
+    atrains_server.restart()
+    task.get_logger().report_scalar("a", "b", 2, 2)  # and left open: closed before the server ends
+"""
+
+
+def test_a_server_for_a_test(run_script: Callable[..., Any], tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    finished = run_script(RUN, CONFTEST, SERVED, str(base))
+    assert finished.code == 0, finished.stdout + finished.stderr
+    for home in base.glob("server*/home"):
+        looked = run_script(LOOK, ATRAINS_HOME=str(home))
+        assert json.loads(looked.stdout) == [["served", "completed", [1, 2]]], looked.stderr

@@ -25,6 +25,7 @@ a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}
 header{display:flex;gap:16px;align-items:baseline;color:var(--soft);font-size:13px;padding-bottom:8px;border-bottom:1px solid var(--line)}
 header b a{color:var(--text)}header form{margin-left:auto}
 h1{font-size:22px;margin:20px 0 4px;overflow-wrap:anywhere}h2{font-size:15px;margin:32px 0 8px}
+h3{font-size:13px;margin:16px 0 6px;overflow-wrap:anywhere}
 .none{color:var(--soft)}
 .status{display:inline-block;padding:1px 10px;border-radius:10px;font-size:12px;background:#8a93a0;color:#fff;vertical-align:middle}
 .completed,.published,.closed{background:#23864b}.failed{background:#c93636}.in_progress{background:#2454c4}.stopped{background:#a86a00}
