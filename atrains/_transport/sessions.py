@@ -38,6 +38,7 @@ class Sessions:
     def __init__(self, api: ApiSettings, workers: Executor) -> None:
         self._api = api
         self._workers = workers
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._held: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[aiohttp.ClientSession]]] = {}
         self._resolver = _Lookups(workers)
@@ -46,6 +47,8 @@ class Sessions:
     async def get(self) -> aiohttp.ClientSession:
         """Return the session of the running loop."""
         loop = asyncio.get_running_loop()
+        if os.getpid() != self._process:
+            self._leave_to_parent()
         found = self._held.get(loop)
         if found is not None and not found[0].closed:
             return found[0]
@@ -67,6 +70,8 @@ class Sessions:
 
     async def aclose(self) -> None:
         """Close the session of this loop, and have those of other loops closed by them."""
+        if os.getpid() != self._process:
+            self._leave_to_parent()
         with self._lock:
             held, self._held = self._held, {}
         for loop, (_, holder) in held.items():
@@ -76,8 +81,22 @@ class Sessions:
                 with suppress(RuntimeError):  # the loop was closed, and closed it
                     loop.call_soon_threadsafe(_close_soon, holder)
 
+    def __del__(self) -> None:
+        if os.getpid() != self._process:
+            self._leave_to_parent()
+
+    def _leave_to_parent(self) -> None:
+        """Let go of what the parent of a forked child uses, without closing it.
+
+        The loop's epoll instance is one for both: a connection that is closed here would go silent there.
+        """
+        for session, holder in self._held.values():
+            session.detach()
+            _of_parents.append(holder)
+        self._process, self._lock, self._held, self._resolver = os.getpid(), threading.Lock(), {}, _Lookups(self._workers)
+
     async def _hold(self) -> AsyncGenerator[aiohttp.ClientSession]:
-        connector = aiohttp.TCPConnector(limit=0, resolver=_Resolver(self._resolver), enable_cleanup_closed=False)
+        connector = _Connector(limit=0, resolver=_Resolver(self._resolver), enable_cleanup_closed=False)
         session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),  # Server: a login sets a cookie, which would go stale
@@ -102,6 +121,20 @@ async def _close(holder: AsyncGenerator[aiohttp.ClientSession]) -> None:
     await holder.aclose()
 
 
+class _Connector(aiohttp.TCPConnector):
+    """A connector that is not closed when a forked child drops it; see `Sessions`."""
+
+    def __init__(self, **options: Any) -> None:
+        self._process = os.getpid()
+        super().__init__(**options)
+
+    def __del__(self, *arguments: Any) -> None:
+        if os.getpid() == self._process:
+            super().__del__(*arguments)
+
+
+_of_parents: Final[list[object]] = []
+"""What a forked child keeps as it is, to the end."""
 _closing: Final[set[asyncio.Future[None]]] = set()
 """Closings under way on loops that nobody awaits: a loop keeps no reference to its tasks."""
 

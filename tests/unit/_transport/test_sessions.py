@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -102,3 +103,46 @@ def test_nothing_of_http_is_imported_before_it_is_needed(host: str, tmp_path: Pa
     environment = {"PATH": "", "HOME": str(tmp_path), "ATRAINS_API_HOST": host}
     finished = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "[]"
+
+
+FORKS = """
+import asyncio, gc, os, sys, threading
+from atrains._config import settings
+from atrains._engine.workers import DaemonExecutor
+from atrains._transport.http import HttpTransport
+from atrains._wire import endpoints
+
+def call(loop, transport):
+    return asyncio.run_coroutine_threadsafe(transport.call(endpoints.PROJECTS_GET_ALL, {}), loop).result(20)
+
+loop = asyncio.new_event_loop()
+threading.Thread(target=loop.run_forever, daemon=True).start()
+transport = HttpTransport(settings(), workers=DaemonExecutor())
+call(loop, transport)
+if (child := os.fork()) == 0:
+    how = sys.argv[1]
+    if how == "drop":
+        transport = HttpTransport(settings(), workers=DaemonExecutor())
+    if how != "leave":
+        transport._workers = transport.client.workers = transport.client._sessions._workers = DaemonExecutor()
+        transport.client._sessions._resolver._workers = transport.client.workers
+        asyncio.run(transport.call(endpoints.PROJECTS_GET_ALL, {}))
+    gc.collect()
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+call(loop, transport)  # on the connection that was there before the fork
+call(loop, transport)
+asyncio.run_coroutine_threadsafe(transport.aclose(), loop).result(20)
+print("fine")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("how", ["drop", "use", "leave"])
+def test_a_forked_child_leaves_the_connections_of_its_parent_alone(served: RunningServer, tmp_path: Path, how: str) -> None:
+    """Parent and child share the kernel's list of what the loop waits for: what a child closes goes silent in the parent."""
+    environment = {"PATH": "", "HOME": str(tmp_path), **served.environment}
+    finished = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", FORKS, how], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (finished.stdout.strip(), finished.stderr) == ("fine", "")
