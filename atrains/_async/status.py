@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Final, TypedDict
 
 from atrains._async.base import TaskPart, call
 from atrains._async.pending import Pending
 from atrains._engine.disabled import DisabledChannel
+from atrains._engine.runtime import Runtime
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
-from atrains.errors import NotFoundError, ServerError, TaskFailedError, TaskStatusError, ValidationError, WaitTimeoutError
+from atrains.errors import (
+    AccessError,
+    AtrainsError,
+    NotFoundError,
+    ServerError,
+    TaskFailedError,
+    TaskStatusError,
+    TransportError,
+    ValidationError,
+    WaitTimeoutError,
+)
 from atrains.types import TaskStatusEnum
 
 FLUSH_BUDGET: Final = 10.0
@@ -221,22 +232,53 @@ class StatusPart(TaskPart):
         wanted, refused = _statuses(status), _statuses(raise_on_status or ())
         if isinstance(self._channel, DisabledChannel):
             return  # nobody will ever change the status
-        deadline = None if timeout is None else time.monotonic() + timeout
         interval = min(check_interval_sec, self._channel.transport.status_poll_interval)
-        while True:
-            fields = await self._fetch_status()
-            if fields["status"] in refused:
-                detail = " ".join(str(fields[key]) for key in ("status_reason", "status_message") if fields.get(key)) or "no reason given"
-                raise TaskFailedError(f"task {self.id} {self.name!r} is {fields['status']}: {detail}")
-            if fields["status"] in wanted:
-                break
-            if deadline is not None and time.monotonic() + interval > deadline:
-                raise WaitTimeoutError(
-                    f"task {self.id} is still {fields['status']} after {timeout:g} s, not {' or '.join(sorted(wanted))}; "
-                    "wait longer, or look at its console"
-                )
-            await asyncio.sleep(interval)
+        began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(None) as limit:
+
+                def looked() -> None:
+                    if timeout is not None:  # from the first look on: even who has no time to wait is told how it stands
+                        limit.reschedule(began + timeout)
+
+                await self._wait(wanted, refused, interval, looked)
+        except TimeoutError as error:
+            if isinstance(error, AtrainsError):
+                raise
+            raise WaitTimeoutError(
+                f"task {self.id} is still {self._record.get('status')} after {timeout:g} s, not {' or '.join(sorted(wanted))}; "
+                "wait longer, or look at its console"
+            ) from error
         await self.reload()
+
+    async def _wait(self, wanted: frozenset[str], refused: frozenset[str], interval: float, looked: Callable[[], None]) -> None:
+        """Look, together with all who wait for this task, until its status is one of those."""
+        told: set[str] = set()
+        watching = Runtime.current().waits.watch((self._channel.transport.target, self.id), self._fetch_status, interval)
+        async with aclosing(watching) as looks:
+            async for found in looks:
+                if isinstance(found, Exception):
+                    if not isinstance(found, TransportError) or isinstance(found, AccessError | ServerError):
+                        raise found
+                    self._say_once(told, f"waiting for task {self.id} although its status cannot be read now ({found})")
+                    looked()
+                    continue
+                self._record.update(found)
+                status = str(found["status"])
+                if status in refused:
+                    detail = " ".join(str(found[key]) for key in ("status_reason", "status_message") if found.get(key)) or "no reason given"
+                    raise TaskFailedError(f"task {self.id} {self.name!r} is {status}: {detail}")
+                if status in wanted:
+                    return
+                looked()
+                if status == TaskStatusEnum.published:
+                    self._say_once(told, f"task {self.id} is published, and stays so unless somebody forces it: this wait may never end")
+
+    @staticmethod
+    def _say_once(told: set[str], text: str) -> None:
+        if text.partition("(")[0] not in told:
+            told.add(text.partition("(")[0])
+            _log.warning("atrains: %s", text)
 
     async def _fetch_status(self) -> dict[str, Any]:
         if self._is_ahead:

@@ -14,6 +14,7 @@ from atrains._config import Settings
 from atrains._engine.channel import Channel, channel_key, open_transport
 from atrains._engine.process import WORKERS, process
 from atrains._engine.recovery import recover
+from atrains._engine.waits import StatusWaits
 
 ORPHAN_BUDGET: Final = 2.0
 """Seconds that the last delivery of a loop that is being torn down may take."""
@@ -50,6 +51,7 @@ class Runtime:
         self._host: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._reporters: dict[Channel, asyncio.Task[None] | None] = {}
+        self.waits = StatusWaits()
         self._recovering = asyncio.Lock()
         self._recoveries: dict[Channel, asyncio.Task[None]] = {}
 

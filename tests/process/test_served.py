@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atrains import Task
+from atrains import AsyncTask, Task
 from atrains.testing import RunningServer
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "examples" / "quickstart.py"
@@ -22,7 +23,7 @@ QUICKSTART = Path(__file__).resolve().parents[2] / "examples" / "quickstart.py"
 READER = """
 import json, sys
 from pathlib import Path
-from atrains import Task
+from atrains import AsyncTask, Task
 
 task = Task.get_task(sys.argv[1])
 files = {name: artifact.get_local_copy() for name, artifact in task.artifacts.items()}
@@ -121,3 +122,46 @@ async def test_a_server_hears_that_a_silent_task_is_alive(
         pings = [body for endpoint, _, body in atrains_server.requests if endpoint == "tasks.ping"]
     assert 1 <= len(pings) <= 3
     assert pings[0] == {"task": task.id}
+
+
+async def test_a_hundred_waiters_ask_once_an_interval_and_the_last_one_is_told(
+    atrains_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ATRAINS_API_HOST")
+    for name, value in atrains_server.environment.items():
+        monkeypatch.setenv(name, value)
+    task = await AsyncTask.create("project", "waited for")
+    await task.mark_started()
+    others = [await AsyncTask.get_task(task.id) for _ in range(4)]
+    before, began = len(atrains_server.requests), time.monotonic()
+    waiters = [asyncio.create_task(others[number % 4].wait_for_status(check_interval_sec=0.2)) for number in range(100)]
+    await asyncio.sleep(1.5)
+    took = time.monotonic() - began
+    looks = [body for endpoint, _, body in atrains_server.requests[before:] if endpoint == "tasks.get_all"]
+    assert 3 <= len(looks) <= took / 0.2 + 2
+    assert all(look["only_fields"] == ["status", "status_reason", "status_message"] for look in looks), "and reads nothing else"
+    for waiter in waiters[1:]:
+        waiter.cancel()
+    await asyncio.wait(waiters[1:])
+    await task.mark_completed(ignore_errors=False)
+    await asyncio.wait_for(waiters[0], 5)
+    assert others[0].data["status"] == "completed"
+    assert not [left for left in asyncio.all_tasks() if left.get_name() == "atrains-status"]
+
+
+async def test_a_wait_outlasts_an_outage_of_its_server(
+    atrains_server: RunningServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("ATRAINS_API_HOST")
+    for name, value in atrains_server.environment.items():
+        monkeypatch.setenv(name, value)
+    task = await AsyncTask.create("project", "waited for")
+    waiting = asyncio.create_task(task.wait_for_status("in_progress", check_interval_sec=0.1))
+    await asyncio.sleep(0.3)
+    await asyncio.to_thread(atrains_server.stop)
+    await asyncio.sleep(11)  # longer than a call tries by itself
+    assert not waiting.done()
+    await asyncio.to_thread(atrains_server.start)
+    await task.mark_started()
+    await asyncio.wait_for(waiting, 30)
+    assert "although its status cannot be read now" in caplog.text
