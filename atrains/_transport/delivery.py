@@ -25,6 +25,7 @@ _LOW_DISK: Final = 4
 _SEARCH_LIMIT: Final = 200
 """Requests that are spent on finding single events; then whole bodies are given up that fail beside others that do not."""
 _SMALLEST: Final = 64 * 1024
+"""Bytes of a body that is not made smaller where a server takes no large ones."""
 _SECOND_LOOK: Final = 0.5
 """Seconds between two looks at an event that a server failed for."""
 
@@ -99,6 +100,8 @@ class Delivery:
         try:
             answer = await self._client.post(path, body.data, kind=CONTENT_TYPE, read=READ_TIMEOUT, repeatable=not body.holds_logs)
         except BodyTooLargeError as error:
+            if len(body.data) <= _SMALLEST:
+                raise  # no server takes so little: something else is wrong, and passes
             self.limit = max(_SMALLEST, min(self.limit, len(body.data) // 2))
             return error
         if answer.code == 200:
@@ -140,27 +143,29 @@ class _Search:
         Raises:
             TransportError: nothing of it was stored; to be tried again.
         """
-        depth_limit = body.rows.bit_length() + 4
-        stack: list[tuple[Body, TransportError]] = [(body, failure)]
+        tries = body.rows.bit_length() + 4
+        stack = [*reversed(halves(body))] if body.rows > 1 else []
+        if not stack:
+            await self._suspect(body, failure)
         while stack:
-            body, failure = stack.pop()
-            if body.rows == 1 or self._left <= 0:
-                await self._suspect(body, failure)
-                continue
-            parts = halves(body)
-            for half in (parts[1], parts[0]):
-                for piece in pack(half, self._delivery.limit, self._refused):
-                    failed = await self._send(piece)
-                    if failed is not None:
-                        stack.append((piece, failed))
-            depth_limit -= 1
-            if depth_limit < 0 and self._good is None and _is_fault(failure):
-                raise failure
+            # Depth first and from the left: of two values of a series the server takes the later request's for the last one.
+            pieces = list(pack(stack.pop(), self._delivery.limit, self._refused))
+            if len(pieces) > 1:
+                stack += [piece.parts for piece in reversed(pieces)]
+            elif pieces and (failed := await self._send(pieces[0])) is not None:
+                if self._good is None and _is_fault(failed) and (tries := tries - 1) < 0:
+                    raise failed
+                if pieces[0].rows > 1 and self._left > 0:
+                    stack += reversed(halves(pieces[0]))
+                else:
+                    await self._suspect(pieces[0], failed)
         await self._settle()
 
     async def _send(self, body: Body) -> TransportError | None:
         self._left -= 1
         failed = await self._delivery.attempt(body, self._refused)
+        if failed is not None and failed.outcome_unknown and body.holds_logs:
+            raise failed  # some of its lines may be stored
         if failed is None and (self._good is None or body.rows < self._good.rows):
             self._good = body
         return failed
@@ -168,8 +173,12 @@ class _Search:
     async def _suspect(self, body: Body, failure: TransportError) -> None:
         if _is_fault(failure):
             self._suspects.append((body, failure))
-        else:
-            self._refused.add_parts(body.parts, str(failure))
+            return
+        if isinstance(failure, BodyTooLargeError):  # said by something in between, so it is asked twice
+            await asyncio.sleep(_SECOND_LOOK)
+            if await self._send(body) is None:
+                return
+        self._refused.add_parts(body.parts, str(failure))
 
     async def _settle(self) -> None:
         """Give up the suspects if the server stores another event before and after it fails for them once more."""
