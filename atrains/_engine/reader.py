@@ -18,9 +18,10 @@ from typing import Any, Final, Protocol
 
 from atrains._engine.ledger import NOT_FINITE, REFUSED, RESET, Counts, Ledger
 from atrains._engine.segment import Segment
-from atrains._engine.slots import EMPTY, VOID, column, count, runs
+from atrains._engine.slots import EMPTY, SLOT, VOID, column, count, runs
 from atrains._engine.spans import StoredSpans, forgotten, record_stream, slot_stream
 from atrains._transport.base import Refusal
+from atrains._transport.pace import Pace
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.frames import Frame
 
@@ -294,17 +295,15 @@ class JournalReader:
 
     def _run_blocks(self, read: _Read, segment: Segment, begin: int, end: int) -> Iterable[EventBlock]:
         """The blocks of a stretch of committed slots: one for each task in it."""
-        slots = segment.view(begin, end)
-        iterations, times, values = column(slots, "q", 0), column(slots, "d", 8), column(slots, "d", 16)
-        flags, ids = column(slots, "I", 24), column(slots, "I", 28)
-        if any(flags) or not math.isfinite(sum(values)):
+        (iterations, times, values, flags, ids), used, clean = _columns(segment.view(begin, end))
+        if not clean:
             keep = [not flag & VOID and math.isfinite(value) for flag, value in zip(flags, values, strict=True)]
             for number, value, flag in zip(ids, values, flags, strict=True):
                 if not flag & VOID and not math.isfinite(value):
                     read.drops[self._journal.series(number)] += 1
             ids, iterations, times, values = (array(kept.typecode, compress(kept, keep)) for kept in (ids, iterations, times, values))
+            used = set(ids)
         first, last = segment.first + begin, segment.first + end
-        used = set(ids)
         owners = {number: self._journal.series(number)[0] for number in used}
         for task in sorted(set(owners.values())):
             span = Span(self._journal.id, slot_stream(task), first, last)
@@ -323,7 +322,12 @@ class JournalReader:
         ids, iterations, times, values = columns
         names = [self._journal.series(number)[1:] for number in numbers]
         index = {number: place for place, number in enumerate(numbers)}
-        series = array("I", map(index.__getitem__, ids)) if len(numbers) > 1 else None
+        series = None
+        if len(numbers) > 1:
+            series, pace = array("I"), Pace()
+            for start in range(0, len(ids), SLICE):
+                series.extend(map(index.__getitem__, ids[start : start + SLICE]))
+                pace.rest()
         return ScalarBlock(task, span, names, series, iterations, times, values)
 
     def _retire(self, segment: Segment) -> None:
@@ -408,6 +412,25 @@ class JournalReader:
             return None
         moments = times if len(frames) > 1 else float(frames[0].header["time"])
         return ScalarBlock(task, span, list(names), series if len(names) > 1 else None, iterations, moments, values)
+
+
+def _columns(slots: memoryview) -> tuple[list[array[Any]], set[int], bool]:
+    """Iterations, times, values, flags and series ids of some slots; which ids these are; and whether all are points with finite values.
+
+    A slice at a time: between two of them the threads that report get the interpreter lock.
+    """
+    columns: list[array[Any]] = [array("q"), array("d"), array("d"), array("I"), array("I")]
+    used: set[int] = set()
+    clean, pace = True, Pace()
+    for start in range(0, len(slots), SLICE * SLOT.size):
+        some = slots[start : start + SLICE * SLOT.size]
+        read = [column(some, kept.typecode, offset) for kept, offset in zip(columns, (0, 8, 16, 24, 28), strict=True)]
+        for kept, more in zip(columns, read, strict=True):
+            kept.extend(more)
+        used.update(read[4])
+        clean = clean and not any(read[3]) and math.isfinite(sum(read[2]))
+        pace.rest()
+    return columns, used, clean
 
 
 def _content(segment: Segment, begin: int) -> Counter[int]:

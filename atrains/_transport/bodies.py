@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -21,12 +20,6 @@ from atrains._wire.json_lines import SLICE, record_lines, scalar_lines
 SIZE: Final = 4 << 20
 """Bytes of a body: so many that a request costs nothing beside them, so few that the next body is encoded while one is on its way."""
 _SEPARATORS: Final = re.compile(r"[^\w-]+")
-_REST: Final = 0.0001
-"""Seconds of rest after a slice, in which others get the interpreter lock."""
-_WAITED: Final = 0.002
-"""Seconds after which a rest was no rest: another thread computes without a break."""
-_STRAIGHT: Final = 6
-"""Slices without rest beside such a thread: each rest costs 5 ms there, the interpreter's switch interval, and shares fairly anyway."""
 
 
 class Part(NamedTuple):
@@ -206,20 +199,3 @@ def _reasons(answer: Answer) -> Mapping[str, int]:
         return {str(reason): count if isinstance(count, int) else 1 for reason, count in found.items()}
     errors = answer.data.get("errors")
     return {"the server does not say why": errors} if isinstance(errors, int) and errors > 0 else {}
-
-
-class Pace:
-    """Rests between slices of work in a thread, so that the threads that report get the interpreter lock."""
-
-    def __init__(self) -> None:
-        self._straight = 0
-
-    def rest(self) -> None:
-        """Rest, unless that gains nothing."""
-        if self._straight > 0:
-            self._straight -= 1
-            return
-        before = time.perf_counter()
-        time.sleep(_REST)
-        if time.perf_counter() - before > _WAITED:
-            self._straight = _STRAIGHT

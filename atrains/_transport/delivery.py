@@ -10,8 +10,9 @@ from typing import Final
 
 from atrains._transport.answers import requested_version
 from atrains._transport.base import Refusal
-from atrains._transport.bodies import Body, Pace, Part, Refused, halves, note_refusals, pack, whole
+from atrains._transport.bodies import Body, Part, Refused, halves, note_refusals, pack, whole
 from atrains._transport.client import BodyTooLargeError, HttpClient
+from atrains._transport.pace import Pace
 from atrains._wire.events import EventBlock, Span
 from atrains.errors import ServerError, TransportError
 
