@@ -147,11 +147,12 @@ def _failed(call: Call, error: Exception) -> web.Response:
 
 def malformed(path: str, error: ServerError) -> web.Response:
     """The answer to a path that is none."""
-    return _failed(Call(path), error)
+    return _failed(Call(path.encode("utf-8", "backslashreplace").decode()), error)
 
 
 def _header(request: web.Request, name: str) -> str:
-    return request.headers.get(f"X-Clearml-{name}") or request.headers.get(f"X-Trains-{name}") or ""
+    given = request.headers.get(f"X-Clearml-{name}") or request.headers.get(f"X-Trains-{name}") or ""
+    return given.encode("utf-8", "backslashreplace").decode()  # bytes that are no UTF-8 come as lone surrogates
 
 
 def _text(version: Version) -> str:

@@ -154,7 +154,8 @@ async def _listening(site: _Site, options: Options) -> AsyncIterator[int]:
     runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=_CLOSING_SECONDS)
     await runner.setup()
     try:
-        tcp = web.TCPSite(runner, options.host, options.port)
+        # One address: the name stands for two, which would get a free port each.
+        tcp = web.TCPSite(runner, "127.0.0.1" if options.host == "localhost" else options.host, options.port)
         try:
             await tcp.start()
         except OSError as error:

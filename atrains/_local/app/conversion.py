@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from atrains._local import query
 from atrains._wire.endpoints import Version
 
 _Task = dict[str, Any]
@@ -28,20 +29,29 @@ _ARGUMENTS: Final = "Args"
 
 
 def from_request(name: str, request: Mapping[str, Any], version: Version) -> dict[str, Any]:
-    """The request as the newest version would have made it."""
+    """The request as the newest version would have made it.
+
+    Raises:
+        ServerError: 400/12, a list of tags that is none.
+    """
     given = dict(request)
     if version >= _WITH_MODELS:
         return given
     if isinstance(given.get("only_fields"), list):
-        given["only_fields"] = [field for asked in given["only_fields"] for field in dict.fromkeys([asked, *_MOVED.get(asked, ())])]
+        given["only_fields"] = [field for asked in given["only_fields"] for field in _moved(asked)]
     if name in _WRITES:
         _move_models(given)
         if version < _WITH_SECTIONS:
             _move_sections(given)
-        if version < _WITH_SYSTEM_TAGS and isinstance(given.get("tags"), list):
+        if version < _WITH_SYSTEM_TAGS and query.take_strings(given, "tags"):
             given["system_tags"] = [tag for tag in given["tags"] if tag in _SYSTEM_TAGS]
             given["tags"] = [tag for tag in given["tags"] if tag not in _SYSTEM_TAGS]
     return given
+
+
+def _moved(asked: Any) -> list[Any]:
+    """What is to be read for one of `only_fields`."""
+    return list(dict.fromkeys([asked, *_MOVED.get(asked, ())])) if isinstance(asked, str) else [asked]
 
 
 def _move_models(given: _Task) -> None:

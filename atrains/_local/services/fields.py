@@ -41,7 +41,28 @@ def task_fields(request: Mapping[str, Any]) -> dict[str, Any]:
             )
     if "type" in given and given["type"] not in _TYPES:
         raise query.refuse(12, f"Validation error: invalid task type {given['type']!r}; the types are {', '.join(sorted(_TYPES))}")
+    _check_shapes(given)
     return given
+
+
+def _check_shapes(given: Mapping[str, Any]) -> None:
+    """Refuse documents of another shape than every reader expects. Server: the rules of its database, 400/800."""
+    artifacts = given.get("execution", {}).get("artifacts") or []
+    groups = {
+        "hyperparams": [*given.get("hyperparams", {}).values()],
+        "configuration": [given.get("configuration", {})],
+        "models": [_numbered(held) for held in given.get("models", {}).values() if held is not None],
+        "execution.artifacts": [_numbered(artifacts)],
+    }
+    for name, group in groups.items():
+        if not all(isinstance(items, Mapping) and all(isinstance(item, Mapping) for item in items.values()) for items in group):
+            raise query.refuse(800, f"Data validation error: field {name} has another shape than that of a task")
+    if not all(isinstance(artifact.get("key"), str) for artifact in artifacts):
+        raise query.refuse(800, "Data validation error: each of execution.artifacts needs a key")
+
+
+def _numbered(items: Any) -> Any:
+    return dict(enumerate(items)) if isinstance(items, list) else items
 
 
 def merge(connection: sqlite3.Connection, record: Record, given: Mapping[str, Any]) -> dict[str, Any]:
