@@ -155,7 +155,7 @@ FIELDS = (
     known=st.booleans(),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=500)
-def test_wrong_types_are_refused(batches: Batches, store: Store, endpoint: str, body: dict[str, Any], task: bool) -> None:
+def test_wrong_types_are_refused(batches: Batches, store: Store, endpoint: str, body: dict[str, Any], known: bool) -> None:
     request = {"task": TASK, "tasks": [TASK], **body} if known else body
     refused = refusal(lambda: services.call(store, endpoints.BY_NAME[endpoint], request))
     assert refused is None or refused != (500, 0)
