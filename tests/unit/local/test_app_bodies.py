@@ -143,9 +143,9 @@ def test_bytes_that_are_no_text_are_no_fault_of_the_server(server: RunningServer
 
 
 FIELDS = (
-    "task", "tasks", "id", "name", "type", "models", "artifacts", "hyperparams", "configuration", "project", "scroll_id", "metric", "metrics",
-    "event_type", "only_fields", "order_by", "batch_size", "page", "tags", "_any_", "execution", "output", "script", "container", "parent",
-    "status", "last_update", "queue", "force", "iteration", "model", "requirements", "names", "key", "order", "iters", "samples",
+    "task", "tasks", "id", "name", "type", "models", "artifacts", "hyperparams", "configuration", "project", "scroll_id", "metric",
+    "metrics", "event_type", "only_fields", "order_by", "batch_size", "page", "tags", "_any_", "execution", "output", "script", "container",
+    "parent", "status", "last_update", "queue", "force", "iteration", "model", "requirements", "names", "key", "order", "iters", "samples",
 )  # fmt: skip
 
 
