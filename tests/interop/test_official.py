@@ -82,3 +82,16 @@ def test_the_page_that_it_prints_is_there(peer: Peer, place: Place, written: Any
     assert f"written by {peer.package}" in page
     assert page.count("<svg") >= 1
     assert "résnet" in page
+
+
+def test_what_clearml_does_beyond_a_run(clearml: Peer, place: Place) -> None:
+    made = place.run(sys.executable, "atrains_write.py", "interop/beyond", "the source")
+    found = place.run(clearml.python, "beyond.py", "clearml", made["id"])
+    assert found["by name"] == [made["id"]]
+    assert found["clone"] == ["created", made["id"], PARAMETERS, []]
+    edited = {"General/lr": "3", "General/net/name": "résnet", "properties/owner": "somebody"}
+    assert found["edited"] == [edited, {"owner": "somebody"}, ["one", "two"]]
+    assert len(found["by tag"]) == 1
+    assert found["archived"] is True
+    assert (found["failed"], found["reset"]) == (["failed", "why"], "created")
+    assert (found["deleted"], found["left"], found["created"]) == (True, [made["id"]], "created")

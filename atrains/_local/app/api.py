@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
@@ -24,6 +25,7 @@ from atrains.errors import HomeError, ServerError
 _JSON: Final = "application/json"
 _OLDEST: Final[Version] = (2, 1)
 """What the table has for endpoints as old as the protocol; requests below it get them as well."""
+_PASSING: Final = frozenset({errno.EBUSY, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _log = logging.getLogger("atrains")
 
 
@@ -141,7 +143,9 @@ def _failed(call: Call, error: Exception) -> web.Response:
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         error = query.refuse(0, f"Request too large: {error.text}", code=413)
     if not isinstance(error, ServerError):
-        error = query.refuse(0, f"General error: {error}", code=500)
+        # 503 is what clients wait for and try again: a full disk or a home that somebody else writes is no fault of the request.
+        passing = isinstance(error, OSError) and error.errno in _PASSING
+        error = query.refuse(0, f"{'Service unavailable' if passing else 'General error'}: {error}", code=503 if passing else 500)
     return web.Response(status=error.code, body=envelope.failure(call, error), content_type=_JSON)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import jwt
 import pytest
 
+from atrains._local import connections
 from atrains.testing import RunningServer
 
 Calls = Callable[..., Any]
@@ -167,3 +169,18 @@ def test_what_was_asked_is_noted(server: RunningServer, call: Calls) -> None:
         ("tasks.get_all", "2.9", {"id": ["x"]}),
         ("events.add_batch", "2.13", [{"type": "log"}, {"type": "plot"}]),
     ]
+
+
+def test_a_home_that_cannot_be_written_now_is_worth_another_try(
+    server: RunningServer, call: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "BUSY_SECONDS", 0.2)
+    server.restart()  # with that patience
+    with closing(connections.connect(server.home / "index.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer = call("v2.13/tasks.create", {"name": "a task", "type": "training"})
+        assert answer.code == (503, 0)
+        assert "another process" in answer.json["meta"]["result_msg"]
+        assert call("v2.13/tasks.get_all", {}).code == (200, 0)
+        other.execute("ROLLBACK")
+    assert call("v2.13/tasks.create", {"name": "a task", "type": "training"}).code == (200, 0)
