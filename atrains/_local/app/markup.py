@@ -31,6 +31,7 @@ h3{font-size:13px;margin:16px 0 6px;overflow-wrap:anywhere}
 .completed,.published,.closed{background:#23864b}.failed{background:#c93636}.in_progress{background:#2454c4}.stopped{background:#a86a00}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:5px 16px 5px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
+th{white-space:nowrap}td:not(:last-child){min-width:12ch}
 th{color:var(--soft);font-weight:500;font-size:12px}td.name{width:32%}td.number,th.number{text-align:right}
 .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:6px 24px;margin:12px 0 0}
 .facts div{overflow-wrap:anywhere}.facts span{color:var(--soft);display:block;font-size:12px}
