@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -159,12 +158,11 @@ def test_other_calls_are_answered_while_a_large_batch_is_taken(call: Calls, add:
     events = b"\n".join(json.dumps(scalar(task, number)).encode() for number in range(100_000))
     adding = threading.Thread(target=lambda: add(events))
     adding.start()
-    slowest = 0.0
+    answered = 0
     while adding.is_alive():
-        begun = time.monotonic()
         call("tasks.get_all", {"id": [task], "only_fields": ["status"]})
-        slowest = max(slowest, time.monotonic() - begun)
-    assert slowest < 2.0
+        answered += 1
+    assert answered >= 3  # the first may have come before the batch, the last behind it
     assert call("tasks.get_by_id", {"task": task}).data["task"]["last_iteration"] == 99_999
 
 
