@@ -21,7 +21,7 @@ from atrains._engine.segment import Segment
 from atrains._engine.slots import EMPTY, SLOT, VOID, column, count, runs
 from atrains._engine.spans import StoredSpans, forgotten, record_stream, slot_stream
 from atrains._transport.base import Refusal
-from atrains._transport.pace import Pace
+from atrains._transport.pace import rest
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.frames import Frame
 
@@ -324,10 +324,10 @@ class JournalReader:
         index = {number: place for place, number in enumerate(numbers)}
         series = None
         if len(numbers) > 1:
-            series, pace = array("I"), Pace()
+            series = array("I")
             for start in range(0, len(ids), SLICE):
                 series.extend(map(index.__getitem__, ids[start : start + SLICE]))
-                pace.rest()
+                rest()
         return ScalarBlock(task, span, names, series, iterations, times, values)
 
     def _retire(self, segment: Segment) -> None:
@@ -421,7 +421,7 @@ def _columns(slots: memoryview) -> tuple[list[array[Any]], set[int], bool]:
     """
     columns: list[array[Any]] = [array("q"), array("d"), array("d"), array("I"), array("I")]
     used: set[int] = set()
-    clean, pace = True, Pace()
+    clean = True
     for start in range(0, len(slots), SLICE * SLOT.size):
         some = slots[start : start + SLICE * SLOT.size]
         read = [column(some, kept.typecode, offset) for kept, offset in zip(columns, (0, 8, 16, 24, 28), strict=True)]
@@ -429,7 +429,7 @@ def _columns(slots: memoryview) -> tuple[list[array[Any]], set[int], bool]:
             kept.extend(more)
         used.update(read[4])
         clean = clean and not any(read[3]) and math.isfinite(sum(read[2]))
-        pace.rest()
+        rest()
     return columns, used, clean
 
 

@@ -12,7 +12,7 @@ from atrains._transport.answers import requested_version
 from atrains._transport.base import Refusal
 from atrains._transport.bodies import Body, Part, Refused, halves, note_refusals, pack, whole
 from atrains._transport.client import BodyTooLargeError, HttpClient
-from atrains._transport.pace import Pace
+from atrains._transport.pace import rest
 from atrains._wire.events import EventBlock, Span
 from atrains.errors import ServerError, TransportError
 
@@ -80,7 +80,7 @@ class Delivery:
         """Bodies, each encoded in a worker thread while the one before is on its way."""
         if not parts:
             return
-        packing = pack(parts, self.limit, refused, rest=Pace().rest)
+        packing = pack(parts, self.limit, refused, rest=rest)
         encode = partial(asyncio.get_running_loop().run_in_executor, self._client.workers, _next, packing)
         ahead = encode()
         try:
