@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -201,6 +201,18 @@ def http_memory(peer: Peer, sink: Control, scale: float) -> Figures:
     return figures
 
 
+async def _together(paths: Sequence[Path], sink: Control) -> Figures:
+    """The same from a coroutine for each file, as a service does it."""
+    from atrains import Task
+
+    async with Task.ainit("benchmark", "together") as task:
+        sink.set(clear=True)
+        begin = time.monotonic()
+        await asyncio.gather(*(task.upload_artifact(path.name, path) for path in paths))
+        counts = sink.wait_for("uploads", len(paths), 120)
+        return {"together": counts["last upload"] - begin}
+
+
 def _artifacts(files: int, size: int) -> Measurement:
     def measure(peer: Peer, sink: Control, scale: float) -> Figures:
         number, length = max(int(files * min(scale, 1)), 2), max(int(size * min(scale, 1)), 1024)
@@ -219,8 +231,8 @@ def _artifacts(files: int, size: int) -> Measurement:
         if counts["upload bytes"] < number * length:
             raise SystemExit(f"{number * length} bytes were uploaded, and the sink has {counts}")
         peer.close()
-        closed = time.monotonic()
-        return {"queued": queued - begin, "uploaded": counts["last upload"] - begin, "closed": closed - begin}
+        figures = {"queued": queued - begin, "uploaded": counts["last upload"] - begin, "closed": time.monotonic() - begin}
+        return figures | (asyncio.run(_together(paths, sink)) if isinstance(peer, Atrains) else {})
 
     return measure
 

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import beside
@@ -55,7 +56,7 @@ def main() -> None:
         official = None if arguments.without_official else arguments.official or Path(folder) / "official"
         results, notes = _all_rounds(arguments.only or ALL, rounds, scale, Path(folder), official)
     circumstances = _circumstances(rounds, scale, load, time.monotonic() - begin)
-    text = "\n\n".join([circumstances, *sorted(notes), table.render(results)])
+    text = "\n\n".join([circumstances, *_loads(results), *sorted(notes), table.render(results)])
     print(text)
     for line in table.missed(results):
         print(f"not kept here: {line}", file=sys.stderr)
@@ -150,6 +151,13 @@ def _circumstances(rounds: int, scale: float, load: float, seconds: float) -> st
         f"{rounds} rounds at scale {scale:g} in {seconds:.0f} s",
     ]
     return f"{', '.join(parts)}. Bold: the median does not keep the promise."
+
+
+def _loads(results: table.Results) -> list[str]:
+    """A sentence that names what was measured while the machine had more to do than cores."""
+    loads = {name: [figures["load"] for figures in rounds] for name, rounds in results.items()}
+    busy = [f"`{name}` ({min(found):.1f} to {max(found):.1f})" for name, found in loads.items() if median(found) > (os.cpu_count() or 1)]
+    return [f"Measured while other work kept the machine busy (load average when the rounds began): {', '.join(busy)}."] if busy else []
 
 
 if __name__ == "__main__":

@@ -140,8 +140,10 @@ HTTP_SECTIONS: Mapping[str, Sequence[Row]] = {
     "Over HTTP: artifacts, 20 ms to each answer": [
         Row("64 files of 1 MiB, until the server has the last one", "http_artifacts_small", "uploaded", "s", None, "official uploaded"),
         Row("the same, until `close()` returned", "http_artifacts_small", "closed", "s", None, "official closed"),
+        Row("the same files, a coroutine for each", "http_artifacts_small", "together", "s"),
         Row("8 files of 32 MiB, until the server has the last one", "http_artifacts_large", "uploaded", "s", None, "official uploaded"),
         Row("the same, until `close()` returned", "http_artifacts_large", "closed", "s", None, "official closed"),
+        Row("the same files, a coroutine for each", "http_artifacts_large", "together", "s"),
     ],
 }
 
