@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -316,7 +316,11 @@ async def _generate(view: memoryview, exchange: Exchange) -> AsyncGenerator[memo
 
 def _names(settings: Settings) -> dict[str, str]:
     """The headers that say who calls. Server: before 1.0 it knows only the older names."""
-    worker, client = _UNPRINTABLE.sub("?", settings.reporting.worker), f"atrains-{version('atrains')}"
+    try:
+        client = f"atrains-{version('atrains')}"
+    except PackageNotFoundError:  # run from a folder of sources
+        client = "atrains"
+    worker = _UNPRINTABLE.sub("?", settings.reporting.worker)
     headers = {"User-Agent": client}
     for prefix in ("X-Trains", "X-ClearML"):
         headers |= {f"{prefix}-Worker": worker, f"{prefix}-Client": client}

@@ -47,7 +47,7 @@ async def test_what_a_request_looks_like(server: ApiServer, connect: Make) -> No
     assert call.headers["Authorization"].startswith("Bearer ")
     for family in ("X-Trains", "X-ClearML"):
         assert call.headers[f"{family}-Worker"] == "b?ro:1"
-        assert call.headers[f"{family}-Client"].startswith("atrains-")
+        assert call.headers[f"{family}-Client"].startswith("atrains")
     assert "Content-Encoding" not in call.headers
     assert call.headers["Content-Type"] == "application/json"
 

@@ -143,6 +143,11 @@ def test_a_forked_child_leaves_the_connections_of_its_parent_alone(served: Runni
     """Parent and child share the kernel's list of what the loop waits for: what a child closes goes silent in the parent."""
     environment = {"PATH": "", "HOME": str(tmp_path), **served.environment}
     finished = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", FORKS, how], env=environment, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-X", "dev", "-W", "ignore:This process:DeprecationWarning", "-c", FORKS, how],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert (finished.stdout.strip(), finished.stderr) == ("fine", "")
