@@ -32,8 +32,8 @@ _log = logging.getLogger("atrains")
 class Recorder(Protocol):
     """Takes note of what clients send; for tests."""
 
-    def __call__(self, endpoint: str, version: str, body: object, /) -> None:
-        """Note one request."""
+    def __call__(self, endpoint: str, version: str, read: Callable[[], object], /) -> None:
+        """Note one request; `read` gives its body, for who wants it."""
 
 
 class Api:
@@ -94,7 +94,7 @@ class Api:
     def _fields(self, call: Call, body: bytes, content_type: str, arguments: list[tuple[str, str]]) -> dict[str, Any]:
         fields = bodies.parse_body(body, content_type, arguments)
         if self._record is not None:
-            self._record(call.name, _text(call.version), fields)
+            self._record(call.name, _text(call.version), lambda: fields)
         return fields
 
     def _add_batch(self, call: Call, body: bytes, content_type: str, worker: str) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Api:
             if not isinstance(bodies.parse_json(body), dict):
                 raise query.refuse(0, "Data should be a dict", code=500)
         if self._record is not None:
-            self._record(call.name, _text(call.version), [event for events in bodies.parse_lines(body) for event in events])
+            self._record(call.name, _text(call.version), lambda: [event for events in bodies.parse_lines(body) for event in events])
         return self._batches.add(bodies.parse_lines(body), worker)
 
     def _call(self, endpoint: Endpoint, call: Call, fields: dict[str, Any], identity: Identity, asked: str) -> dict[str, Any]:
