@@ -266,6 +266,7 @@ class Homes:
         self.path = user.home if server is None else server.home
         self.user = user if server is None else replace(user, variables=server.environment)
         self.kind = kind
+        self.requests: list[Any] = [] if server is None else server.requests
 
 
 @pytest.fixture(params=["local", "server"])
@@ -348,6 +349,7 @@ def test_a_thousand_kills_lose_nothing_and_double_nothing(homes: Homes, processe
                 check(store, child, once=homes.keeps_spans)
                 child.shared.close()
         killer.tally.killed.clear()
+        homes.requests.clear()  # every event of every request is kept there: gigabytes, in a soak
     tally = killer.tally
     print(  # noqa: T201
         f"{tally.kills} kills, {tally.while_reporting} of them between the first report and the last, "
