@@ -248,7 +248,7 @@ async def test_a_file_that_changes_while_it_is_sent_is_not_stored(open_storage: 
 
 
 async def test_uploads_and_downloads_take_no_memory(storage: Storage, root: str, tmp_path: Path) -> None:
-    size = 100_000_000
+    size = 40_000_000
     with (tmp_path / "f").open("wb") as file:
         file.truncate(size)
     await storage.exists(f"{root}/p/x")
@@ -258,7 +258,7 @@ async def test_uploads_and_downloads_take_no_memory(storage: Storage, root: str,
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert fetched.size == size
-    assert most < 30_000_000  # the server in this process included
+    assert most < 20_000_000  # the server in this process included
 
 
 @pytest.mark.parametrize("etag", ['"v1"', "", 'W/"weak"'])
