@@ -19,6 +19,7 @@ from atrains._engine.workers import run_in
 from atrains._transport.base import Refusal, Transport
 from atrains._wire import endpoints
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, Span
+from atrains._wire.json_lines import log_parts
 from atrains.errors import ServerError, TransportError
 
 _PAGE: Final = 5_000
@@ -90,13 +91,14 @@ class Sender:
         assert isinstance(block, RecordBlock)
         await asyncio.sleep(self._settled - time.monotonic())
         stored = await self._stored_lines(block)
-        events = []
+        events: list[Mapping[str, object]] = []
         for event in block.events:
-            line = _line(event)
-            if stored[line]:
-                stored[line] -= 1
-            else:
-                events.append(event)
+            for part in log_parts(event):  # as it was sent: a long line is several there
+                line = _line(part)
+                if stored[line]:
+                    stored[line] -= 1
+                else:
+                    events.append(part)
         return replace(block, events=events)
 
     async def _stored_lines(self, block: RecordBlock) -> Counter[Line]:

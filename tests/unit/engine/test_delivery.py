@@ -27,6 +27,7 @@ from atrains._transport.base import Refusal
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.events import EventBlock, EventKind, Span
+from atrains._wire.json_lines import log_parts
 from atrains.errors import ServerError, TransportError
 
 # ---- the mark
@@ -232,6 +233,30 @@ def kill(journal: Journal) -> None:
     journal.scalars.release_files()
     assert journal._lock_file is not None
     journal._lock_file.release()
+
+
+async def test_a_line_that_is_sent_in_another_form_is_compared_in_that_form(
+    server: ServerLike, workers: DaemonExecutor, journal: Journal
+) -> None:
+    """A server gets no backspaces, its own words for levels, and a long line in parts."""
+    task = await server.new_task()
+    store = server.add_events
+
+    async def add_as_sent(blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
+        parts = [replace(block, events=[part for event in block.events for part in log_parts(event)]) for block in blocks]  # type: ignore[call-arg,union-attr]
+        return await store(parts)
+
+    server.add_events = add_as_sent  # type: ignore[method-assign]
+    texts = ["50 %\b\b", "x" * (3 << 20), "plain"]
+    for number, text in enumerate(texts):
+        event = {"timestamp": number, "level": "INFO", "msg": text, "worker": "host"}
+        journal.records.append({"kind": "logs", "task": task, "event": event})
+    reporter = Reporter(journal, server, workers=workers, period=0.01)
+    faults = iter(["lost answer"])
+    server.faults = lambda: next(faults, "")
+    await deliver(reporter)
+    assert "".join(server.lines(task)) == "50 %" + texts[1] + "plain"
+    assert len(server.lines(task)) == 5
 
 
 async def test_a_recovery_that_breaks_again_and_again_doubles_nothing(server: ServerLike, workers: DaemonExecutor, tmp_path: Path) -> None:
