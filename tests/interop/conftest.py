@@ -113,9 +113,11 @@ class Place:
         where = self.variables if over_http else {"ATRAINS_HOME": str(self.home), "ATRAINS_API_HOST": "local"}
         user = outcome.parent / "user"  # an empty home directory: no configuration, no cache
         user.mkdir()
+        # Outside of the checkout: the official packages record the state of the repository that a script is in, which may take a minute.
+        copied = shutil.copy(HERE / "peers" / script, outcome.parent)
         done = subprocess.run(
-            [str(python), str(HERE / "peers" / script), *arguments, str(outcome)],
-            cwd=self.directory,
+            [str(python), copied, *arguments, str(outcome)],
+            cwd=outcome.parent,
             env={**kept, "HOME": str(user), "PYTHONPATH": "", **where},
             capture_output=True,
             text=True,
