@@ -54,18 +54,22 @@ class UnusableError(Exception):
 
 def make_venv(package: str, interpreter: str) -> Peer:
     """The venv of a package; made once, whole or not at all."""
+    import fcntl
+
     wanted = REQUIREMENTS[package]
     version = _output([interpreter, "-c", "import sys; print('.'.join(map(str, sys.version_info[:3])))"])
     key = hashlib.sha256(json.dumps([wanted, version, interpreter]).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("ATRAINS_INTEROP_CACHE") or Path(tempfile.gettempdir()) / f"atrains-interop-{os.getuid()}")
     folder = cache / f"{package}-{key}"
     python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        _output([interpreter, "-m", "venv", str(folder)])
-        _output([str(python), "-m", "pip", "install", "--quiet", *wanted], seconds=15 * MINUTES)
-        (folder / "complete").touch()
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once make one venv
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _output([interpreter, "-m", "venv", str(folder)])
+            _output([str(python), "-m", "pip", "install", "--quiet", *wanted], seconds=15 * MINUTES)
+            (folder / "complete").touch()
     return Peer(package, python, _output([str(python), "-c", f"import {package}; print({package}.__version__)"]))
 
 
