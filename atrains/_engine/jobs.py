@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
+from atrains.errors import ServerError
 
 CREATE: Final = "create"
 """A run that began while its server was away: `project` (a name) and `task` (the fields of `tasks.create`)."""
@@ -32,6 +33,15 @@ class Job:
     content: Mapping[str, Any]
 
 
+_PASSING: Final = frozenset({401, 403, 408, 429})
+"""Refusals that may be lifted: keys that are renewed, a limit that passes."""
+
+
+def is_refused(error: ServerError) -> bool:
+    """Whether an answer says that a job will never be done, rather than not now."""
+    return error.code < 500 and error.code not in _PASSING
+
+
 async def carry_out(job: Job, transport: Transport, aliases: Mapping[str, str]) -> str | None:
     """Do a job of kind CREATE or CALL.
 
@@ -39,7 +49,7 @@ async def carry_out(job: Job, transport: Transport, aliases: Mapping[str, str]) 
         The id that the server gave a task, if it is not the one that the run reports under.
 
     Raises:
-        ServerError: the home refuses it: for good, when its code is 400.
+        ServerError: the home refuses it; `is_refused` says whether for good.
         TransportError: the home cannot be reached.
     """
     if job.kind == CREATE:

@@ -66,18 +66,25 @@ class Outbox:
         self._waiting.append(Job(self._journal.add_job(kind, task, content), kind, task, content))
 
     async def deliver(self) -> None:
-        """Do what waits, in order. What the home refuses for good is said and dropped.
+        """Do what waits, for each task in order. What the home refuses for good is said and dropped.
+
+        An edit that fails in a way that may pass goes on waiting, and so does what comes after it for its task; nothing else is held up.
 
         Raises:
-            TransportError: the home cannot be reached; what was not done goes on waiting.
+            TransportError: the home cannot be reached, or a task cannot be made now, whose events would be refused.
         """
-        while self._waiting:
-            job = self._waiting[0]
+        held_up: set[str] = set()
+        not_made: ServerError | None = None
+        for job in tuple(self._waiting):
+            if job.task in held_up:
+                continue
             try:
                 made = await jobs.carry_out(job, self._transport, self._aliases)
             except ServerError as error:
-                if error.code != 400:
-                    raise
+                if not jobs.is_refused(error):
+                    held_up.add(job.task)
+                    not_made = error if job.kind == jobs.CREATE else not_made
+                    continue
                 _log.error("atrains: what was to be done for task %s while its home was away is refused: %s", job.task, error)
             else:
                 if made is not None:
@@ -85,7 +92,9 @@ class Outbox:
             # A mark that cannot be written costs a repetition at the next start, and jobs can be repeated.
             with contextlib.suppress(OSError):
                 self._journal.finish_job(job.number)
-            self._waiting.popleft()
+            self._waiting.remove(job)
+        if not_made is not None:
+            raise not_made
 
     def _note_alias(self, task: str, at_home: str) -> None:
         self._aliases[task] = at_home

@@ -157,7 +157,7 @@ async def _carry_out(job: Job, journal: DeadJournal, transport: Transport, worke
     try:
         at_home = await jobs.carry_out(job, transport, journal.aliases)
     except ServerError as error:
-        if error.code != 400:
+        if not jobs.is_refused(error):
             raise
         _log.warning("atrains: what was to be done for task %s while its home was away is refused: %s", job.task, error)
     await run_in(workers, partial(journal.mark_done, job, at_home))
