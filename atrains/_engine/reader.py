@@ -419,16 +419,17 @@ def _columns(slots: memoryview) -> tuple[list[array[Any]], set[int], bool]:
 
     A slice at a time: between two of them the threads that report get the interpreter lock.
     """
-    columns: list[array[Any]] = [array("q"), array("d"), array("d"), array("I"), array("I")]
+    size = len(slots) // SLOT.size
+    columns: list[array[Any]] = [array(code, bytes(8 if code != "I" else 4) * size) for code in "qddII"]
     used: set[int] = set()
     clean = True
-    for start in range(0, len(slots), SLICE * SLOT.size):
-        some = slots[start : start + SLICE * SLOT.size]
-        read = [column(some, kept.typecode, offset) for kept, offset in zip(columns, (0, 8, 16, 24, 28), strict=True)]
-        for kept, more in zip(columns, read, strict=True):
-            kept.extend(more)
-        used.update(read[4])
-        clean = clean and not any(read[3]) and math.isfinite(sum(read[2]))
+    for start in range(0, size, SLICE):
+        some = slots[start * SLOT.size : (start + SLICE) * SLOT.size]
+        for kept, offset in zip(columns, (0, 8, 16, 24, 28), strict=True):
+            kept[start : start + SLICE] = column(some, kept.typecode, offset)
+        _, _, values, flags, ids = (kept[start : start + SLICE] for kept in columns)
+        used.update(ids)
+        clean = clean and not any(flags) and math.isfinite(sum(values))
         rest()
     return columns, used, clean
 
