@@ -247,8 +247,10 @@ class _Upload:
         if block is not None:
             self.digest.update(block)
             self.size += len(block)
-            if self.size > self._expected:
-                raise StorageError(f"{self._source} changed while it was read; try again when nothing writes to it any more")
+        # Against the size that the request was begun with: it may have changed before the first byte was read, and a server that is
+        # promised more than comes waits for it.
+        if self.size > self._expected or (block is None and self.size < self._expected):
+            raise StorageError(f"{self._source} changed while it was read; try again when nothing writes to it any more")
         return block
 
 
