@@ -75,26 +75,35 @@ class Artifacts(Identity):
                 _log.error("atrains: nothing was uploaded: %s", encoded.reason)
                 say(self._settings, f"task {self.id}: nothing was uploaded: {encoded.reason}")
                 return False
-            await self._require_open_run()
+            await self._require_open_run(name)
             url = await self._artifact_url(name, encoded.file_name)
             await self._store(encoded, url)
             record = encoded.record(name, uri=url, timestamp=int(time.time()))
             await self._call(endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS, "record an artifact of", artifacts=[record.to_wire()], force=True)
-            await self.reload()
+            self._note_artifact(record)
         finally:
             await self._channel.run(partial(shutil.rmtree, work, ignore_errors=True))
         if delete_after_upload and isinstance(artifact_object, str | Path):
             await self._channel.run(partial(_remove, Path(artifact_object)))
         return True
 
-    async def _require_open_run(self) -> None:
+    async def _require_open_run(self, name: str) -> None:
         """Refuse an artifact that the home would refuse to record, before the file of an earlier one of its name is replaced."""
-        await self.reload()
+        ours = self._owns_run and self.begun_here
+        if not ours or name in self.artifacts:  # of a new one in a run of our own nothing can be lost: what we know will do
+            await self.reload()
         status = self._record.get("status")
         if status not in {TaskStatusEnum.created, TaskStatusEnum.in_progress}:
             raise TaskStatusError(
                 f"cannot add an artifact to task {self.id}: its status is {status}; upload before the run ends, or clone the task"
             )
+
+    def _note_artifact(self, record: ArtifactRecord) -> None:
+        """Do to the record here what the home did to its own. Server: an artifact takes the place of that with its key and mode."""
+        execution = self._record.get("execution") or {}
+        held = {(entry["key"], entry.get("mode") or "output"): entry for entry in execution.get("artifacts") or []}
+        held[record.key, record.mode] = record.to_wire()
+        self._record["execution"] = {**execution, "artifacts": [held[key] for key in sorted(held)]}
 
     async def _artifact_url(self, name: str, file_name: str) -> str:
         """Where an artifact goes: below the task's destination, else to the file server, or into the task's folder in the local home."""
