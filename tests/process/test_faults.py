@@ -130,14 +130,14 @@ def test_whatever_breaks_on_the_way_everything_arrives_and_no_line_twice(
     seed = random.randrange(1 << 32)
     print("seed", seed)  # noqa: T201  # shown when it fails
     chance = random.Random(seed)
-    faults = [*RESETS, *ANSWERS, "401", "stall 1"]
+    faults = [*RESETS, *ANSWERS, "401", "stall 1", *(["stall 30"] if SOAK else [])]
 
     def plan(request: Request) -> str:
         often = 0.5 if request.endpoint == "events.add_batch" else 0.15
         return chance.choice(faults) if chance.random() < often else ""
 
     proxy.plan = plan
-    process = through(user, atrains_server, proxy.url).start(REPORT, str(SECONDS), "60", "wait")
+    process = through(user, atrains_server, proxy.url).start(REPORT, str(SECONDS), "120" if SOAK else "60", "wait")
     assert process.stdout is not None
     assert process.stdin is not None
     assert process.stdout.readline() == "reported\n"
