@@ -87,7 +87,7 @@ print(json.dumps({
     "points": len(points) == len(wanted) and set(points) == wanted,
     "lines": len(lines) == len(wanted_lines) and set(lines) == wanted_lines,
     "lock": lock, "names": names, "jobs": jobs, "other": other,
-}))
+}), flush=True)
 os._exit(0)
 """
 
