@@ -309,6 +309,7 @@ class Journal:
         if self._lock_file is not None:
             self._lock_file.release()
         self._close_files()
+        self.sent = SentMark(None)  # that of the parent is not ours to write; ours comes with our folder
         self.scalars.forget_in_child()
         self.records.forget_in_child()
 

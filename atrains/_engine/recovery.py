@@ -134,7 +134,7 @@ async def _deliver(journal: DeadJournal, transport: Transport, workers: Executor
         if job.kind in {jobs.CREATE, jobs.CALL}:
             await _carry_out(job, journal, transport, workers)
     stored = [*await transport.stored_spans(journal.id), *journal.forgotten()]
-    sender = Sender(transport, journal.sent, journal.aliases, workers=workers)
+    sender = Sender(transport, journal, journal.aliases, workers=workers)
     reader = JournalReader(journal, Ledger(), stored, records=0 if transport.keeps_spans else journal.sent.noted.acknowledged)
     while True:
         before = reader.position

@@ -53,7 +53,7 @@ class Reporter:
         self._workers = workers
         self._period = period
         self._reader = JournalReader(journal, self.ledger)
-        self._sender = Sender(transport, journal.sent, aliases, workers=workers)
+        self._sender = Sender(transport, journal, aliases, workers=workers)
         self._delivered: set[Span] = set()
         self._refused: dict[Span, Refusal] = {}
         self._waiting: list[asyncio.Future[None]] = []

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from atrains._engine.sent import SentMark
 from atrains._engine.workers import run_in
@@ -29,6 +29,14 @@ SETTLE: Final = 1.0
 Line = tuple[Any, Any, Any]
 
 
+class Marked(Protocol):
+    """A journal that notes how far it was sent."""
+
+    @property
+    def sent(self) -> SentMark:
+        """Its mark."""
+
+
 class Sender:
     """Sends the blocks of one journal.
 
@@ -38,19 +46,20 @@ class Sender:
 
     Args:
         transport: Where to.
-        mark: The mark of the journal; what it says was sent and not answered is compared first.
+        journal: Whose blocks these are; what its mark says was sent and not answered is compared first. The mark is asked for each time:
+            in a forked child the journal gets another folder, and must not write to that of its parent.
         aliases: The ids that tasks have at home, by those that they were reported under, where they differ.
         workers: Threads in which the mark is written.
     """
 
-    def __init__(self, transport: Transport, mark: SentMark, aliases: Mapping[str, str], *, workers: Executor) -> None:
+    def __init__(self, transport: Transport, journal: Marked, aliases: Mapping[str, str], *, workers: Executor) -> None:
         self._transport = transport
-        self._mark = mark
+        self._journal = journal
         self._aliases = aliases
         self._workers = workers
-        self._unsure_until = mark.noted.sent
+        self._unsure_until = journal.sent.noted.sent
         self._unsure: set[Span] = set()
-        self._settled = time.monotonic() + SETTLE - mark.age if self._unsure_until else 0.0
+        self._settled = time.monotonic() + SETTLE - journal.sent.age if self._unsure_until else 0.0
 
     async def send(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
         """Send blocks in one call of the transport; see `Transport.add_events` for what it returns and raises."""
@@ -62,7 +71,7 @@ class Sender:
         before = frozenset(self._unsure)
         if lines:
             self._unsure.update(lines)
-            await run_in(self._workers, partial(self._mark.note_sent, max(span.last for span in lines)))
+            await run_in(self._workers, partial(self._journal.sent.note_sent, max(span.last for span in lines)))
         try:
             refused = await self._transport.add_events([part for part in parts if len(part)])
         except BaseException as error:  # a cancelled request may have been stored like one without an answer
@@ -76,8 +85,8 @@ class Sender:
 
     async def note_acknowledged(self, records: int) -> None:
         """Note that nothing that ends at or before a position of the records needs to be sent again."""
-        if not self._transport.keeps_spans and records > self._mark.noted.acknowledged:
-            await run_in(self._workers, partial(self._mark.note_acknowledged, records))
+        if not self._transport.keeps_spans and records > self._journal.sent.noted.acknowledged:
+            await run_in(self._workers, partial(self._journal.sent.note_acknowledged, records))
 
     def _at_home(self, block: EventBlock) -> EventBlock:
         name = self._aliases.get(block.task)

@@ -359,7 +359,7 @@ class Store:
                         sync_file(path)
                 except FileNotFoundError:  # the task was deleted, or reset
                     continue
-                except BaseException:
+                except BaseException:  # whatever it was, these files are still to be synced
                     self._unsynced.add(events)
                     raise
 

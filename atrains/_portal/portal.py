@@ -94,7 +94,7 @@ def run_on(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, An
     loop.call_soon_threadsafe(start)
     try:
         return result.result(timeout)
-    except BaseException:
+    except BaseException:  # whatever interrupts the wait, the coroutine must not run on behind the caller's back
         if not result.done():
             loop.call_soon_threadsafe(lambda: [task.cancel() for task in started])
             # How the cancelled coroutine ended does not matter: the interruption is what is raised.

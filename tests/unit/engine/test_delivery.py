@@ -320,6 +320,29 @@ async def test_a_server_that_is_away_is_not_asked_more_often_because_more_is_rep
     await asyncio.wait([running])
 
 
+async def test_a_journal_that_takes_the_place_of_another_has_a_mark_of_its_own(
+    server: ServerLike, workers: DaemonExecutor, tmp_path: Path
+) -> None:
+    """As in a forked child: what it delivers must not count as delivered in the journal of its parent."""
+    task = await server.new_task()
+    journal = Journal(tmp_path / "journals", target=server.target, worker="host", workers=workers)
+    reporter = Reporter(journal, server, workers=workers, period=60)
+    say(journal, task, 1)
+    await reporter.deliver_once()
+    parents, noted = journal.folder, read(journal.folder / "sent")
+    assert noted.acknowledged > 0
+    journal.reopen_on_report()
+    reporter = Reporter(journal, server, workers=workers, period=60)
+    for number in range(2, 20):
+        say(journal, task, number)
+    await reporter.deliver_once()
+    assert journal.folder != parents
+    assert read(parents / "sent") == noted
+    assert read(journal.folder / "sent").acknowledged > noted.acknowledged
+    assert server.lines(task) == [f"line {number}" for number in range(1, 20)]
+    journal.close(delivered=True)
+
+
 # ---- the outbox
 
 
