@@ -286,3 +286,54 @@ def test_a_server_that_does_not_let_us_in_is_an_error_that_says_what_to_change(
     assert "API" in text
     assert secret not in finished.stdout + finished.stderr
     assert not list(Path(user.home).glob("journals/*"))
+
+
+FORKED = """
+import os, signal, sys
+from atrains import Task
+
+task = Task.init("faults", "forked")
+logger = task.get_logger()
+for number in range(10):
+    logger.report_text(f"parent {number}", print_console=False)
+assert task.flush(timeout=20)
+pid = os.fork()
+if pid == 0:
+    for number in range(2000):
+        logger.report_text(f"child {number}", print_console=False)
+    assert task.flush(timeout=30)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+print(task.id, flush=True)
+sys.stdin.readline()
+for number in range(10, 20):
+    logger.report_text(f"parent {number}", print_console=False)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_what_a_child_delivered_does_not_count_as_delivered_by_its_killed_parent(
+    user: User, atrains_server: RunningServer, proxy: FaultProxy
+) -> None:
+    somebody = through(user, atrains_server, proxy.url)
+    process = somebody.start(FORKED)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    task = process.stdout.readline().strip()
+    assert task, finish(process)
+    proxy.refuse()
+    process.stdin.write("\n")
+    process.stdin.flush()
+    finish(process)
+    proxy.listen()
+    done = subprocess.run(
+        [sys.executable, "-m", "atrains", "sync"], env=somebody.environment(), capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    store = open_home(atrains_server.home)
+    try:
+        lines = Counter(line["msg"] for line in read_records(store.task_folder(task), EventKind.LOGS))
+    finally:
+        store.close()
+    assert lines == Counter([*(f"parent {number}" for number in range(20)), *(f"child {number}" for number in range(2000))])
