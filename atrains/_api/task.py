@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from atrains._api import current
+from atrains._api.deprecation import deprecated
 from atrains._api.logger import Logger
 from atrains._config import Settings, settings
 from atrains._engine.channel import Channel
@@ -103,8 +104,12 @@ class TaskBase:
         """Whether this is the process's main task."""
         return current.main_task() is self
 
+    @deprecated(since="0.13.0", instead="is_main_task")
     def is_current_task(self) -> bool:
-        """Whether this is the current task of this context."""
+        """Whether this is the current task of this context.
+
+        Deprecated since version 0.13.0: use `is_main_task`, or `Task.current_task() is task` where a service runs several tasks.
+        """
         return current.current_task() is self
 
     @property

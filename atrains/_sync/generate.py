@@ -5,7 +5,8 @@ Run `python atrains/_sync/generate.py` after a change in `_async`; `--check` onl
 - a coroutine becomes a blocking method; a classmethod stays one;
 - a property of `Pending[T]` becomes a blocking property of `T`, an async iterator an iterator;
 - a plain method or property delegates; a property `x` beside a coroutine `set_x` gets a setter;
-- `AsyncX` in a signature becomes `X`, and values are wrapped and unwrapped on the way.
+- `AsyncX` in a signature becomes `X`, and values are wrapped and unwrapped on the way;
+- a deprecated member warns at the caller's line in both worlds, once.
 
 What is in HAND_WRITTEN is in `_base.py`, or has no blocking form.
 """
@@ -113,7 +114,17 @@ def members(pair: Pair) -> Iterator[Function]:
 
 def decorator(function: Function) -> str:
     """`property`, `classmethod`, `staticmethod` or nothing."""
-    return ast.unparse(function.decorator_list[0]) if function.decorator_list else ""
+    return next((name for name in decorators(function) if "(" not in name), "")
+
+
+def decorators(function: Function) -> list[str]:
+    """What stands above a member, as text; `deprecated(...)` is the only one with arguments."""
+    return [ast.unparse(node) for node in function.decorator_list]
+
+
+def is_deprecated(function: Function) -> bool:
+    """Whether calling the member warns: then its twin warns where it is called, and the core is called without."""
+    return any(name.startswith("deprecated(") for name in decorators(function))
 
 
 def signature(function: Function) -> str:
@@ -150,7 +161,7 @@ def body(function: Function, pair: Pair) -> str:
     kind = decorator(function)
     core = pair.core if kind in {"classmethod", "staticmethod"} else "self._core"
     owner = "cls" if kind == "classmethod" else "self"
-    member = f"{core}.{function.name}"
+    member = f"quietly({core}.{function.name})" if is_deprecated(function) else f"{core}.{function.name}"
     name = f'"{pair.core if kind == "classmethod" else pair.label}.{function.name}"'
     call = member if kind == "property" else f"{member}({forwarded(function)})"
     if kind == "property" and function.returns is not None and "Pending" in ast.unparse(function.returns):
@@ -164,8 +175,7 @@ def body(function: Function, pair: Pair) -> str:
 
 def write_member(function: Function, pair: Pair, coroutines: set[str]) -> Iterator[str]:
     """The lines of one member, at the indentation of a class body."""
-    if function.decorator_list:
-        yield f"    @{decorator(function)}"
+    yield from (f"    @{name}" for name in decorators(function))
     yield f"    {signature(function)}"
     text = ast.get_docstring(function, clean=False) or ""
     yield f'        """{text}"""'
@@ -195,6 +205,7 @@ def imports(pair: Pair, code: str) -> Iterator[str]:
             found.update({name: f"from {module} import {name}" for name in names})
     found.update({other.twin: f"from atrains._sync.{other.twin.lower()} import {other.twin}" for other in PAIRS if other is not pair})
     found |= {"Iterator": "from collections.abc import Iterator", "cast": "from typing import cast"}
+    found["quietly"] = "from atrains._api.deprecation import quietly"
     found |= {name: f"from atrains._sync._base import {name}" for name in ("fetch", "unwrap", "wrap", pair.base)}
     found[pair.core] = f"from atrains.{pair.module.removesuffix('.py').replace('/', '.')} import {pair.core}"
     found.pop(pair.twin, None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
+from atrains._api.deprecation import deprecated, quietly
 from atrains._api.logger import Logger
 from atrains._async.parameters import T
 from atrains._async.status import FLUSH_BUDGET, StatusAnswer
@@ -93,9 +94,13 @@ class Task(TaskTwin):
         """Whether this is the process's main task."""
         return self._core.is_main_task()
 
+    @deprecated(since="0.13.0", instead="is_main_task")
     def is_current_task(self) -> bool:
-        """Whether this is the current task of this context."""
-        return self._core.is_current_task()
+        """Whether this is the current task of this context.
+
+        Deprecated since version 0.13.0: use `is_main_task`, or `Task.current_task() is task` where a service runs several tasks.
+        """
+        return quietly(self._core.is_current_task)()
 
     @property
     def is_closed(self) -> bool:

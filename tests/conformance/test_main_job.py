@@ -29,7 +29,7 @@ World = Any
 
 async def test_a_run_is_in_progress_until_it_is_closed(world: World) -> None:
     task = await world(world.Task.init("project", "a run", TaskTypes.testing))
-    assert (task.name, task.task_type, task.is_main_task(), task.is_current_task()) == ("a run", "testing", True, True)
+    assert (task.name, task.task_type, task.is_main_task()) == ("a run", "testing", True)
     assert len(task.id) == 32
     assert task.task_id == task.id
     assert await world(task.get_project_name()) == "project"
