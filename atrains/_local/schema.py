@@ -45,6 +45,14 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             place INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL, task TEXT NOT NULL UNIQUE, added TEXT NOT NULL
         )""",
     ),
+    # 3: a queue to begin with, as every server has one.
+    (
+        "INSERT OR IGNORE INTO queues VALUES (lower(hex(randomblob(16))), 'default', '')",
+        """UPDATE queues SET record = json_object(
+            'id', id, 'name', name, 'user', 'local', 'company', 'local', 'tags', json_array(), 'system_tags', json_array('default'),
+            'created', strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'), 'last_update', strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
+        ) WHERE record = ''""",
+    ),
 )
 
 
