@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Parameters(TaskPart):
     """Connecting dictionaries."""
 
-    async def connect(self, mutable: T, name: str | None = None) -> T:
+    async def connect(self, mutable: T, *, name: str | None = None) -> T:
         """Store what the run is configured with.
 
         Args:

@@ -59,7 +59,7 @@ class StatusPart(TaskPart):
         """
         return str((await self._fetch_status())["status"])
 
-    async def started(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:  # documented
+    async def started(self, ignore_errors: bool = True, *, force: bool = False) -> StatusAnswer:  # documented
         """Signal that the task started.
 
         Args:
@@ -74,7 +74,7 @@ class StatusPart(TaskPart):
         """
         return await self._signal(endpoints.TASKS_STARTED, "start", ignore_errors=ignore_errors, force=force)
 
-    async def stopped(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:  # documented
+    async def stopped(self, ignore_errors: bool = True, *, force: bool = False) -> StatusAnswer:  # documented
         """Signal that the task was stopped before its end.
 
         Args:

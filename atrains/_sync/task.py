@@ -433,7 +433,7 @@ class Task(TaskTwin):
         """
         return self._block(self._core, lambda: self._core.get_status(), "task.get_status")
 
-    def started(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:
+    def started(self, ignore_errors: bool = True, *, force: bool = False) -> StatusAnswer:
         """Signal that the task started.
 
         Args:
@@ -446,9 +446,9 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        return self._block(self._core, lambda: self._core.started(ignore_errors, force), "task.started")
+        return self._block(self._core, lambda: self._core.started(ignore_errors, force=force), "task.started")
 
-    def stopped(self, ignore_errors: bool = True, force: bool = False) -> StatusAnswer:
+    def stopped(self, ignore_errors: bool = True, *, force: bool = False) -> StatusAnswer:
         """Signal that the task was stopped before its end.
 
         Args:
@@ -461,7 +461,7 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        return self._block(self._core, lambda: self._core.stopped(ignore_errors, force), "task.stopped")
+        return self._block(self._core, lambda: self._core.stopped(ignore_errors, force=force), "task.stopped")
 
     def completed(self, ignore_errors: bool = True) -> StatusAnswer:
         """Signal that the task completed.
@@ -652,7 +652,7 @@ class Task(TaskTwin):
         """
         return self._block(self._core, lambda: self._core.get_project_name(), "task.get_project_name")
 
-    def connect(self, mutable: T, name: str | None = None) -> T:
+    def connect(self, mutable: T, *, name: str | None = None) -> T:
         """Store what the run is configured with.
 
         Args:
@@ -667,7 +667,7 @@ class Task(TaskTwin):
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.
         """
-        return self._block(self._core, lambda: self._core.connect(mutable, name), "task.connect")
+        return self._block(self._core, lambda: self._core.connect(mutable, name=name), "task.connect")
 
     @property
     def artifacts(self) -> Mapping[str, Artifact]:

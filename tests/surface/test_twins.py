@@ -1,4 +1,4 @@
-"""The public surface: both worlds have the same members with the same words, and the documented calls take what is documented."""
+"""The public surface: both worlds have the same members with the same words. What is documented of them is in `test_documented`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ ONE_WORLD = {
     "known_project_name": "for the check of a second init; AsyncTask only",
     "begun_here": "for what only the process that began a run does; AsyncTask only",
 }
-PENDING = {"status"}
 
 
 def public(kind: type) -> set[str]:
@@ -73,15 +72,6 @@ def test_one_of_them_waits_and_the_other_is_awaited(core: type, twin: type) -> N
     assert expected <= coroutines
 
 
-def test_a_documented_property_that_asks_the_home_is_pending_in_the_async_world() -> None:
-    found = set()
-    for name, ours, theirs in members(AsyncTask, Task):
-        if isinstance(ours, property) and "Pending" in str(inspect.signature(function(ours)).return_annotation):
-            found.add(name)
-            assert "Pending" not in str(inspect.signature(theirs.fget).return_annotation)
-    assert found == PENDING
-
-
 async def test_pending_starts_nothing_and_refuses_what_would_always_go_wrong() -> None:
     async with Task.ainit("project", "pending") as task:
         pending: Any = task.status
@@ -122,83 +112,6 @@ def test_the_same_object_has_one_twin() -> None:
     assert Task.init("project", "twin") is task
     assert task.is_main_task()
     assert repr(task).startswith(f"<Task {task.id} 'twin' in_progress")
-
-
-NONE, POSITIONAL = None, inspect.Parameter.POSITIONAL_OR_KEYWORD
-DOCUMENTED: dict[str, list[tuple[str, Any]]] = {
-    "current_task": [],
-    "init": [
-        ("project_name", NONE),
-        ("task_name", NONE),
-        ("task_type", TaskTypes.training),
-        ("reuse_last_task_id", True),
-        ("output_uri", NONE),
-        ("auto_connect_arg_parser", True),
-        ("auto_connect_frameworks", True),
-        ("auto_resource_monitoring", True),
-    ],
-    "create": [("project_name", NONE), ("task_name", NONE), ("task_type", TaskTypes.training)],
-    "get_task": [("task_id", NONE), ("project_name", NONE), ("task_name", NONE)],
-    "add_tags": [("tags", inspect.Parameter.empty)],
-    "connect": [("mutable", inspect.Parameter.empty)],
-    "get_logger": [],
-    "mark_started": [],
-    "mark_stopped": [],
-    "flush": [("wait_for_uploads", False)],
-    "reset": [("set_started_on_success", False), ("force", False)],
-    "close": [],
-    "upload_artifact": [
-        ("name", inspect.Parameter.empty),
-        ("artifact_object", inspect.Parameter.empty),
-        ("metadata", NONE),
-        ("delete_after_upload", False),
-    ],
-    "is_current_task": [],
-    "is_main_task": [],
-    "get_last_iteration": [],
-    "set_initial_iteration": [("offset", 0)],
-    "get_initial_iteration": [],
-    "get_last_scalar_metrics": [],
-    "get_parameters_as_dict": [],
-    "wait_for_status": [
-        ("status", (TaskStatusEnum.completed, TaskStatusEnum.stopped, TaskStatusEnum.closed)),
-        ("raise_on_status", (TaskStatusEnum.failed,)),
-        ("check_interval_sec", 60.0),
-    ],
-    "set_credentials": [("api_host", NONE), ("web_host", NONE), ("files_host", NONE), ("key", NONE), ("secret", NONE), ("host", NONE)],
-    "completed": [("ignore_errors", True)],
-    "get_output_log_web_page": [],
-    "get_reported_console_output": [("number_of_reports", 1)],
-    "get_reported_scalars": [("max_samples", 0), ("x_axis", "iter")],
-    "get_status": [],
-    "mark_failed": [("ignore_errors", True), ("status_reason", NONE), ("status_message", NONE)],
-    "publish": [("ignore_errors", True)],
-    "running_locally": [],
-    "set_comment": [("comment", inspect.Parameter.empty)],
-    "set_name": [("name", inspect.Parameter.empty)],
-    "started": [("ignore_errors", True)],
-    "stopped": [("ignore_errors", True)],
-}
-"""Name, order and default of every documented argument of the members that there are so far."""
-ON_THE_CLASS = {"current_task", "init", "create", "get_task", "set_credentials", "running_locally"}
-PROPERTIES = {"artifacts", "cache_dir", "status"}
-
-
-@pytest.mark.parametrize("name", sorted(DOCUMENTED))
-def test_the_documented_signature(name: str) -> None:
-    member = inspect.getattr_static(Task, name)
-    assert isinstance(member, classmethod | staticmethod) is (name in ON_THE_CLASS)
-    found = [each for each in inspect.signature(getattr(Task, name)).parameters.values() if each.name != "self"]
-    documented = DOCUMENTED[name]
-    assert [(each.name, each.default) for each in found[: len(documented)]] == documented
-    assert all(each.kind is POSITIONAL for each in found[: len(documented)])
-    # Whatever is added stands behind what is documented, and may be left out.
-    assert all(each.default is not inspect.Parameter.empty for each in found[len(documented) :] if each.kind is not each.VAR_KEYWORD)
-
-
-@pytest.mark.parametrize("name", sorted(PROPERTIES))
-def test_the_documented_property(name: str) -> None:
-    assert isinstance(inspect.getattr_static(Task, name), property)
 
 
 def test_a_script_reuses_and_a_service_does_not() -> None:
