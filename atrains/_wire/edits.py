@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeAlias
 
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
@@ -18,11 +18,18 @@ _STATUS: Final[Mapping[Endpoint, str]] = {
 }
 _CALL: Final = frozenset({"task", "force"})
 """Fields of a request that are not fields of the record."""
+_EMBEDDED: Final = frozenset({"execution", "script", "output", "models"})
+"""Fields of which an edit changes only the given keys."""
+
+ParameterChanges: TypeAlias = "Mapping[tuple[str, str], Mapping[str, str] | None]"
+"""Parameters that are to be set, as a home stores them, or deleted (None), by section and name."""
 
 CAN_WAIT: Final = frozenset(
     {
         endpoints.TASKS_EDIT,
         endpoints.TASKS_EDIT_HYPER_PARAMS,
+        endpoints.TASKS_EDIT_CONFIGURATION,
+        endpoints.TASKS_DELETE_HYPER_PARAMS,
         endpoints.TASKS_STARTED,
         endpoints.TASKS_STOPPED,
         endpoints.TASKS_COMPLETED,
@@ -35,20 +42,40 @@ CAN_WAIT: Final = frozenset(
 def apply(record: dict[str, Any], endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
     """Change a record as the home would, and return the top-level fields that changed.
 
-    Server: an edit replaces whole fields; hyperparameters are merged by section and name unless `replace_hyperparams` says otherwise.
+    Server: an edit replaces whole fields, but for embedded documents; hyperparameters are merged by section and name unless
+    `replace_hyperparams` says otherwise, configuration objects by name.
     """
     changed: dict[str, Any] = {}
     if endpoint in _STATUS:
         changed["status"] = _STATUS[endpoint]
         changed.update({name: request[name] for name in ("status_reason", "status_message") if name in request})
     elif endpoint == endpoints.TASKS_EDIT:
-        changed = {name: value for name, value in request.items() if name not in _CALL}
+        changed = {
+            name: {**(record.get(name) or {}), **value} if name in _EMBEDDED else value
+            for name, value in request.items()
+            if name not in _CALL
+        }
         if "output_dest" in changed:
             changed["output"] = {**(record.get("output") or {}), "destination": changed.pop("output_dest")}
+    elif endpoint == endpoints.TASKS_EDIT_CONFIGURATION:
+        held = {} if request.get("replace_configuration") else record.get("configuration") or {}
+        changed["configuration"] = {**held, **{item["name"]: dict(item) for item in request["configuration"]}}
     elif endpoint == endpoints.TASKS_EDIT_HYPER_PARAMS:
         changed["hyperparams"] = _merged(record.get("hyperparams") or {}, request)
+    elif endpoint == endpoints.TASKS_DELETE_HYPER_PARAMS:
+        changed["hyperparams"] = _without(record.get("hyperparams") or {}, request)
     record.update(changed)
     return changed
+
+
+def parameter_calls(changes: ParameterChanges) -> Iterator[tuple[Endpoint, dict[str, Any]]]:
+    """The calls that make changes of parameters, which touch no other parameter; without the task."""
+    deleted = [{"section": section, "name": name} for (section, name), item in changes.items() if item is None]
+    if deleted:
+        yield endpoints.TASKS_DELETE_HYPER_PARAMS, {"hyperparams": deleted, "force": True}
+    given = [dict(item) for item in changes.values() if item is not None]
+    if given:
+        yield endpoints.TASKS_EDIT_HYPER_PARAMS, {"hyperparams": given, "replace_hyperparams": "none", "force": True}
 
 
 def _merged(held: Mapping[str, Mapping[str, Any]], request: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -58,3 +85,13 @@ def _merged(held: Mapping[str, Mapping[str, Any]], request: Mapping[str, Any]) -
     for item in request["hyperparams"]:
         sections.setdefault(item["section"], {})[item["name"]] = dict(item)
     return sections
+
+
+def _without(held: Mapping[str, Mapping[str, Any]], request: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    sections = {name: dict(items) for name, items in held.items()}
+    for item in request["hyperparams"]:
+        if item.get("name") is None:
+            sections.pop(item["section"], None)
+        else:
+            sections.get(item["section"], {}).pop(item["name"], None)
+    return {name: items for name, items in sections.items() if items}

@@ -1,24 +1,27 @@
 """Hyperparameters as a home stores them: nested values become flat names and text, and flat names become nested again.
 
-Pure; which parameters a task has, and when they are sent, is elsewhere.
+Pure; what a single value is stored as is in `values`, which parameters a task has and when they are sent is elsewhere.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from datetime import date, time
-from enum import Enum
-from numbers import Integral, Real
-from pathlib import PurePath
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from atrains.errors import UnsupportedTypeError, ValidationError
+from atrains._wire.values import cast, encode, enter, type_name
+from atrains.errors import ValidationError
 
 NestedParameters: TypeAlias = "dict[str, str | NestedParameters]"
 """Parameters by section and by the parts of their names; the values are text, as stored."""
+StoredItem: TypeAlias = Mapping[str, str]
+"""One parameter as a home has it: `section`, `name`, `value`, and where they are known `type` and `description`."""
+Sections: TypeAlias = Mapping[str, Mapping[str, StoredItem]]
+"""The parameters of a task as a home has them, by section and name."""
 
-_KINDS: Final = "str, int, float, bool, None, list, tuple, dict, Enum, pathlib paths, dates and times"
+DEFAULT_SECTION: Final = "General"
+_ARGUMENTS: Final = "Args"
+_LEGACY: Final = "legacy"
+"""The type that a server gives to parameters of clients from before there were sections."""
 
 
 class HyperParameter(NamedTuple):
@@ -29,19 +32,32 @@ class HyperParameter(NamedTuple):
         name: The rest of the flat name; may hold `/`.
         value: The value as text; containers are JSON, None is "".
         type: The name of the value's type, "" for None.
+        description: What it is for, in words; "" where nobody said.
     """
 
     section: str
     name: str
     value: str
     type: str
+    description: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the others of its task."""
+        return self.section, self.name
 
     def as_request(self) -> dict[str, str]:
         """Return the item of a request; `type` is left out where there is none, so that readers take "" for None."""
         item = {"section": self.section, "name": self.name, "value": self.value}
-        if self.type:
-            item["type"] = self.type
-        return item
+        return item | {part: text for part, text in (("type", self.type), ("description", self.description)) if text}
+
+    def beside(self, sections: Sections, *, keep_type: bool = False) -> HyperParameter:
+        """Return it with the description that a home has, and with its type: an item is replaced whole."""
+        held = sections.get(self.section, {}).get(self.name)
+        if held is None:
+            return self
+        kind = held.get("type") or "" if keep_type else self.type
+        return self._replace(type=kind, description=self.description or held.get("description") or "")
 
 
 def flatten(parameters: Mapping[str, object], *, section: str) -> list[HyperParameter]:
@@ -63,12 +79,108 @@ def flatten(parameters: Mapping[str, object], *, section: str) -> list[HyperPara
     for name, value in _leaves(parameters, prefix, section, ()):
         if name in found:
             raise ValidationError(f"two parameters have the one flat name {section}/{name}; rename one of the keys that lead to it")
-        text, kind = _as_text(value, f"{section}/{name}")
-        found[name] = HyperParameter(_encodable(section), _encodable(name), _encodable(text), kind)
+        found[name] = item_of(section, name, value)
     return list(found.values())
 
 
-def as_nested_dict(hyperparams: Mapping[str, Mapping[str, Mapping[str, str]]]) -> NestedParameters:
+def item_of(section: str, name: str, value: object) -> HyperParameter:
+    """Return what is stored for one value.
+
+    Raises:
+        UnsupportedTypeError: if it cannot be stored; says the place.
+    """
+    text, kind = encode(value, f"{section}/{name}")
+    return HyperParameter(_encodable(section), _encodable(name), _encodable(text), kind)
+
+
+def merged(*args: Mapping[str, object] | Iterable[tuple[str, object]], **kwargs: object) -> dict[str, object]:
+    """Return dictionaries, iterables of pairs and keywords as one dictionary; later ones win.
+
+    Raises:
+        ValidationError: if one of them is neither.
+    """
+    found: dict[str, object] = {}
+    for given in args:
+        try:
+            pairs = dict(given)
+        except (TypeError, ValueError) as error:
+            raise ValidationError(
+                f"parameters are given as dictionaries or as iterables of (name, value) pairs, not as {type(given).__name__}: {given!r}"
+            ) from error
+        found |= {str(name): value for name, value in pairs.items()}
+    return found | kwargs
+
+
+def find(name: str, sections: Sections) -> list[tuple[str, str]]:
+    """Return the section and name of every parameter that a name may mean: the one of this flat name, else those of a section each."""
+    section, _, rest = name.partition("/")
+    if rest in sections.get(section, {}):
+        return [(section, rest)]
+    return [(section, name) for section, items in sections.items() if name in items]
+
+
+def place_of(name: str, sections: Sections) -> tuple[str, str]:
+    """Return the section and name under which a value is to be stored: where it is already, else where its name says, else `General`.
+
+    Raises:
+        ValidationError: if several sections hold the name; lists them. If it, or its section, is empty.
+    """
+    found = find(name, sections)
+    if len(found) > 1:
+        names = ", ".join(f"{section}/{rest}" for section, rest in found)
+        raise ValidationError(f"the parameter {name!r} may be one of {names}: write the name with its section")
+    if found:
+        return found[0]
+    section, slash, rest = name.partition("/")
+    if not slash:
+        section, rest = DEFAULT_SECTION, name
+    if not section.strip() or not rest.strip():
+        raise ValidationError(f"the parameter {name!r} has an empty name or section; give each at least one character")
+    return section, rest
+
+
+def as_flat_dict(sections: Sections, *, bare_legacy: bool) -> dict[str, str]:
+    """Return the stored texts by their flat names; `bare_legacy` leaves out the section of parameters from before there were sections."""
+    return {
+        name if bare_legacy and section == _ARGUMENTS and item.get("type") == _LEGACY else f"{section}/{name}": item.get("value") or ""
+        for section, items in sections.items()
+        for name, item in items.items()
+    }
+
+
+def adopt(
+    parameters: Mapping[Any, object],
+    held: Mapping[str, StoredItem],
+    refuse: Callable[[str, str, str], None],
+    *,
+    prefix: str = "",
+    declared: Mapping[str, type] | None = None,
+) -> dict[Any, Any]:
+    """Return parameters with the values that a home has for them, each cast to the type of what the code would use by itself.
+
+    Args:
+        parameters: The code's own, nested.
+        held: What the home has in their section, by flat name.
+        refuse: Called with name, text and wanted type of what cannot be cast; the code's own value is kept then.
+        prefix: What stands before their names within the section.
+        declared: The wanted types of those whose value is None, by flat name.
+    """
+    found: dict[Any, Any] = {}
+    for key, value in parameters.items():
+        name = f"{prefix}{key}"
+        found[key] = value
+        if isinstance(value, Mapping) and value:
+            found[key] = adopt(value, held, refuse, prefix=f"{name}/", declared=declared)
+        elif (item := held.get(name)) is not None:
+            text, wanted = item.get("value") or "", (declared or {}).get(name)
+            try:
+                found[key] = cast(text, value, item.get("type") or "", wanted)
+            except (ValueError, TypeError):
+                refuse(name, text, type_name(value, wanted))
+    return found
+
+
+def as_nested_dict(hyperparams: Sections) -> NestedParameters:
     """Turn stored parameters, by section and name, into nested dictionaries of their texts; every `/` in a name nests.
 
     Where a name is also the beginning of another one (`a` and `a/b`), both are kept: the longer one stays unsplit from there on
@@ -90,8 +202,10 @@ def _nest(values: Mapping[str, str]) -> NestedParameters:
 
 
 def _split(name: str, taken: Mapping[str, str]) -> list[str]:
-    """The parts of a name, as far as no beginning of it is a parameter of its own."""
+    """The parts of a name, as far as no beginning of it is a parameter of its own; a name with an empty part stays whole."""
     parts = name.split("/")
+    if not all(map(str.strip, parts)):
+        return [name]
     for length in range(1, len(parts)):
         if "/".join(parts[:length]) in taken:
             return [*parts[: length - 1], "/".join(parts[length - 1 :])]
@@ -99,7 +213,7 @@ def _split(name: str, taken: Mapping[str, str]) -> list[str]:
 
 
 def _leaves(values: Mapping[str, object], prefix: str, section: str, inside: tuple[int, ...]) -> Iterator[tuple[str, object]]:
-    inside = _enter(values, f"{section}/{prefix}".rstrip("/"), inside)
+    inside = enter(values, f"{section}/{prefix}".rstrip("/"), inside)
     for key, value in values.items():
         text = str(key)
         if not text.strip():
@@ -108,52 +222,6 @@ def _leaves(values: Mapping[str, object], prefix: str, section: str, inside: tup
             yield from _leaves(value, f"{prefix}{text}/", section, inside)
         else:
             yield prefix + text, value
-
-
-def _as_text(value: object, path: str) -> tuple[str, str]:
-    """The text of a value and the name of its type."""
-    if value is None:
-        return "", ""
-    if isinstance(value, Enum):
-        return value.name, type(value).__name__
-    if isinstance(value, Mapping | list | tuple):
-        kind = "dict" if isinstance(value, Mapping) else "tuple" if isinstance(value, tuple) else "list"
-        return json.dumps(_as_json(value, path, ()), ensure_ascii=False), kind
-    plain = _as_plain(value, path)
-    return str(plain), type(plain).__name__
-
-
-def _as_json(value: object, path: str, inside: tuple[int, ...]) -> object:
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, Mapping):
-        inside = _enter(value, path, inside)
-        return {str(key): _as_json(item, f"{path}[{key!r}]", inside) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        inside = _enter(value, path, inside)
-        return [_as_json(item, f"{path}[{index}]", inside) for index, item in enumerate(value)]
-    return None if value is None else _as_plain(value, path)
-
-
-def _as_plain(value: object, path: str) -> str | int | float | bool:
-    """The value as exactly one of the four scalar types: what a subclass prints is not for us to store."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, Integral):  # numpy's scalars are registered with `numbers`; that spares the import
-        return int(value)
-    if isinstance(value, Real):
-        return float(value)
-    if isinstance(value, PurePath | date | time):
-        return str(value)
-    raise UnsupportedTypeError(f"the parameter {path} is of type {type(value).__qualname__}, which cannot be stored; use one of: {_KINDS}")
-
-
-def _enter(container: object, path: str, inside: tuple[int, ...]) -> tuple[int, ...]:
-    if id(container) in inside:
-        raise ValidationError(f"the parameter {path} holds itself; remove the circle")
-    return (*inside, id(container))
 
 
 def _encodable(text: str) -> str:
