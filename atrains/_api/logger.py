@@ -11,18 +11,15 @@ import struct
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterable, Sized
-from typing import TYPE_CHECKING, Any, Final, SupportsFloat, SupportsIndex
+from collections.abc import Iterable, Sized
+from typing import Any, Final, SupportsFloat, SupportsIndex
 
 from atrains._api import current
+from atrains._api.outgoing import as_text, clean_name, joined, shortened
+from atrains._api.plots import PlotReports
 from atrains._engine import ledger
-from atrains._engine.process import process
 from atrains._wire.events import SINGLE_VALUE_ITERATION, SINGLE_VALUE_TITLE, EventKind
-from atrains.errors import JournalFullError, TaskClosedError, ValidationError
-
-if TYPE_CHECKING:
-    from atrains._engine.channel import Outlet
-    from atrains._engine.disabled import DisabledOutlet
+from atrains.errors import TaskClosedError, ValidationError
 
 _MAX_TEXT: Final = 1 << 20
 """Characters of one console event. Server: the official clients split longer ones too."""
@@ -30,8 +27,8 @@ _MAX_ROWS: Final = 1 << 20
 _LEVELS: Final = ((logging.CRITICAL, "critical"), (logging.ERROR, "error"), (logging.WARNING, "warning"), (logging.INFO, "info"))
 
 
-class Logger:
-    """Reports the scalars and console lines of one task; get it with `task.get_logger()`.
+class Logger(PlotReports):
+    """Reports the scalars, plots and console lines of one task; get it with `task.get_logger()`.
 
     A call never waits for a disk or a server, and what it reported is kept once it has returned, even if the process is killed. What
     cannot be stored (a value that is no number, NaN, an iteration of more than 64 bit) is counted in `task.stats()` and named once in the
@@ -43,18 +40,18 @@ class Logger:
         >>> logger.report_scalar("loss", "train", value=0.25, iteration=10)
     """
 
-    __slots__ = ("_append", "_closed", "_ids", "_last_stamp", "_offset", "_outlet", "_task", "_wake", "_worker")
+    __slots__ = ()
 
-    def __init__(self, task: str, outlet: Outlet | DisabledOutlet, *, worker: str, wake: Callable[[], None]) -> None:
-        self._task = task
-        self._outlet = outlet
-        self._worker = worker
-        self._wake = wake
-        self._ids: dict[tuple[str, str], int] = {}
-        self._append: Callable[[int, int, float], bool] = outlet.journal.scalars.append
-        self._offset = 0
-        self._closed = False
-        self._last_stamp = 0
+    def __reduce__(self) -> tuple[object, ...]:
+        if self._reference is None:
+            raise TypeError("this Logger belongs to no task and cannot be pickled; pass the task")
+        return _unpickle, self._reference()
+
+    def __copy__(self) -> Logger:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Logger:
+        return self
 
     @classmethod
     def current_logger(cls) -> Logger | None:
@@ -110,7 +107,7 @@ class Logger:
         except TaskClosedError:
             raise
         except Exception as error:  # converting a user's object may raise anything; reporting never does  # noqa: BLE001
-            self._drop(EventKind.SCALARS, ledger.BAD_INPUT, _name(title, series), _text(error), _count(values))
+            self._drop(EventKind.SCALARS, ledger.BAD_INPUT, joined(title, series), as_text(error), _count(values))
             return
         now = time.time()
         for begin in range(0, len(numbers), _MAX_ROWS):
@@ -118,8 +115,8 @@ class Logger:
             header = {
                 "kind": "scalars",
                 "task": self._task,
-                "title": _clean(title),
-                "series": _clean(series),
+                "title": clean_name(title),
+                "series": clean_name(series),
                 "time": now,
                 "rows": len(part),
             }
@@ -153,7 +150,7 @@ class Logger:
             TaskClosedError: the task was closed.
         """
         self._check_open()
-        text = _text(msg)
+        text = as_text(msg)
         if args:
             # A text that does not fit its arguments is worth more than an exception in the middle of a run.
             with contextlib.suppress(Exception):
@@ -187,90 +184,24 @@ class Logger:
         """Add `offset` to the iterations of what is reported from now on; called by the task."""
         self._offset = offset
 
-    def __repr__(self) -> str:
-        return f"<Logger of task {self._task}{' (closed)' if self._closed else ''}>"
-
     # ---- off the hot path
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise TaskClosedError(
-                f"task {self._task} was closed: report before close(), or open it again with Task.get_task({self._task!r})"
-            )
 
     def _register(self, title: str, series: str) -> int:
         self._check_open()
-        number = self._outlet.journal.register_series(self._task, _clean(title), _clean(series))
+        number = self._outlet.journal.register_series(self._task, clean_name(title), clean_name(series))
         self._ids[title, series] = number
         return number
 
-    def _record(self, kind: EventKind, header: dict[str, Any], columns: list[memoryview], name: str) -> None:
-        count = int(header.get("rows", 1))
-        try:
-            stored = self._outlet.journal.records.append(header, list(columns))
-        except OSError as error:  # the journal was closed
-            self._drop(kind, ledger.NO_ROOM, name, str(error), count)
-            return
-        if not stored:
-            self._refuse(kind, count)
-
-    def _stamp(self) -> int:
-        """Milliseconds since the epoch, never the same twice: servers sort console lines by it."""
-        with process().stamping:
-            self._last_stamp = max(int(time.time() * 1000), self._last_stamp + 1)
-            return self._last_stamp
-
     def _refuse_scalar(self, title: object, series: object, value: object, iteration: object, error: Exception) -> None:
         if isinstance(error, struct.error | OverflowError) and isinstance(value, float):
-            reason, detail = ledger.BAD_ITERATION, f"iteration {_short(iteration)} does not fit in 64 bit"
+            reason, detail = ledger.BAD_ITERATION, f"iteration {shortened(iteration)} does not fit in 64 bit"
         elif isinstance(error, OSError):
             reason, detail = ledger.NO_ROOM, str(error)
         elif isinstance(value, float):
-            reason, detail = ledger.BAD_INPUT, f"iteration {_short(iteration)}: {_text(error)}"
+            reason, detail = ledger.BAD_INPUT, f"iteration {shortened(iteration)}: {as_text(error)}"
         else:
-            reason, detail = ledger.NOT_A_NUMBER, f"value {_short(value)}: {_text(error)}"
-        self._drop(EventKind.SCALARS, reason, _name(title, series), detail)
-
-    def _refuse(self, kind: EventKind, count: int) -> None:
-        """Count what the journal had no room for; raise, if that is what was asked for.
-
-        Raises:
-            JournalFullError: `journal.overflow` is `raise`.
-        """
-        journal = self._outlet.journal
-        reason, why = journal.refusal
-        self._drop(kind, reason, None if reason == ledger.FULL else f"task {self._task}", why, count)
-        if journal.raises_when_full:
-            raise JournalFullError(f"{count} of {kind} of task {self._task} not reported: {why}; or set ATRAINS_JOURNAL_OVERFLOW=block")
-
-    def _drop(self, kind: EventKind, reason: str, name: str | None, detail: str, count: int = 1) -> None:
-        self._outlet.ledger.drop(self._task, kind, reason, count, name=name, detail=detail)
-
-
-def _clean(name: object) -> str:
-    return str(name).encode("utf-8", "replace").decode("utf-8")
-
-
-def _name(*parts: object) -> str:
-    """Things as text for a log line."""
-    return "/".join(map(_text, parts))
-
-
-def _text(value: object) -> str:
-    """A thing as text, whatever it does when it is printed."""
-    try:
-        return str(value)
-    except Exception:  # printing a user's object may raise anything; reporting never does  # noqa: BLE001
-        return f"<{type(value).__name__}>"
-
-
-def _short(value: object) -> str:
-    """A value for a log line, as `_text`, cut when it is long."""
-    try:
-        text = repr(value)
-    except Exception:  # as above; and Python refuses to print an integer of thousands of digits  # noqa: BLE001
-        return f"of type {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:57]}..."
+            reason, detail = ledger.NOT_A_NUMBER, f"value {shortened(value)}: {as_text(error)}"
+        self._drop(EventKind.SCALARS, reason, joined(title, series), detail)
 
 
 def _count(values: object) -> int:
@@ -304,3 +235,10 @@ def _column(code: str, data: Iterable[Any], offset: int = 0) -> array[Any]:
     if isinstance(data, array) and data.typecode == code and not offset:
         return data
     return array(code, (item + offset for item in data) if offset else data)
+
+
+def _unpickle(task: str, place: str, offset: int) -> Logger:
+    """The logger of a pickle. A logger needs its task's home, which is found as by a script: this waits for it."""
+    import atrains  # through the front door: what can wait is above this layer
+
+    return atrains.Task._unpickled(task, place, offset).get_logger()  # noqa: SLF001
