@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from atrains._async.artifacts import Artifacts
+from atrains._async.configuration import Configuration
+from atrains._async.destination import Destination
+from atrains._async.labels import Labels
 from atrains._async.lifecycle import Lifecycle
 from atrains._async.parameters import Parameters
 from atrains._async.queries import Queries
 from atrains._async.queueing import Queueing
+from atrains._async.removal import Removal
 from atrains.errors import UsageError
 
 
-class AsyncTask(Lifecycle, Queueing, Parameters, Artifacts, Queries):
+class AsyncTask(Removal, Lifecycle, Queueing, Parameters, Configuration, Labels, Artifacts, Queries, Destination):
     """A task for asyncio programs: what does I/O is a coroutine, what reports is a plain call.
 
     Get one with `Task.ainit`, `AsyncTask.create` or `AsyncTask.get_task`.

@@ -1,8 +1,13 @@
-"""Configuration files: finding them, reading them, and pointing at the place that is wrong. The only module that imports pyhocon."""
+"""HOCON: configuration files found and read, the configuration text of tasks read, and the place shown that is wrong.
+
+The only module that imports pyhocon. Text for tasks is written in `_wire.hocon_text`.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +27,8 @@ _SENSITIVE: Final = r"""(?isx)
 _WORD: Final = r"[^\s{}\[\]:=,\"]+"
 _HARMLESS: Final = frozenset({"", "api", "sdk", "credentials", "access_key", "secret_key", "key", "secret", "aws", "s3", "account_key"})
 _EXCERPT_LENGTH: Final = 80
+_PARSING: Final = threading.Lock()
+"""pyhocon changes globals of pyparsing while it parses: one thread at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,54 @@ def read_config_files(environment: Environment, user_directory: Path | None) -> 
     return files, remarks
 
 
+def parse_text(text: str, label: str, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Read the text of a configuration, which people may have edited: HOCON, of which JSON is a part.
+
+    Args:
+        text: Empty or blank text is an empty configuration.
+        label: How messages name it.
+        variables: What `${NAME}` and `${?NAME}` may stand for, besides keys of the text.
+
+    Raises:
+        ConfigurationError: it is malformed, or a list.
+    """
+    # Most of what programs store is JSON, and pyhocon leaves the escapes and the awkward keys in it as they are.
+    found = _parse_json(text)
+    if found is None:
+        with _PARSING:
+            found = _plain(_parse(text, Path(), label, variables))
+    return found
+
+
+def _parse_json(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a repeated key, which HOCON merges")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is text in HOCON")
+
+
+def _plain(value: Any) -> Any:
+    from pyhocon.config_tree import NoneValue
+
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, NoneValue) else value
+
+
 def _folder_files(root: Path, environment: Environment) -> Iterator[tuple[Path, tuple[str, ...]]]:
     for path in sorted(root.glob("*.conf")):
         yield path, (path.stem,)
@@ -124,7 +179,9 @@ def _read_all(paths: Iterable[tuple[Path, tuple[str, ...]]], environment: Enviro
             raise ConfigurationError(f"{label}, line {line}: not UTF-8 text; save the file as UTF-8") from None
         except OSError as error:
             raise ConfigurationError(f"{label} cannot be read: {error.strerror}; or name another file in ATRAINS_CONFIG_FILE") from error
-        files.append(ConfigFile(label, text, _parse(text, path, label, environment.variables), prefix))
+        with _PARSING:
+            tree = _parse(text, path, label, environment.variables)
+        files.append(ConfigFile(label, text, tree, prefix))
     return files
 
 

@@ -3,7 +3,8 @@
 Run `python atrains/_sync/generate.py` after a change in `_async`; `--check` only says whether the files are up to date. The rules:
 
 - a coroutine becomes a blocking method; a classmethod stays one;
-- a property of `Pending[T]` becomes a blocking property of `T`, an async iterator an iterator;
+- a property of `Pending[T]` becomes a blocking property of `T`;
+- an async generator becomes a generator that closes it, however the loop over it is left;
 - a plain method or property delegates; a property `x` beside a coroutine `set_x` gets a setter;
 - `AsyncX` in a signature becomes `X`, and values are wrapped and unwrapped on the way;
 - a deprecated member warns at the caller's line in both worlds, once.
@@ -28,7 +29,7 @@ SUMMARIES = {
     )
 }
 HAND_WRITTEN = {"init", "open", "end", "known_project_name", "begun_here"}
-TYPE_ONLY = {"Pending": "", "AsyncIterator": "Iterator"}
+TYPE_ONLY = {"Pending": "", "AsyncIterator": "Iterator", "AsyncGenerator": "Generator"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -47,6 +48,11 @@ class Pair:
         """What a member is called in an error: `task.close`."""
         return self.twin.lower()
 
+    @property
+    def written(self) -> str:
+        """The module of the twin: of the same name as that of the async class."""
+        return Path(self.module).stem
+
 
 PAIRS = (
     Pair(
@@ -62,12 +68,17 @@ PAIRS = (
             "_async/queueing.py",
             "_async/status.py",
             "_async/identity.py",
+            "_async/destination.py",
+            "_async/removal.py",
             "_async/parameters.py",
+            "_async/configuration.py",
+            "_async/labels.py",
             "_async/artifacts.py",
             "_async/queries.py",
         ),
     ),
     Pair("AsyncArtifact", "Artifact", "Twin", "_async/artifact.py", ("_async/artifact.py",)),
+    Pair("AsyncMetricsManager", "MetricsManager", "Twin", "_async/metrics.py", ("_async/metrics.py",)),
 )
 TWINS = {pair.core: pair.twin for pair in PAIRS}
 
@@ -156,16 +167,24 @@ def forwarded(function: Function) -> str:
     return ", ".join(passed)
 
 
+def is_generator(function: Function) -> bool:
+    """Whether calling the member gives an async generator (or another async iterator that has to be closed)."""
+    return function.returns is not None and ast.unparse(function.returns).startswith(("AsyncGenerator[", "AsyncIterator["))
+
+
 def body(function: Function, pair: Pair) -> str:
     """The one line that delegates."""
     kind = decorator(function)
     core = pair.core if kind in {"classmethod", "staticmethod"} else "self._core"
     owner = "cls" if kind == "classmethod" else "self"
     member = f"quietly({core}.{function.name})" if is_deprecated(function) else f"{core}.{function.name}"
-    name = f'"{pair.core if kind == "classmethod" else pair.label}.{function.name}"'
+    called = "" if kind == "property" else "(...)" if forwarded(function) else "()"
+    name = f'"{pair.core if kind == "classmethod" else pair.label}.{function.name}{called}"'
     call = member if kind == "property" else f"{member}({forwarded(function)})"
     if kind == "property" and function.returns is not None and "Pending" in ast.unparse(function.returns):
         call = f"{owner}._block({core}, lambda: fetch({member}), {name})"
+    elif is_generator(function):
+        return f"return {owner}._iterate({core}, lambda: {call}, {name})"  # wraps what it yields
     elif isinstance(function, ast.AsyncFunctionDef):
         call = f"{owner}._block({core}, lambda: {call}, {name})"
     if uses_twins(function.returns):
@@ -185,7 +204,7 @@ def write_member(function: Function, pair: Pair, coroutines: set[str]) -> Iterat
     if decorator(function) == "property" and setter in coroutines:
         yield f"    @{function.name}.setter"
         yield f"    def {function.name}(self, value: {annotation(function.returns)}) -> None:"
-        yield f'        self._block(self._core, lambda: self._core.{setter}(value), "{pair.label}.{setter}")'
+        yield f'        self._block(self._core, lambda: self._core.{setter}(value), "{pair.label}.{setter}(...)")'
         yield ""
 
 
@@ -203,8 +222,8 @@ def imports(pair: Pair, code: str) -> Iterator[str]:
             targets = [*node.targets] if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
             names = [node.name] if isinstance(node, ast.ClassDef) else [target.id for target in targets if isinstance(target, ast.Name)]
             found.update({name: f"from {module} import {name}" for name in names})
-    found.update({other.twin: f"from atrains._sync.{other.twin.lower()} import {other.twin}" for other in PAIRS if other is not pair})
-    found |= {"Iterator": "from collections.abc import Iterator", "cast": "from typing import cast"}
+    found.update({other.twin: f"from atrains._sync.{other.written} import {other.twin}" for other in PAIRS if other is not pair})
+    found |= {name: f"from collections.abc import {name}" for name in ("Generator", "Iterator")} | {"cast": "from typing import cast"}
     found["quietly"] = "from atrains._api.deprecation import quietly"
     found |= {name: f"from atrains._sync._base import {name}" for name in ("fetch", "unwrap", "wrap", pair.base)}
     found[pair.core] = f"from atrains.{pair.module.removesuffix('.py').replace('/', '.')} import {pair.core}"
@@ -249,7 +268,7 @@ def main() -> int:
     """Write the files, or with `--check` say whether they would change."""
     stale = []
     for pair in PAIRS:
-        path = PACKAGE / "_sync" / f"{pair.twin.lower()}.py"
+        path = PACKAGE / "_sync" / f"{pair.written}.py"
         text = generate(pair)
         if "--check" in sys.argv[1:]:
             stale += [path.name] if not path.exists() or path.read_text() != text else []

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self, cast
 
 from atrains._api.deprecation import deprecated, quietly
 from atrains._api.logger import Logger
+from atrains._api.reporter import Reporter
+from atrains._async.configuration import _SUCCESSOR, ConfigurationT
+from atrains._async.labels import LabelsT
 from atrains._async.parameters import T
 from atrains._async.status import FLUSH_BUDGET, StatusAnswer
 from atrains._async.task import AsyncTask
 from atrains._engine.ledger import Receipt, Stats
 from atrains._sync._base import TaskTwin, fetch, unwrap, wrap
 from atrains._sync.artifact import Artifact
-from atrains.types import Answer, CallResult, LastMetric, ScalarCurve, TaskStatusEnum, TaskTypes, XAxis
+from atrains._sync.metrics import MetricsManager
+from atrains.types import Answer, CallResult, Deletion, LastMetric, ScalarChunk, ScalarCurve, TaskStatusEnum, TaskTypes, XAxis
 
 
 class Task(TaskTwin):
@@ -42,7 +47,7 @@ class Task(TaskTwin):
 
     @name.setter
     def name(self, value: str) -> None:
-        self._block(self._core, lambda: self._core.set_name(value), "task.set_name")
+        self._block(self._core, lambda: self._core.set_name(value), "task.set_name(...)")
 
     @property
     def comment(self) -> str:
@@ -51,12 +56,16 @@ class Task(TaskTwin):
 
     @comment.setter
     def comment(self, value: str) -> None:
-        self._block(self._core, lambda: self._core.set_comment(value), "task.set_comment")
+        self._block(self._core, lambda: self._core.set_comment(value), "task.set_comment(...)")
 
     @property
     def project(self) -> str | None:
         """The id of the task's project."""
         return self._core.project
+
+    @project.setter
+    def project(self, value: str | None) -> None:
+        self._block(self._core, lambda: self._core.set_project(value), "task.set_project(...)")
 
     @property
     def parent(self) -> str | None:
@@ -65,7 +74,7 @@ class Task(TaskTwin):
 
     @parent.setter
     def parent(self, value: str | None) -> None:
-        self._block(self._core, lambda: self._core.set_parent(value), "task.set_parent")
+        self._block(self._core, lambda: self._core.set_parent(value), "task.set_parent(...)")
 
     @property
     def task_type(self) -> str:
@@ -76,6 +85,10 @@ class Task(TaskTwin):
     def output_uri(self) -> str | None:
         """Where the task's models and artifacts go, or None for the home itself."""
         return self._core.output_uri
+
+    @output_uri.setter
+    def output_uri(self, value: str | None) -> None:
+        self._block(self._core, lambda: self._core.set_output_uri(value), "task.set_output_uri(...)")
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -125,6 +138,20 @@ class Task(TaskTwin):
         """The logger of this task; the same as `get_logger()`."""
         return self._core.logger
 
+    @property
+    def reporter(self) -> Reporter:
+        """A simple reporter of metrics; what it reports goes through the task's logger.
+
+        Raises:
+            TaskClosedError: the task was closed.
+        """
+        return self._core.reporter
+
+    @property
+    def labels_stats(self) -> dict[str, Any]:
+        """Nothing: `{}`, always. It counted the labels of frames, which belong to data sets that no open home has."""
+        return self._core.labels_stats
+
     def set_initial_iteration(self, offset: int = 0) -> int:
         """Shift the iterations of what is reported from now on, for training that continues from a checkpoint.
 
@@ -142,6 +169,19 @@ class Task(TaskTwin):
     def get_initial_iteration(self) -> int:
         """The number that is added to every reported iteration; 0 by default."""
         return self._core.get_initial_iteration()
+
+    def set_last_iteration(self, last_iteration: int) -> None:
+        """Set what `get_last_iteration` of this object returns at least.
+
+        No home lets the last iteration be set: a larger one that was or will be reported counts, and other processes do not see this one.
+
+        Args:
+            last_iteration: The iteration, as it would be reported; the initial iteration is not added.
+
+        Raises:
+            ValidationError: `last_iteration` is not an integer.
+        """
+        self._core.set_last_iteration(last_iteration)
 
     def get_parameters(self) -> dict[str, str]:
         """The parameters as stored: `section/name` to text."""
@@ -171,10 +211,13 @@ class Task(TaskTwin):
     def reload(self) -> None:
         """Fetch the record again, with whatever others changed. While edits wait for a home that is away, the record stays as they left it.
 
+        A task that was unpickled is loaded by this.
+
         Raises:
             NotFoundError: the task was deleted.
+            UsageError: the task was unpickled where another home is in use.
         """
-        self._block(self._core, lambda: self._core.reload(), "task.reload")
+        self._block(self._core, lambda: self._core.reload(), "task.reload()")
 
     @classmethod
     def current_task(cls) -> Self | None:
@@ -199,7 +242,9 @@ class Task(TaskTwin):
             UsageError: no project was named, and there is no main task to take it from.
             ValidationError: a name that is too short, an unknown type.
         """
-        return cast("Self", wrap(cls._block(AsyncTask, lambda: AsyncTask.create(project_name, task_name, task_type), "AsyncTask.create")))
+        return cast(
+            "Self", wrap(cls._block(AsyncTask, lambda: AsyncTask.create(project_name, task_name, task_type), "AsyncTask.create(...)"))
+        )
 
     @classmethod
     def set_credentials(
@@ -237,7 +282,7 @@ class Task(TaskTwin):
         Returns:
             What happened to everything ever reported; true when all of it was stored.
         """
-        return self._block(self._core, lambda: self._core.flush(wait_for_uploads, timeout=timeout), "task.flush")
+        return self._block(self._core, lambda: self._core.flush(wait_for_uploads, timeout=timeout), "task.flush(...)")
 
     def stats(self) -> Stats:
         """How this task's reports stand right now: the ledger, and the journal behind it.
@@ -245,7 +290,7 @@ class Task(TaskTwin):
         Returns:
             The counts by kind. They are those of the open journal: a task that was closed starts again at zero.
         """
-        return self._block(self._core, lambda: self._core.stats(), "task.stats")
+        return self._block(self._core, lambda: self._core.stats(), "task.stats()")
 
     def close(self) -> None:
         """End the run: deliver what was reported, set the final status, let go of everything. Closing twice is fine.
@@ -253,7 +298,7 @@ class Task(TaskTwin):
         A run that `init` began becomes `completed`, unless it was marked otherwise before; any other task keeps its status. What could not
         be delivered within 10 seconds stays on disk, and one line says where.
         """
-        self._block(self._core, lambda: self._core.close(), "task.close")
+        self._block(self._core, lambda: self._core.close(), "task.close()")
 
     @classmethod
     def get_task(cls, task_id: str | None = None, project_name: str | None = None, task_name: str | None = None) -> Self | None:
@@ -272,8 +317,26 @@ class Task(TaskTwin):
             UsageError: neither an id nor a name was given.
         """
         return cast(
-            "Self | None", wrap(cls._block(AsyncTask, lambda: AsyncTask.get_task(task_id, project_name, task_name), "AsyncTask.get_task"))
+            "Self | None",
+            wrap(cls._block(AsyncTask, lambda: AsyncTask.get_task(task_id, project_name, task_name), "AsyncTask.get_task(...)")),
         )
+
+    @classmethod
+    def get_by_name(cls, task_name: str) -> Self:
+        """Get a task by its name alone, whatever its project.
+
+        Args:
+            task_name: The exact name; of several tasks the one updated last is taken, archived ones only when there is no other.
+
+        Returns:
+            The task.
+
+        Raises:
+            NotFoundError: no task has that name.
+            UsageError: the name is empty.
+            TransportError: the home cannot be reached.
+        """
+        return cast("Self", wrap(cls._block(AsyncTask, lambda: AsyncTask.get_by_name(task_name), "AsyncTask.get_by_name(...)")))
 
     @classmethod
     def get_tasks(
@@ -301,7 +364,11 @@ class Task(TaskTwin):
         """
         return cast(
             "list[Self]",
-            wrap(cls._block(AsyncTask, lambda: AsyncTask.get_tasks(task_ids, project_name, task_name, task_filter), "AsyncTask.get_tasks")),
+            wrap(
+                cls._block(
+                    AsyncTask, lambda: AsyncTask.get_tasks(task_ids, project_name, task_name, task_filter), "AsyncTask.get_tasks(...)"
+                )
+            ),
         )
 
     @classmethod
@@ -325,7 +392,7 @@ class Task(TaskTwin):
             >>> found = await AsyncTask.get_all(status="completed", only_fields=["id", "name"])
             >>> names = [task["name"] for task in found.response.tasks]
         """
-        return cls._block(AsyncTask, lambda: AsyncTask.get_all(session, log, **kwargs), "AsyncTask.get_all")
+        return cls._block(AsyncTask, lambda: AsyncTask.get_all(session, log, **kwargs), "AsyncTask.get_all(...)")
 
     @classmethod
     def clone(
@@ -358,7 +425,7 @@ class Task(TaskTwin):
             "Self",
             wrap(
                 cls._block(
-                    AsyncTask, lambda: AsyncTask.clone(unwrap(source_task), name, comment, unwrap(parent), project), "AsyncTask.clone"
+                    AsyncTask, lambda: AsyncTask.clone(unwrap(source_task), name, comment, unwrap(parent), project), "AsyncTask.clone(...)"
                 )
             ),
         )
@@ -382,7 +449,7 @@ class Task(TaskTwin):
             TaskStatusError: a task of its status cannot be enqueued: one that completed has to be reset first.
             TransportError: the home cannot be reached.
         """
-        return cls._block(AsyncTask, lambda: AsyncTask.enqueue(unwrap(task), queue_name, queue_id), "AsyncTask.enqueue")
+        return cls._block(AsyncTask, lambda: AsyncTask.enqueue(unwrap(task), queue_name, queue_id), "AsyncTask.enqueue(...)")
 
     @classmethod
     def dequeue(cls, task: Task | str) -> Answer:
@@ -399,7 +466,7 @@ class Task(TaskTwin):
             NotFoundError: there is no such task.
             TransportError: the home cannot be reached.
         """
-        return cls._block(AsyncTask, lambda: AsyncTask.dequeue(unwrap(task)), "AsyncTask.dequeue")
+        return cls._block(AsyncTask, lambda: AsyncTask.dequeue(unwrap(task)), "AsyncTask.dequeue(...)")
 
     def set_parent(self, parent: Task | str | None) -> None:
         """Set the parent of this task.
@@ -414,7 +481,7 @@ class Task(TaskTwin):
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.
         """
-        self._block(self._core, lambda: self._core.set_parent(unwrap(parent)), "task.set_parent")
+        self._block(self._core, lambda: self._core.set_parent(unwrap(parent)), "task.set_parent(...)")
 
     @property
     def status(self) -> str:
@@ -431,7 +498,7 @@ class Task(TaskTwin):
             NotFoundError: the task was deleted.
             TransportError: the home cannot be reached.
         """
-        return self._block(self._core, lambda: self._core.get_status(), "task.get_status")
+        return self._block(self._core, lambda: self._core.get_status(), "task.get_status()")
 
     def started(self, ignore_errors: bool = True, *, force: bool = False) -> StatusAnswer:
         """Signal that the task started.
@@ -446,7 +513,7 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        return self._block(self._core, lambda: self._core.started(ignore_errors, force=force), "task.started")
+        return self._block(self._core, lambda: self._core.started(ignore_errors, force=force), "task.started(...)")
 
     def stopped(self, ignore_errors: bool = True, *, force: bool = False) -> StatusAnswer:
         """Signal that the task was stopped before its end.
@@ -461,7 +528,7 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        return self._block(self._core, lambda: self._core.stopped(ignore_errors, force=force), "task.stopped")
+        return self._block(self._core, lambda: self._core.stopped(ignore_errors, force=force), "task.stopped(...)")
 
     def completed(self, ignore_errors: bool = True) -> StatusAnswer:
         """Signal that the task completed.
@@ -475,7 +542,7 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        return self._block(self._core, lambda: self._core.completed(ignore_errors), "task.completed")
+        return self._block(self._core, lambda: self._core.completed(ignore_errors), "task.completed(...)")
 
     def mark_started(self, *, force: bool = False) -> None:
         """Mark the task as started; a run that `init` began is.
@@ -486,7 +553,7 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        self._block(self._core, lambda: self._core.mark_started(force=force), "task.mark_started")
+        self._block(self._core, lambda: self._core.mark_started(force=force), "task.mark_started(...)")
 
     def mark_stopped(self, *, force: bool = False, status_message: str | None = None) -> None:
         """Deliver what was reported, then mark the task as stopped before its end.
@@ -498,7 +565,7 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        self._block(self._core, lambda: self._core.mark_stopped(force=force, status_message=status_message), "task.mark_stopped")
+        self._block(self._core, lambda: self._core.mark_stopped(force=force, status_message=status_message), "task.mark_stopped(...)")
 
     def mark_completed(self, ignore_errors: bool = True, status_message: str | None = None) -> StatusAnswer:
         """Deliver what was reported, then mark the task as completed.
@@ -513,7 +580,7 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        return self._block(self._core, lambda: self._core.mark_completed(ignore_errors, status_message), "task.mark_completed")
+        return self._block(self._core, lambda: self._core.mark_completed(ignore_errors, status_message), "task.mark_completed(...)")
 
     def mark_failed(self, ignore_errors: bool = True, status_reason: str | None = None, status_message: str | None = None) -> StatusAnswer:
         """Mark the task as failed.
@@ -529,7 +596,9 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the status does not allow it.
         """
-        return self._block(self._core, lambda: self._core.mark_failed(ignore_errors, status_reason, status_message), "task.mark_failed")
+        return self._block(
+            self._core, lambda: self._core.mark_failed(ignore_errors, status_reason, status_message), "task.mark_failed(...)"
+        )
 
     def publish(self, ignore_errors: bool = True) -> StatusAnswer:
         """Publish the task: what it holds can no longer be changed.
@@ -543,7 +612,7 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the task is neither stopped nor completed.
         """
-        return self._block(self._core, lambda: self._core.publish(ignore_errors), "task.publish")
+        return self._block(self._core, lambda: self._core.publish(ignore_errors), "task.publish(...)")
 
     def reset(self, set_started_on_success: bool = False, force: bool = False) -> None:
         """Clear what the task reported and produced; parameters, tags and names stay.
@@ -555,7 +624,7 @@ class Task(TaskTwin):
         Raises:
             TaskStatusError: the task was published.
         """
-        self._block(self._core, lambda: self._core.reset(set_started_on_success, force), "task.reset")
+        self._block(self._core, lambda: self._core.reset(set_started_on_success, force), "task.reset(...)")
 
     def wait_for_status(
         self,
@@ -585,7 +654,7 @@ class Task(TaskTwin):
         self._block(
             self._core,
             lambda: self._core.wait_for_status(status, raise_on_status, check_interval_sec, timeout=timeout),
-            "task.wait_for_status",
+            "task.wait_for_status(...)",
         )
 
     def set_name(self, name: str) -> None:
@@ -598,7 +667,7 @@ class Task(TaskTwin):
             ValidationError: the name is shorter.
             TransportError: the home cannot be reached.
         """
-        self._block(self._core, lambda: self._core.set_name(name), "task.set_name")
+        self._block(self._core, lambda: self._core.set_name(name), "task.set_name(...)")
 
     def set_comment(self, comment: str) -> None:
         """Set the comment, the free text that describes the task.
@@ -609,7 +678,7 @@ class Task(TaskTwin):
         Raises:
             TransportError: the home cannot be reached.
         """
-        self._block(self._core, lambda: self._core.set_comment(comment), "task.set_comment")
+        self._block(self._core, lambda: self._core.set_comment(comment), "task.set_comment(...)")
 
     def set_tags(self, tags: Sequence[str] | str) -> None:
         """Replace the task's tags.
@@ -620,18 +689,19 @@ class Task(TaskTwin):
         Raises:
             TransportError: the home cannot be reached.
         """
-        self._block(self._core, lambda: self._core.set_tags(tags), "task.set_tags")
+        self._block(self._core, lambda: self._core.set_tags(tags), "task.set_tags(...)")
 
     def add_tags(self, tags: Sequence[str] | str) -> None:
-        """Add tags to those that the task has. Has no effect while an agent executes the task.
+        """Add tags to those that the task has, now, whoever else adds some. Has no effect while an agent executes the task.
 
         Args:
             tags: The ones to add; a text is split at spaces.
 
         Raises:
+            NotFoundError: the task was deleted.
             TransportError: the home cannot be reached.
         """
-        self._block(self._core, lambda: self._core.add_tags(tags), "task.add_tags")
+        self._block(self._core, lambda: self._core.add_tags(tags), "task.add_tags(...)")
 
     def set_system_tags(self, tags: Sequence[str] | str) -> None:
         """Replace the tags that the system itself keeps: `archived` hides the task from lists and protects it from being reused.
@@ -642,7 +712,22 @@ class Task(TaskTwin):
         Raises:
             TransportError: the home cannot be reached.
         """
-        self._block(self._core, lambda: self._core.set_system_tags(tags), "task.set_system_tags")
+        self._block(self._core, lambda: self._core.set_system_tags(tags), "task.set_system_tags(...)")
+
+    def set_project(self, project_id: str | None = None, project_name: str | None = None) -> None:
+        """Move the task to another project.
+
+        Args:
+            project_id: The id of the project; either this or `project_name` has to be given.
+            project_name: The name of the project, which is created when there is none.
+
+        Raises:
+            UsageError: neither was given, or both.
+            NotFoundError: there is no project of that id.
+            ValidationError: the name has under 3 characters.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_project(project_id, project_name), "task.set_project(...)")
 
     def get_project_name(self) -> str | None:
         """The name of the task's project, or None when it has none.
@@ -650,7 +735,111 @@ class Task(TaskTwin):
         Raises:
             TransportError: the home cannot be reached.
         """
-        return self._block(self._core, lambda: self._core.get_project_name(), "task.get_project_name")
+        return self._block(self._core, lambda: self._core.get_project_name(), "task.get_project_name()")
+
+    @classmethod
+    def get_random_seed(cls) -> int | None:
+        """The seed that tasks which begin in this process give to the generators of random numbers; None when they leave them alone."""
+        return AsyncTask.get_random_seed()
+
+    @classmethod
+    def set_random_seed(cls, random_seed: int | None) -> None:
+        """Have each task that begins in this process from now on seed the generators: `random`, and NumPy's where it was imported before.
+
+        Call it before `init`. Without it, atrains never touches them.
+
+        Args:
+            random_seed: From 0 to 4,294,967,295; None to leave the generators alone again.
+
+        Raises:
+            ValidationError: it is no such number.
+        """
+        AsyncTask.set_random_seed(random_seed)
+
+    def set_output_uri(self, uri: str | Path | None) -> None:
+        """Set where the models and artifacts go that are uploaded from now on; `task.output_uri = ...` does the same.
+
+        Args:
+            uri: A folder, or the URL of a file server; None for the home itself, or the server's own file server.
+
+        Raises:
+            ConfigurationError: nothing can be stored there.
+            StorageError: the folder cannot be made or written.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_output_uri(uri), "task.set_output_uri(...)")
+
+    def get_output_destination(self, extra_path: str | None = None, **kwargs: bool | str | None) -> str | None:
+        """Where the task's models and artifacts go, as of the last `reload`.
+
+        Args:
+            extra_path: Appended to it, behind a slash.
+            **kwargs: What to do where the task has no destination of its own: `default` to return that, `raise_on_error=True` to raise,
+                `log_on_error=True` to log it.
+
+        Returns:
+            The URL; `default`, which is None unless given, where the task has none.
+
+        Raises:
+            NotFoundError: with `raise_on_error`, the task has no destination.
+            ValidationError: an unknown keyword.
+        """
+        return self._core.get_output_destination(extra_path, **kwargs)
+
+    def get_archived(self) -> bool:
+        """Whether the task is archived, as of the last `reload`."""
+        return self._core.get_archived()
+
+    def set_archived(self, archive: bool) -> None:
+        """Put the task away, or take it out again. An archived task is left out of lists, and never reused; nothing of it is lost.
+
+        Args:
+            archive: True to archive it, False to take it out.
+
+        Raises:
+            NotFoundError: the task was deleted.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_archived(archive), "task.set_archived(...)")
+
+    def delete(
+        self,
+        *,
+        delete_artifacts_and_models: bool = True,
+        raise_on_error: bool = False,
+        callback: Callable[[str, str], bool] | None = None,
+        force: bool = False,
+    ) -> Deletion:
+        """Delete the task for good, with what it reported and the files that it made. It cannot be taken back; `set_archived` can.
+
+        Every later call on this object that has to do with its home raises `NotFoundError`. A run that this process began ends without a
+        final status.
+
+        Args:
+            delete_artifacts_and_models: False keeps the files. It is refused where they are in the task's folder in a home of atrains,
+                which goes with the task.
+            raise_on_error: Raise when files could not be deleted, instead of naming them in what is returned and in a line.
+            callback: Called with the kind (`artifact`, `model`, `event`) and the URL of each file; it is deleted if that returns True.
+            force: Also a task that runs or is published.
+
+        Returns:
+            Which files were deleted, which were kept, and which could not be deleted; true when nothing failed.
+
+        Raises:
+            TaskStatusError: the task runs or is published, and `force` was not given.
+            NotFoundError: the task was deleted already.
+            ValidationError: the files are to be kept, and are in the task's folder.
+            StorageError: with `raise_on_error`: a file could not be deleted. The task is gone.
+            TransportError: the home cannot be reached.
+        """
+        return self._block(
+            self._core,
+            lambda: self._core.delete(
+                delete_artifacts_and_models=delete_artifacts_and_models, raise_on_error=raise_on_error, callback=callback, force=force
+            ),
+            "task.delete(...)",
+        )
 
     def connect(self, mutable: T, *, name: str | None = None) -> T:
         """Store what the run is configured with.
@@ -667,7 +856,224 @@ class Task(TaskTwin):
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.
         """
-        return self._block(self._core, lambda: self._core.connect(mutable, name=name), "task.connect")
+        return self._block(self._core, lambda: self._core.connect(mutable, name=name), "task.connect(...)")
+
+    def connect_configuration(
+        self, configuration: ConfigurationT, *, name: str | None = None, description: str | None = None
+    ) -> ConfigurationT:
+        """Connect a configuration dictionary or file. Call it before the configuration is read.
+
+        Under an agent it is the other way round: the passed dictionary is cleared and refilled with what the task holds, a file is
+        overwritten with it. A file that cannot be overwritten, is not there, or has an absolute path is left alone, and the path of a
+        temporary copy is returned. What the task does not hold yet is stored.
+
+        Args:
+            configuration: A dictionary, stored as HOCON text that can be edited; or the path of a text file, stored as it is.
+            name: What it is called; `General` by default. Servers before API 2.9 have only that one.
+            description: What it is for; the one before stays when it is not given.
+
+        Returns:
+            `configuration`, or under an agent the path of the temporary copy, of the same kind as the one that was passed.
+
+        Raises:
+            UnsupportedTypeError: it is neither a dictionary nor a path, or holds a value that cannot be stored; names it.
+            ValidationError: the file cannot be read.
+            ConfigurationError: under an agent: the text at home is malformed; says where.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+
+        Example:
+            >>> config_file = await task.connect_configuration("config/model.json")
+            >>> settings = json.loads(Path(config_file).read_text())
+        """
+        return self._block(
+            self._core,
+            lambda: self._core.connect_configuration(configuration, name=name, description=description),
+            "task.connect_configuration(...)",
+        )
+
+    def get_configuration_object(self, name: str) -> str | None:
+        """Get the text of a configuration object.
+
+        Args:
+            name: What it is called, such as `General`.
+
+        Returns:
+            None when there is none of that name.
+        """
+        return self._core.get_configuration_object(name)
+
+    def get_configuration_object_as_dict(self, name: str) -> dict[str, Any] | None:
+        """Get a configuration object as a dictionary, read from its HOCON or JSON text.
+
+        Args:
+            name: What it is called, such as `General`.
+
+        Returns:
+            None when there is none of that name.
+
+        Raises:
+            ConfigurationError: its text is of another kind, or malformed; says where.
+        """
+        return self._block(
+            self._core, lambda: self._core.get_configuration_object_as_dict(name), "task.get_configuration_object_as_dict(...)"
+        )
+
+    def set_configuration_object(
+        self,
+        name: str,
+        config_text: str | None = None,
+        description: str | None = None,
+        config_type: str | None = None,
+        config_dict: Mapping[Any, Any] | None = None,
+    ) -> None:
+        """Store a configuration object, in place of the one of that name.
+
+        Args:
+            name: What it is called. Servers before API 2.9 have only `General`.
+            config_text: Its text; or
+            config_dict: a dictionary, stored as HOCON text.
+            description: What it is for; the one before stays when it is not given.
+            config_type: What kind of text it is, such as `json`; `dictionary` for a dictionary.
+
+        Raises:
+            UsageError: both a text and a dictionary are given, or neither.
+            UnsupportedTypeError: the dictionary holds a value that cannot be stored; names it.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(
+            self._core,
+            lambda: self._core.set_configuration_object(name, config_text, description, config_type, config_dict),
+            "task.set_configuration_object(...)",
+        )
+
+    @deprecated(since="0.14.1", instead=_SUCCESSOR)
+    def set_model_config(self, config_text: str | None = None, config_dict: Mapping[Any, Any] | None = None) -> None:
+        """Set the model's configuration. Deprecated since version 0.14.1: use `connect_configuration` instead.
+
+        Args:
+            config_text: Its text; or
+            config_dict: a dictionary, stored as HOCON text. With neither nothing is changed.
+
+        Raises:
+            UsageError: both are given.
+            UnsupportedTypeError: the dictionary holds a value that cannot be stored; names it.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: quietly(self._core.set_model_config)(config_text, config_dict), "task.set_model_config(...)")
+
+    @deprecated(since="0.14.1", instead=_SUCCESSOR)
+    def get_model_config_text(self) -> str:
+        """Get the text of the model's configuration. Deprecated since version 0.14.1: use `connect_configuration` instead.
+
+        Returns:
+            "" when there is none.
+        """
+        return quietly(self._core.get_model_config_text)()
+
+    @deprecated(since="0.14.1", instead=_SUCCESSOR)
+    def get_model_config_dict(self) -> dict[str, Any]:
+        """Get the model's configuration as a dictionary. Deprecated since version 0.14.1: use `connect_configuration` instead.
+
+        Returns:
+            An empty dictionary when there is none.
+
+        Raises:
+            ConfigurationError: its text is neither HOCON nor JSON; says where.
+        """
+        return self._block(self._core, lambda: quietly(self._core.get_model_config_dict)(), "task.get_model_config_dict()")
+
+    def get_model_design(self) -> str:
+        """Get the model's configuration as text: the object `General`, else the first by name.
+
+        Returns:
+            "" when there is none.
+        """
+        return self._core.get_model_design()
+
+    def update_model_desc(self, new_model_desc_file: str | PathLike[str] | None = None) -> dict[str, Any]:
+        """Set the model's configuration to the text of a file.
+
+        Args:
+            new_model_desc_file: Its path; None changes nothing.
+
+        Returns:
+            The answer of the edit: how many tasks were `updated`.
+
+        Raises:
+            StorageError: the file cannot be read; it is an `OSError`.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        return self._block(self._core, lambda: self._core.update_model_desc(new_model_desc_file), "task.update_model_desc(...)")
+
+    def save_exec_model_design_file(self, filename: str = "model_design.txt", use_cache: bool = False) -> str:
+        """Save the model's configuration to a file below `cache_dir`.
+
+        Args:
+            filename: The name of the file, without folders.
+            use_cache: Take the file that is there already, if there is one.
+
+        Returns:
+            Its path.
+
+        Raises:
+            NotFoundError: the task has no model configuration.
+            ValidationError: the name is that of no file in the folder.
+            StorageError: the file cannot be written.
+        """
+        return self._block(
+            self._core, lambda: self._core.save_exec_model_design_file(filename, use_cache), "task.save_exec_model_design_file(...)"
+        )
+
+    def connect_label_enumeration(self, enumeration: LabelsT) -> LabelsT:
+        """Connect the names of the classes and their numbers.
+
+        Under an agent the dictionary is cleared and refilled with what the task holds, if it holds any labels.
+
+        Args:
+            enumeration: Names and integers, such as `{"background": 0, "person": 1}`.
+
+        Returns:
+            `enumeration`.
+
+        Raises:
+            UnsupportedTypeError: it is no dictionary, or a name is no text or a number no integer; names it.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        return self._block(self._core, lambda: self._core.connect_label_enumeration(enumeration), "task.connect_label_enumeration(...)")
+
+    def set_model_label_enumeration(self, enumeration: dict[str, int] | None = None) -> None:
+        """Set the label enumeration, in place of the one before.
+
+        Args:
+            enumeration: Names and integers, such as `{"background": 0, "person": 1}`; None or an empty one for no labels.
+
+        Raises:
+            UnsupportedTypeError: it is no dictionary, or a name is no text or a number no integer; names it.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_model_label_enumeration(enumeration), "task.set_model_label_enumeration(...)")
+
+    def get_labels_enumeration(self) -> dict[str, int]:
+        """Get the label enumeration: the number of each name. Empty when there is none."""
+        return self._core.get_labels_enumeration()
+
+    def get_label_num_description(self) -> dict[int, str]:
+        """Get the names of each number; several of one number are joined with commas."""
+        return self._core.get_label_num_description()
+
+    def get_num_of_classes(self) -> int:
+        """Get the number of classes: the highest number of a label and one for number 0, the background.
+
+        Returns:
+            0 where there are no labels. A warning is logged then, and where numbers are missing or used twice.
+        """
+        return self._core.get_num_of_classes()
 
     @property
     def artifacts(self) -> Mapping[str, Artifact]:
@@ -695,7 +1101,9 @@ class Task(TaskTwin):
             TaskStatusError: the run has ended.
         """
         return self._block(
-            self._core, lambda: self._core.upload_artifact(name, artifact_object, metadata, delete_after_upload), "task.upload_artifact"
+            self._core,
+            lambda: self._core.upload_artifact(name, artifact_object, metadata, delete_after_upload),
+            "task.upload_artifact(...)",
         )
 
     def get_reported_scalars(self, max_samples: int = 0, x_axis: XAxis = "iter") -> dict[str, dict[str, ScalarCurve]]:
@@ -712,7 +1120,31 @@ class Task(TaskTwin):
             ValidationError: an unknown x axis, or a negative number of samples.
             TransportError: the home cannot be reached.
         """
-        return self._block(self._core, lambda: self._core.get_reported_scalars(max_samples, x_axis), "task.get_reported_scalars")
+        return self._block(self._core, lambda: self._core.get_reported_scalars(max_samples, x_axis), "task.get_reported_scalars(...)")
+
+    def iter_reported_scalars(self, title: str | None = None, series: str | None = None) -> Generator[ScalarChunk]:
+        """Go through the points of the task's curves piece by piece: memory stays flat, however many there are.
+
+        The points come in the order in which they were reported. Of a point that was reported again at its iteration a server has only the
+        later one left; the local home has both, and gives the later one behind the earlier. Single values are not among them.
+
+        Args:
+            title: Only this graph.
+            series: Only curves of this name.
+
+        Yields:
+            Columns of one series, 65,536 points at most. Where many series are reported in turn, a series has many short pieces. What is
+            left early is closed by `contextlib.aclosing` in the async world, and by itself in the blocking one.
+
+        Raises:
+            NotFoundError: the task was deleted.
+            TransportError: the home cannot be reached.
+
+        Example:
+            >>> for chunk in task.iter_reported_scalars("loss"):  # `async for`, of an AsyncTask
+            ...     print(chunk.series, len(chunk), max(chunk.values))
+        """
+        return self._iterate(self._core, lambda: self._core.iter_reported_scalars(title, series), "task.iter_reported_scalars(...)")
 
     def get_reported_single_values(self) -> dict[str, float]:
         """The values that belong to the whole run, by name.
@@ -720,7 +1152,7 @@ class Task(TaskTwin):
         Raises:
             TransportError: the home cannot be reached.
         """
-        return self._block(self._core, lambda: self._core.get_reported_single_values(), "task.get_reported_single_values")
+        return self._block(self._core, lambda: self._core.get_reported_single_values(), "task.get_reported_single_values()")
 
     def get_last_scalar_metrics(self) -> dict[str, dict[str, LastMetric]]:
         """The last, smallest and largest value of every curve.
@@ -731,15 +1163,15 @@ class Task(TaskTwin):
         Raises:
             TransportError: the home cannot be reached.
         """
-        return self._block(self._core, lambda: self._core.get_last_scalar_metrics(), "task.get_last_scalar_metrics")
+        return self._block(self._core, lambda: self._core.get_last_scalar_metrics(), "task.get_last_scalar_metrics()")
 
     def get_last_iteration(self) -> int:
-        """The largest iteration that was reported; 0 when none was.
+        """The largest iteration that was reported, or that `set_last_iteration` set here; 0 when there is none.
 
         Raises:
             TransportError: the home cannot be reached.
         """
-        return self._block(self._core, lambda: self._core.get_last_iteration(), "task.get_last_iteration")
+        return self._block(self._core, lambda: self._core.get_last_iteration(), "task.get_last_iteration()")
 
     def get_reported_console_output(self, number_of_reports: int = 1) -> list[str]:
         """The latest texts of the task's console, the oldest of them first.
@@ -747,13 +1179,21 @@ class Task(TaskTwin):
         Args:
             number_of_reports: How many reports at most; one may hold several lines.
 
+        Returns:
+            The texts, one for each report; none when nothing was reported.
+
         Raises:
             ValidationError: less than one report.
             TransportError: the home cannot be reached.
         """
         return self._block(
-            self._core, lambda: self._core.get_reported_console_output(number_of_reports), "task.get_reported_console_output"
+            self._core, lambda: self._core.get_reported_console_output(number_of_reports), "task.get_reported_console_output(...)"
         )
+
+    @property
+    def metrics_manager(self) -> MetricsManager:
+        """What manages the metrics of this task: which there are, what the home keeps of each, and reporting many at once."""
+        return cast("MetricsManager", wrap(self._core.metrics_manager))
 
 
 TaskTwin._twins[AsyncTask] = Task

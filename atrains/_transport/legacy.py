@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 from atrains._wire import endpoints
+from atrains._wire.edits import ARCHIVED
 from atrains._wire.endpoints import Endpoint, Version
 from atrains._wire.events import SINGLE_VALUE_ITERATION, ScalarBlock
+from atrains.errors import ServerError
 
 _PUBLISH_WITH_COMPLETED: Final = (2, 20)
 _HYPERPARAMS: Final = (2, 9)
+_MERGED_CONFIGURATION: Final = (2, 10)
+"""Server: 2.9 has `tasks.edit_configuration`, but for a task that runs it cannot be forced."""
+_DESIGN: Final = "General"
+"""The configuration that servers before 2.9 keep: the design of the model."""
 
 
 class Caller(Protocol):
@@ -20,7 +26,7 @@ class Caller(Protocol):
         """Call an endpoint that the server has."""
         ...
 
-    def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
+    def scalars(self, task: str) -> AsyncGenerator[ScalarBlock]:
         """Every stored point of a task."""
         ...
 
@@ -32,6 +38,8 @@ def fallback(endpoint: Endpoint, request: Mapping[str, Any], version: Version) -
     """Return what to do in place of a call that a server of this version does not have; None where it has it, or nothing helps."""
     if endpoint.name == endpoints.TASKS_COMPLETED.name and request.get("publish"):
         return _complete_then_publish if version < _PUBLISH_WITH_COMPLETED else None
+    if endpoint.name == endpoints.TASKS_EDIT_CONFIGURATION.name and endpoint.since <= version < _MERGED_CONFIGURATION:
+        return _edit_configurations
     return _FALLBACKS.get(endpoint.name) if version < endpoint.since else None
 
 
@@ -43,13 +51,16 @@ def since(endpoint: Endpoint, request: Mapping[str, Any]) -> Version:
 
 
 def modern(data: dict[str, Any], version: Version) -> dict[str, Any]:
-    """Give the tasks in an answer the hyperparameters that a server before 2.9 keeps elsewhere."""
+    """Give the tasks in an answer the hyperparameters and the configuration that a server before 2.9 keeps elsewhere."""
     if version >= _HYPERPARAMS:
         return data
     found = [data.get("task"), *(data.get("tasks") or ())]
     for record in found:
         if not isinstance(record, dict) or record.get("hyperparams"):
             continue
+        if described := (record.get("execution") or {}).get("model_desc"):
+            text = described.get("design", next(iter(described.values())))
+            record["configuration"] = {_DESIGN: {"name": _DESIGN, "value": str(text or "")}}
         sections: dict[str, dict[str, dict[str, str]]] = {}
         for flat, value in ((record.get("execution") or {}).get("parameters") or {}).items():
             head, slash, tail = flat.partition("/")
@@ -101,6 +112,35 @@ def _section(flat: str) -> str:
     return flat.partition("/")[0] if "/" in flat else "General"
 
 
+async def _edit_configurations(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the whole map of configurations again: two writers at a time overwrite each other."""
+    held: dict[str, Any] = {}
+    if not request.get("replace_configuration"):
+        held = (await caller.call(endpoints.TASKS_GET_BY_ID, {"task": request["task"]}))["task"].get("configuration") or {}
+    configuration = {**held, **{item["name"]: dict(item) for item in request["configuration"]}}
+    edit = {"task": request["task"], "configuration": configuration, "force": request.get("force")}
+    return await caller.call(endpoints.TASKS_EDIT, edit)
+
+
+async def _edit_design(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the one configuration that servers before 2.9 have; its type and description are lost.
+
+    Raises:
+        ServerError: 400/12, a configuration of another name.
+    """
+    for item in request["configuration"]:
+        if item["name"] != _DESIGN:
+            raise ServerError(
+                f"a server before API 2.9 has no configuration {item['name']!r}, only {_DESIGN!r}",
+                code=400,
+                subcode=12,
+                endpoint=endpoints.TASKS_EDIT_CONFIGURATION.name,
+            )
+    execution = await _execution_of(caller, request["task"])
+    execution["model_desc"] = {"design": request["configuration"][-1]["value"]}
+    return await caller.call(endpoints.TASKS_EDIT, {"task": request["task"], "execution": execution, "force": request.get("force")})
+
+
 async def _execution_of(caller: Caller, task: str) -> dict[str, Any]:
     """The part of a task that an edit replaces whole."""
     record = (await caller.call(endpoints.TASKS_GET_BY_ID, {"task": task}))["task"]
@@ -125,14 +165,45 @@ async def _single_values(caller: Caller, request: Mapping[str, Any]) -> dict[str
 
 async def _task_log(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
     """Ask for the end of the console; the older form cannot begin at a time. Server: `from` instead of `navigate_earlier` before 2.9."""
+    if "from_timestamp" in request:
+        return {"events": []}
     old = Endpoint(endpoints.EVENTS_GET_TASK_LOG.name)
     asked = {"task": request["task"], "order": request.get("order"), "batch_size": request.get("batch_size"), "from": "tail"}
     return await caller.call(old, asked)
 
 
+async def _archive(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Give tasks the system tag of archived ones, one after the other. Server: an edit replaces all of them."""
+    return {"archived": await _tag(caller, request["tasks"], "system_tags", add=[ARCHIVED])}
+
+
+async def _unarchive(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Take that tag from them."""
+    return {"unarchived": await _tag(caller, request["tasks"], "system_tags", remove=[ARCHIVED])}
+
+
+async def _update_tags(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the whole list of tags again, as it is now: only who changes it between our reading and our writing is overwritten."""
+    changes = {"add": request.get("add_tags") or (), "remove": request.get("remove_tags") or ()}
+    return {"updated": await _tag(caller, request["ids"], "tags", **changes)}
+
+
+async def _tag(caller: Caller, tasks: Sequence[str], field: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> int:
+    for task in tasks:
+        held = (await caller.call(endpoints.TASKS_GET_BY_ID, {"task": task}))["task"].get(field) or []
+        tags = list(dict.fromkeys([*(tag for tag in held if tag not in remove), *add]))
+        if tags != held:
+            await caller.call(endpoints.TASKS_EDIT, {"task": task, field: tags, "force": True})
+    return len(tasks)
+
+
 _FALLBACKS: Final[Mapping[str, Fallback]] = {
+    endpoints.TASKS_ARCHIVE.name: _archive,
+    endpoints.TASKS_UNARCHIVE.name: _unarchive,
+    endpoints.TASKS_UPDATE_TAGS.name: _update_tags,
     endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS.name: _update_artifacts,
     endpoints.TASKS_EDIT_HYPER_PARAMS.name: _edit_parameters,
+    endpoints.TASKS_EDIT_CONFIGURATION.name: _edit_design,
     endpoints.EVENTS_SINGLE_VALUES.name: _single_values,
     endpoints.EVENTS_GET_TASK_LOG.name: _task_log,
 }

@@ -16,8 +16,10 @@ _STATUS: Final[Mapping[Endpoint, str]] = {
     endpoints.TASKS_PUBLISH: "published",
     endpoints.TASKS_RESET: "created",
 }
-_CALL: Final = frozenset({"task", "force"})
+_CALL: Final = frozenset({"task", "force", "ids"})
 """Fields of a request that are not fields of the record."""
+ARCHIVED: Final = "archived"
+"""The system tag of tasks that were put away."""
 _EMBEDDED: Final = frozenset({"execution", "script", "output", "models"})
 """Fields of which an edit changes only the given keys."""
 
@@ -30,6 +32,7 @@ CAN_WAIT: Final = frozenset(
         endpoints.TASKS_EDIT_HYPER_PARAMS,
         endpoints.TASKS_EDIT_CONFIGURATION,
         endpoints.TASKS_DELETE_HYPER_PARAMS,
+        endpoints.TASKS_UPDATE_TAGS,
         endpoints.TASKS_STARTED,
         endpoints.TASKS_STOPPED,
         endpoints.TASKS_COMPLETED,
@@ -60,6 +63,12 @@ def apply(record: dict[str, Any], endpoint: Endpoint, request: Mapping[str, Any]
     elif endpoint == endpoints.TASKS_EDIT_CONFIGURATION:
         held = {} if request.get("replace_configuration") else record.get("configuration") or {}
         changed["configuration"] = {**held, **{item["name"]: dict(item) for item in request["configuration"]}}
+    elif endpoint in {endpoints.TASKS_ARCHIVE, endpoints.TASKS_UNARCHIVE}:
+        kept = [tag for tag in record.get("system_tags") or [] if tag != ARCHIVED]
+        changed["system_tags"] = [*kept, ARCHIVED] if endpoint == endpoints.TASKS_ARCHIVE else kept
+    elif endpoint == endpoints.TASKS_UPDATE_TAGS:
+        kept = [tag for tag in record.get("tags") or [] if tag not in request.get("remove_tags", ())]
+        changed["tags"] = list(dict.fromkeys([*kept, *request.get("add_tags", ())]))
     elif endpoint == endpoints.TASKS_EDIT_HYPER_PARAMS:
         changed["hyperparams"] = _merged(record.get("hyperparams") or {}, request)
     elif endpoint == endpoints.TASKS_DELETE_HYPER_PARAMS:
