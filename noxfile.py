@@ -18,7 +18,9 @@ nox.options.sessions = ["tests", "lint", "types"]
 ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TOOLS = {Requirement(line).name: line for line in PYPROJECT["project"]["optional-dependencies"]["dev"]}
-TEST_TOOLS = [TOOLS[name] for name in ("anyio", "hypothesis", "numpy", "pytest", "pytest-timeout", "trustme")]
+TEST_TOOLS = [
+    TOOLS[name] for name in ("anyio", "hypothesis", "numpy", "pandas", "polars", "pyarrow", "pytest", "pytest-timeout", "trustme")
+]
 
 
 @nox.session

@@ -20,11 +20,16 @@ from atrains import errors, types
 from atrains.types import TaskStatusEnum, TaskTypes
 
 if TYPE_CHECKING:
+    from atrains import export
     from atrains._api.logger import Logger
+    from atrains._api.reporter import Reporter
     from atrains._async.artifact import AsyncArtifact
+    from atrains._async.metrics import AsyncMetricsManager
     from atrains._async.task import AsyncTask
+    from atrains._config import credentials
     from atrains._engine.ledger import Counts, Receipt, Stats
     from atrains._sync.artifact import Artifact
+    from atrains._sync.metrics import MetricsManager
     from atrains._sync.task import Task
 
     __version__: str
@@ -32,28 +37,37 @@ if TYPE_CHECKING:
 __all__ = [
     "Artifact",
     "AsyncArtifact",
+    "AsyncMetricsManager",
     "AsyncTask",
     "Counts",
     "Logger",
+    "MetricsManager",
     "Receipt",
+    "Reporter",
     "Stats",
     "Task",
     "TaskStatusEnum",
     "TaskTypes",
     "__version__",
+    "credentials",
     "errors",
+    "export",
     "types",
 ]
 
 _WHERE = {
     "Artifact": "atrains._sync.artifact",
     "AsyncArtifact": "atrains._async.artifact",
+    "AsyncMetricsManager": "atrains._async.metrics",
     "AsyncTask": "atrains._async.task",
     "Counts": "atrains._engine.ledger",
     "Logger": "atrains._api.logger",
+    "MetricsManager": "atrains._sync.metrics",
     "Receipt": "atrains._engine.ledger",
+    "Reporter": "atrains._api.reporter",
     "Stats": "atrains._engine.ledger",
     "Task": "atrains._sync.task",
+    "credentials": "atrains._config",
 }
 
 logging.getLogger("atrains").addHandler(logging.NullHandler())
@@ -62,6 +76,8 @@ logging.getLogger("atrains").addHandler(logging.NullHandler())
 def __getattr__(name: str) -> object:
     if name in _WHERE:
         value: object = getattr(import_module(_WHERE[name]), name)
+    elif name == "export":
+        value = import_module("atrains.export")
     elif name == "__version__":
         from importlib.metadata import version
 

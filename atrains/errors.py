@@ -9,6 +9,7 @@ One tree, so that `except AtrainsError` is enough; builtins as second bases, so 
     +-- ConfigurationError (ValueError)     a setting, a file or a variable that cannot be used
     +-- ValidationError (ValueError)        an argument that no home would accept
     |   +-- UnsupportedTypeError (TypeError)  an object of a kind that cannot be connected or stored
+    +-- MissingPackageError (ImportError)   a package that this call needs, and atrains does not, is not installed
     +-- NotFoundError (ValueError, LookupError)  a task, a project or an artifact that is not there
     +-- TaskStatusError (ValueError)        a change of status that is not allowed
     +-- TaskFailedError (RuntimeError)      `wait_for_status` met a status of `raise_on_status`
@@ -52,6 +53,10 @@ class ValidationError(AtrainsError, ValueError):
 
 class UnsupportedTypeError(ValidationError, TypeError):
     """An object of a kind that cannot be connected or stored; lists the kinds that can."""
+
+
+class MissingPackageError(AtrainsError, ImportError):
+    """A package that a call needs is not installed; names it, and how to install it."""
 
 
 class NotFoundError(AtrainsError, ValueError, LookupError):

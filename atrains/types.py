@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, NamedTuple, NotRequired, Protocol, TypeAlias, TypedDict
 
 
 class TaskTypes(StrEnum):
@@ -57,6 +59,43 @@ ParameterValue: TypeAlias = "str | int | float | bool | Sequence[ParameterValue]
 """What a parameter can hold before it is stored as text."""
 
 
+class SupportsArray(Protocol):
+    """What numpy can make an array of: arrays, tensors, columns and data frames."""
+
+    def __array__(self) -> Any: ...
+
+
+ArrayLike: TypeAlias = "Iterable[Any] | SupportsArray"
+"""Numbers as users have them: nested lists, arrays of numpy, tensors, columns and data frames of pandas and polars."""
+
+
+class SeriesInfo(NamedTuple):
+    """One curve of `report_line_plot`.
+
+    Attributes:
+        name: Its name.
+        data: Its points, N x 2.
+        labels: A text for each point.
+    """
+
+    name: str
+    data: ArrayLike
+    labels: Sequence[str] | None = None
+
+
+class ReportedPlot(TypedDict):
+    """One plot of `get_reported_plots`. `plot_str` is the JSON text of a plotly figure; `timestamp` is in milliseconds since 1970."""
+
+    type: str
+    task: str
+    metric: str
+    variant: str
+    iter: int
+    timestamp: int
+    plot_str: str
+    worker: NotRequired[str]
+
+
 class ScalarCurve(TypedDict):
     """One series of `get_reported_scalars`. `x` holds iterations, seconds from start, or ISO 8601 times."""
 
@@ -70,6 +109,61 @@ class LastMetric(TypedDict):
     last: float
     min: float
     max: float
+
+
+class MetricSummary(LastMetric):
+    """One series of `metrics_manager.get_summary`: what a home keeps of it beside the points.
+
+    `last_iteration`, `min_iteration` and `max_iteration` are where these values were reported; `count` is how many points were. Servers
+    from before ClearML 1.0 keep none of these four: they are None there.
+    """
+
+    last_iteration: int | None
+    min_iteration: int | None
+    max_iteration: int | None
+    count: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScalarChunk:
+    """Some points of one series, as columns of equal length.
+
+    Attributes:
+        title: The graph.
+        series: The curve in it.
+        iterations: The x coordinates, signed 64 bit.
+        times: When each was reported, in seconds since the epoch, double.
+        values: The values, double.
+    """
+
+    title: str
+    series: str
+    iterations: array[int]
+    times: array[float]
+    values: array[float]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What became of a task that was deleted, and of its files; true unless a file could not be deleted.
+
+    Attributes:
+        task: The task's id.
+        files: The URLs of the files that are gone, be it that they were so before.
+        kept: Those of the files that were to be kept.
+        failed: Those of the files that could not be deleted, and why.
+    """
+
+    task: str
+    files: tuple[str, ...]
+    kept: tuple[str, ...]
+    failed: Mapping[str, str]
+
+    def __bool__(self) -> bool:
+        return not self.failed
 
 
 class Answer(dict[str, Any]):

@@ -6,18 +6,19 @@ import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from atrains._api import current
 from atrains._api.deprecation import deprecated
 from atrains._api.logger import Logger
+from atrains._api.reporter import Reporter
 from atrains._config import Settings, settings
-from atrains._engine.channel import Channel
+from atrains._engine.channel import Channel, place_of
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
 from atrains._wire.parameters import as_nested_dict
-from atrains.errors import TaskClosedError, ValidationError
+from atrains.errors import NotFoundError, TaskClosedError, UsageError, ValidationError
 from atrains.types import TaskStatusEnum, TaskTypes
 
 
@@ -38,17 +39,22 @@ class TaskBase:
     _run_job: int
     _status_job: int
     _ended: bool
+    _deleted: bool
     _ending_lock: asyncio.Lock
     _ending_pid: int
     _offset: int
+    _last_iteration: int
     _project_name: str | None
+    _unpickled: tuple[str, str, int]
+    """Id, place and initial iteration of a task that came here in a pickle."""
 
     # ---- identity
 
     @property
     def id(self) -> str:
         """The task's id, 32 hexadecimal digits."""
-        return self._channel.aliases.get(self._reported_as, self._reported_as)
+        channel: Channel | DisabledChannel | None = self.__dict__.get("_channel")  # none in one that was unpickled and not loaded yet
+        return self._reported_as if channel is None else channel.aliases.get(self._reported_as, self._reported_as)
 
     @property
     def task_id(self) -> str:
@@ -135,7 +141,8 @@ class TaskBase:
             if self._logger is None:
                 channel = self._channel
                 outlet = channel.open(self.reported_as, self._runtime)
-                self._logger = Logger(self.reported_as, outlet, worker=channel.settings.reporting.worker, wake=channel.wake)
+                worker = channel.settings.reporting.worker
+                self._logger = Logger(self.reported_as, outlet, worker=worker, wake=channel.wake, reference=self._reference)
                 self._logger.set_offset(self._offset)
             return self._logger
 
@@ -143,6 +150,20 @@ class TaskBase:
     def logger(self) -> Logger:
         """The logger of this task; the same as `get_logger()`."""
         return self.get_logger()
+
+    @property
+    def reporter(self) -> Reporter:
+        """A simple reporter of metrics; what it reports goes through the task's logger.
+
+        Raises:
+            TaskClosedError: the task was closed.
+        """
+        return Reporter(self.get_logger())
+
+    @property
+    def labels_stats(self) -> dict[str, Any]:
+        """Nothing: `{}`, always. It counted the labels of frames, which belong to data sets that no open home has."""
+        return {}
 
     def set_initial_iteration(self, offset: int = 0) -> int:
         """Shift the iterations of what is reported from now on, for training that continues from a checkpoint.
@@ -157,7 +178,7 @@ class TaskBase:
             ValidationError: `offset` is not an integer.
         """
         if not isinstance(offset, int) or isinstance(offset, bool):
-            raise ValidationError(f"the initial iteration is an integer, not {offset!r}")
+            raise ValidationError(f"the initial iteration of task {self.id} is an integer, not {offset!r}; give an int")
         self._offset = offset
         if self._logger is not None:
             self._logger.set_offset(offset)
@@ -166,6 +187,21 @@ class TaskBase:
     def get_initial_iteration(self) -> int:
         """The number that is added to every reported iteration; 0 by default."""
         return self._offset
+
+    def set_last_iteration(self, last_iteration: int) -> None:
+        """Set what `get_last_iteration` of this object returns at least.
+
+        No home lets the last iteration be set: a larger one that was or will be reported counts, and other processes do not see this one.
+
+        Args:
+            last_iteration: The iteration, as it would be reported; the initial iteration is not added.
+
+        Raises:
+            ValidationError: `last_iteration` is not an integer.
+        """
+        if not isinstance(last_iteration, int) or isinstance(last_iteration, bool):
+            raise ValidationError(f"the last iteration is an integer, not {last_iteration!r}")
+        self._last_iteration = last_iteration
 
     # ---- parameters, as of the last reload
 
@@ -222,16 +258,21 @@ class TaskBase:
         self._owns_run = False
         self._owner_pid = 0
         self._run_job = self._status_job = 0
-        self._ended = False
+        self._ended = self._deleted = False
         self._renew_ending_lock()
-        self._offset = 0
+        self._offset = self._last_iteration = 0
         self._project_name = None
 
     def _renew_ending_lock(self) -> None:
         """Make the lock under which the run ends: a forked child may inherit one that is held by a loop which it does not have."""
         self._ending_lock, self._ending_pid = asyncio.Lock(), os.getpid()
 
+    def _check_there(self) -> None:
+        if self._deleted:
+            raise NotFoundError(f"task {self.id} was deleted by this object, and is gone for good")
+
     def _check_open(self) -> None:
+        self._check_there()
         if self._closed:
             raise TaskClosedError(f"task {self.id} was closed: do this before close(), or open it again with Task.get_task({self.id!r})")
 
@@ -239,6 +280,59 @@ class TaskBase:
     def _settings(self) -> Settings:
         return self._channel.settings
 
+    # ---- as a reference: pickled, copied
+
+    @property
+    def _is_loaded(self) -> bool:
+        """Whether there is a record: not so in a task that was unpickled, before `reload`."""
+        return "_record" in self.__dict__
+
+    def _reference(self) -> tuple[str, str, int]:
+        """What finds this task again from another process: id, place and initial iteration, and never a key."""
+        return (self.id, place_of(self._settings), self._offset) if self._is_loaded else self._unpickled
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return unpickle, (type(self), *self._reference())
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+
+        def __getattr__(self, name: str) -> object:
+            if name in TaskBase.__annotations__ and not self._is_loaded:
+                raise UsageError(
+                    f"task {self._reported_as} was unpickled, and only its id is here: `await task.reload()` first, which fetches the rest"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # ---- as it looks
+
+    def _repr_html_(self) -> str:
+        from atrains._api.html import table  # for notebooks
+
+        if not self._is_loaded:
+            return table(type(self).__name__, self.id, "", [("", "await task.reload()")])
+        fields = ("status", "type", "comment")
+        rows: list[tuple[str, object]] = [("id", self.id), *((field, self._record.get(field)) for field in fields)]
+        rows += [("project", self._project_name or self.project), ("tags", ", ".join(self.get_tags()))]
+        return table(type(self).__name__, self.name or self.id, self.get_output_log_web_page(), rows)
+
     def __repr__(self) -> str:
         kind = type(self).__name__
+        if not self._is_loaded:
+            return f"<{kind} {self.id} (not loaded: await task.reload())>"
         return f"<{kind} {self.id} {self.name!r} {self._record.get('status', '?')}{' (closed)' if self._closed else ''}>"
+
+
+def unpickle(kind: type[TaskBase], task: str, place: str, offset: int) -> TaskBase:
+    """The task of a pickle: the very object where its run is open in this process, else one that knows no more than its id."""
+    for run in list(process().open_runs.values()):
+        if run.id == task and isinstance(run, kind) and place_of(run._settings) == place:  # noqa: SLF001  # one module
+            return run
+    made = object.__new__(kind)
+    made._reported_as, made._unpickled = task, (task, place, offset)
+    return made

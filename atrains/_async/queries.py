@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 from functools import partial
+from typing import Any, Final
 
 from atrains._async.base import TaskPart, call
+from atrains._async.metrics import AsyncMetricsManager
 from atrains._wire import endpoints
-from atrains._wire.curves import X_AXES, CurveBuilder
-from atrains._wire.events import SINGLE_VALUE_TITLE
-from atrains.errors import ValidationError
-from atrains.types import LastMetric, ScalarCurve, XAxis
+from atrains._wire.curves import X_AXES, CurveBuilder, chunks, without_single_values
+from atrains._wire.events import SINGLE_VALUE_TITLE, ScalarBlock
+from atrains._wire.metrics import by_title
+from atrains._wire.refusals import as_public_error
+from atrains.errors import ServerError, ValidationError
+from atrains.types import LastMetric, ScalarChunk, ScalarCurve, XAxis
+
+CHUNK: Final = 65_536
+"""Points of one chunk at most: 1.5 MiB of columns."""
+_LOG_PAGE: Final = 10_000
+"""Server: it fails above."""
 
 
 class Queries(TaskPart):
@@ -31,11 +42,40 @@ class Queries(TaskPart):
             TransportError: the home cannot be reached.
         """
         if x_axis not in X_AXES:
-            raise ValidationError(f"unknown x_axis {x_axis!r}; use one of {', '.join(X_AXES)}")
-        if max_samples < 0:
-            raise ValidationError(f"max_samples is the number of points at most, or 0 for all, not {max_samples}")
+            raise ValidationError(f"cannot read the scalars of task {self.id}: unknown x_axis {x_axis!r}; use one of {', '.join(X_AXES)}")
+        _count("max_samples", max_samples, 0, "the number of points of a curve at most, or 0 for all")
         builder = await self._collect()
+        if x_axis == "timestamp":
+            await self.reload()  # another process may have started it meanwhile
         return await self._channel.run(partial(builder.curves, x_axis, start=self._start_time(), max_samples=max_samples))
+
+    async def iter_reported_scalars(self, title: str | None = None, series: str | None = None) -> AsyncGenerator[ScalarChunk]:
+        """Go through the points of the task's curves piece by piece: memory stays flat, however many there are.
+
+        The points come in the order in which they were reported. Of a point that was reported again at its iteration a server has only the
+        later one left; the local home has both, and gives the later one behind the earlier. Single values are not among them.
+
+        Args:
+            title: Only this graph.
+            series: Only curves of this name.
+
+        Yields:
+            Columns of one series, 65,536 points at most. Where many series are reported in turn, a series has many short pieces. What is
+            left early is closed by `contextlib.aclosing` in the async world, and by itself in the blocking one.
+
+        Raises:
+            NotFoundError: the task was deleted.
+            TransportError: the home cannot be reached.
+
+        Example:
+            >>> for chunk in task.iter_reported_scalars("loss"):  # `async for`, of an AsyncTask
+            ...     print(chunk.series, len(chunk), max(chunk.values))
+        """
+        async with aclosing(self._blocks()) as blocks:
+            async for block in blocks:
+                for begin in range(0, len(block), CHUNK):
+                    for chunk in await self._channel.run(partial(_chunks, block, begin, title, series)):
+                        yield chunk
 
     async def get_reported_single_values(self) -> dict[str, float]:
         """The values that belong to the whole run, by name.
@@ -56,26 +96,22 @@ class Queries(TaskPart):
         """
         await self._deliver_first()
         await self.reload()
-        found: dict[str, dict[str, LastMetric]] = {}
-        for variants in (self._record.get("last_metrics") or {}).values():
-            for entry in variants.values():
-                found.setdefault(entry["metric"], {})[entry["variant"]] = {
-                    "last": entry["value"],
-                    "min": entry["min_value"],
-                    "max": entry["max_value"],
-                }
-        return found
+        return {
+            title: {
+                series: {"last": entry["value"], "min": entry["min_value"], "max": entry["max_value"]} for series, entry in held.items()
+            }
+            for title, held in by_title(self._record).items()
+        }
 
     async def get_last_iteration(self) -> int:
-        """The largest iteration that was reported; 0 when none was.
+        """The largest iteration that was reported, or that `set_last_iteration` set here; 0 when there is none.
 
         Raises:
             TransportError: the home cannot be reached.
         """
         await self._deliver_first()
         what = f"cannot read the last iteration of task {self.id}"
-        answer = await call(self._channel, endpoints.TASKS_GET_ALL, what, id=[self.id], only_fields=["last_iteration"])
-        return int((answer["tasks"] or [{}])[0].get("last_iteration") or 0)
+        return max(int((await self._fetch_fields(what, ["last_iteration"])).get("last_iteration") or 0), self._last_iteration)
 
     async def get_reported_console_output(self, number_of_reports: int = 1) -> list[str]:
         """The latest texts of the task's console, the oldest of them first.
@@ -83,25 +119,65 @@ class Queries(TaskPart):
         Args:
             number_of_reports: How many reports at most; one may hold several lines.
 
+        Returns:
+            The texts, one for each report; none when nothing was reported.
+
         Raises:
             ValidationError: less than one report.
             TransportError: the home cannot be reached.
         """
-        if number_of_reports < 1:
-            raise ValidationError(f"number_of_reports is at least 1, not {number_of_reports}")
+        _count("number_of_reports", number_of_reports, 1, "the number of reports at most, 1 or more")
         await self._deliver_first()
-        answer = await self._call(
-            endpoints.EVENTS_GET_TASK_LOG, "read the console of", order="asc", navigate_earlier=True, batch_size=number_of_reports
-        )
-        return [str(event.get("msg", "")) for event in answer["events"]][-number_of_reports:]
+        found: list[str] = []
+        before: dict[str, Any] = {}
+        while (missing := number_of_reports - len(found)) > 0:
+            page: dict[str, Any] = {"order": "asc", "navigate_earlier": True, "batch_size": min(missing, _LOG_PAGE)}
+            events = (await self._call(endpoints.EVENTS_GET_TASK_LOG, "read the console of", **page, **before))["events"]
+            found[:0] = [str(event.get("msg", "")) for event in events]
+            if len(events) < page["batch_size"]:
+                break
+            before = {"from_timestamp": events[0]["timestamp"]}
+        return found[-number_of_reports:]
+
+    @property
+    def metrics_manager(self) -> AsyncMetricsManager:
+        """What manages the metrics of this task: which there are, what the home keeps of each, and reporting many at once."""
+        return AsyncMetricsManager(self)
+
+    async def _blocks(self) -> AsyncGenerator[ScalarBlock]:
+        """Yield what is stored of the task's scalars, block by block; to be closed by who leaves it early."""
+        await self._deliver_first()
+        try:
+            async with aclosing(self._channel.transport.scalars(self.id)) as blocks:
+                async for block in blocks:
+                    yield block
+        except ServerError as error:
+            raise as_public_error(error, f"cannot read the scalars of task {self.id}") from error
 
     async def _collect(self) -> CurveBuilder:
-        await self._deliver_first()
         builder = CurveBuilder()
-        async for block in self._channel.transport.scalars(self.id):
-            await self._channel.run(partial(builder.add, block))
+        async with aclosing(self._blocks()) as blocks:
+            async for block in blocks:
+                await self._channel.run(partial(builder.add, block))
         return builder
 
     def _start_time(self) -> float:
         started = self._record.get("started") or self._record.get("created")
         return datetime.fromisoformat(started).timestamp() if isinstance(started, str) else 0.0
+
+
+def _chunks(block: ScalarBlock, begin: int, title: str | None, series: str | None) -> list[ScalarChunk]:
+    """What a stretch of a block holds of the series that were asked for."""
+    wanted = (
+        without_single_values(chunk)
+        for chunk in chunks(block, begin, begin + CHUNK)
+        if title in {None, chunk.title} and series in {None, chunk.series}
+    )
+    return [chunk for chunk in wanted if chunk.values]
+
+
+def _count(name: str, value: int, least: int, meaning: str) -> int:
+    """Refuse what is no number of things."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValidationError(f"{name} is {meaning}, not {value!r}")
+    return value

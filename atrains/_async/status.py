@@ -200,6 +200,7 @@ class StatusPart(TaskPart):
         await self._channel.flush(self.reported_as, FLUSH_BUDGET)
         async with self._channel.resetting(self.reported_as):
             await self._call(endpoints.TASKS_RESET, "reset", force=force)
+        self._last_iteration = 0
         if set_started_on_success:
             await self.started()
         await self.reload()
@@ -229,7 +230,8 @@ class StatusPart(TaskPart):
             WaitTimeoutError: the time is up.
             ValidationError: an unknown status.
         """
-        wanted, refused = _statuses(status), _statuses(raise_on_status or ())
+        what = f"cannot wait for task {self.id}"
+        wanted, refused = _statuses(status, what), _statuses(raise_on_status or (), what)
         if isinstance(self._channel, DisabledChannel):
             return  # nobody will ever change the status
         interval = min(check_interval_sec, self._channel.transport.status_poll_interval)
@@ -285,10 +287,7 @@ class StatusPart(TaskPart):
             return self._record
         what = f"cannot read the status of task {self.id}"
         fields = ["status", "status_reason", "status_message"]
-        answer = await call(self._channel, endpoints.TASKS_GET_ALL, what, id=[self.id], only_fields=fields)
-        if not answer["tasks"]:
-            raise NotFoundError(f"{what}: there is no task of that id any more; it was deleted")
-        found: dict[str, Any] = answer["tasks"][0]
+        found = await self._fetch_fields(what, fields)
         self._record.update(found)
         return found
 
@@ -317,9 +316,9 @@ class StatusPart(TaskPart):
         return {"updated": answer.get("updated"), "fields": answer.get("fields", {})}
 
 
-def _statuses(given: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str) -> frozenset[str]:
+def _statuses(given: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str, what: str) -> frozenset[str]:
     several = [given] if isinstance(given, str) else list(given)
     unknown = [item for item in several if item not in TaskStatusEnum.__members__]
     if unknown:
-        raise ValidationError(f"unknown status {unknown[0]!r}; the statuses are {', '.join(TaskStatusEnum)}")
+        raise ValidationError(f"{what}: unknown status {unknown[0]!r}; the statuses are {', '.join(TaskStatusEnum)}")
     return frozenset(str(item) for item in several)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -15,6 +15,7 @@ from atrains._config import Settings
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
 from atrains._transport.base import Refusal
 from atrains._wire import edits, endpoints
+from atrains._wire.edits import ParameterChanges
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.events import EventBlock, ScalarBlock, Span
 from atrains.types import TaskStatusEnum
@@ -43,13 +44,15 @@ class DisabledTransport:
     async def call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer from memory."""
         if endpoint is endpoints.TASKS_CREATE:
-            return {"id": self._record(uuid.uuid4().hex, created=time.time(), **request)["id"]}
+            return {"id": self._record(request.get("id") or uuid.uuid4().hex, created=time.time(), **request)["id"]}
         if endpoint is endpoints.PROJECTS_CREATE:
             return {"id": uuid.uuid5(uuid.NAMESPACE_OID, request["name"]).hex}
         if endpoint is endpoints.TASKS_GET_ALL:
             return {"tasks": [self._tasks[task] for task in request.get("id", ()) if task in self._tasks]}
         if endpoint is endpoints.PROJECTS_GET_ALL:
             return {"projects": [{"id": uuid.uuid5(uuid.NAMESPACE_OID, request.get("name", "")).hex}]}
+        for task in request.get("tasks", ()):
+            edits.apply(self._record(task), endpoint, request)
         if "task" not in request:
             return {"project": {"id": request.get("project"), "name": "disabled"}}
         return self._task_call(endpoint, request)
@@ -58,8 +61,12 @@ class DisabledTransport:
         record = self._record(request["task"])
         if endpoint is endpoints.TASKS_GET_BY_ID:
             return {"task": dict(record)}
-        edits.apply(record, endpoint, request)
+        self.change(request["task"], endpoint, request)
         return {"updated": 1, "fields": {"status": record["status"]}, "events": [], "tasks": []}
+
+    def change(self, task: str, endpoint: Endpoint, request: Mapping[str, Any]) -> None:
+        """Make an edit in memory."""
+        edits.apply(self._record(task), endpoint, request)
 
     def _record(self, task: str, **fields: Any) -> dict[str, Any]:
         """The record of a task, made when it is not there."""
@@ -70,6 +77,10 @@ class DisabledTransport:
                     del self._tasks[known]
             self._tasks[task] = {"status": str(TaskStatusEnum.created), "hyperparams": {}, "execution": {}, **fields, "id": task}
         return self._tasks[task]
+
+    async def keeps_task_ids(self) -> bool:
+        """Say that a new task gets the id that it is given."""
+        return True
 
     async def add_events(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
         """Take the events and forget them."""
@@ -84,7 +95,7 @@ class DisabledTransport:
         del journal
         return ()
 
-    async def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
+    async def scalars(self, task: str) -> AsyncGenerator[ScalarBlock]:
         """Nothing was stored."""
         del task
         return
@@ -159,6 +170,15 @@ class DisabledChannel:
         """Nothing to wait for."""
         del task, timeout
         return Receipt(Counts(), Counts(), Counts())
+
+    def change_parameters(self, task: str, changes: ParameterChanges) -> None:
+        """Set or delete parameters in the record in memory."""
+        for endpoint, request in edits.parameter_calls(changes):
+            self.transport.change(task, endpoint, request)
+
+    async def send_edits(self, task: str) -> None:
+        """Nothing waits."""
+        del task
 
     async def stats(self, task: str | None) -> Stats:
         """Nothing was counted."""

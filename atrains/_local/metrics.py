@@ -6,12 +6,9 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from operator import itemgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from atrains._wire.events import SINGLE_VALUE_ITERATION, Column, ScalarBlock
-
-N = TypeVar("N", int, float)
+from atrains._wire.events import SINGLE_VALUE_ITERATION, Column, ScalarBlock, pick, places_by_series
 
 _SLICE: Final = 8192
 """Points summed up in one go. A C call over a whole block of a million would hold the interpreter for 20 ms; this is about 0.3 ms."""
@@ -81,22 +78,6 @@ def summarise(block: ScalarBlock) -> list[SeriesSummary | None]:
                 "drop it before it is stored"
             )
     return found
-
-
-def places_by_series(series: Column, names: int) -> list[list[int]]:
-    """For each series of a block where its points are: one pass, whatever the number of series."""
-    places: list[list[int]] = [[] for _ in range(names)]
-    for place, number in enumerate(memoryview(series).tolist()):
-        places[number].append(place)
-    return places
-
-
-def pick(column: Sequence[N], places: Sequence[int]) -> Sequence[N]:
-    """The numbers at some places of a column, at C speed."""
-    if len(places) == 1:  # for one place `itemgetter` gives no tuple
-        return [column[places[0]]]
-    picked: Sequence[N] = itemgetter(*places)(column)
-    return picked
 
 
 def _add_slice(found: list[SeriesSummary | None], block: ScalarBlock, start: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
@@ -66,6 +66,10 @@ class LocalTransport:
         """Call an endpoint and return its answer; errors as `Transport.call` says."""
         return await self._run(lambda: services.call(self.store, endpoint, request))
 
+    async def keeps_task_ids(self) -> bool:
+        """Say that a new task gets the id that it is given."""
+        return True
+
     async def add_events(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
         """Store blocks once each; returns what was refused. Errors as `Transport.add_events` says."""
         refused: dict[Span, Refusal] = {}
@@ -88,7 +92,7 @@ class LocalTransport:
         """Which spans of a journal are stored; neighbours are merged."""
         return await self._run(lambda: self.store.stored_spans(journal))
 
-    async def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
+    async def scalars(self, task: str) -> AsyncGenerator[ScalarBlock]:
         """Yield every stored point of a task, exactly as stored, in order; one chunk at a time is in memory."""
         blocks = await self._run(lambda: self.store.read_scalars(task))
         try:

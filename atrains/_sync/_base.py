@@ -6,13 +6,16 @@ The rest is generated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, Final, Self, TypeVar, cast
 
 from atrains import _config
 from atrains._api import current
+from atrains._api.task import unpickle as unpickle_core
+from atrains._async.artifact import ArtifactMapping
 from atrains._async.task import AsyncTask
 from atrains._async.wish import check_same, check_wish
 from atrains._engine.disabled import DisabledChannel
@@ -24,6 +27,7 @@ from atrains.errors import SyncInAsyncError, UsageError
 from atrains.types import TaskStatusEnum, TaskTypes
 
 T = TypeVar("T")
+_END: Final = object()
 
 
 class Twin:
@@ -44,22 +48,48 @@ class Twin:
 
     @staticmethod
     def _block(core: Any, make: Callable[[], Coroutine[Any, Any, T]], name: str) -> T:
-        """Run a coroutine of an async object (or of its class) where it belongs, and wait for it."""
-        channel = getattr(core, "_channel", None)
+        """Run a coroutine of an async object (or of its class) where it belongs, and wait for it; `name` is what to await instead."""
+        channel = vars(core).get("_channel")  # none in what was unpickled: it is connected by its first call
         if isinstance(channel, DisabledChannel) or (channel is None and _config.settings().mode is _config.Mode.DISABLED):
             return _run_inline(make())
-        runtime = getattr(core, "_runtime", None)
-        instead = f"`await {name}(...)` of the async twin"
+        runtime = vars(core).get("_runtime")
+        task = f" of task {core.id}" if isinstance(core, AsyncTask) else ""
+        instead = f"`await {name}` on the async twin{task}"
         if runtime is None or runtime.is_gone:
             return process_exit.watched_portal().run(make, instead=instead)
         if runtime.loop is process_exit.watched_portal().loop:
             return process_exit.watched_portal().run(make, instead=instead)
         if runtime.loop is _running_loop():
-            raise SyncInAsyncError(f"{name}() would stop the event loop that has to serve it: use {instead}")
+            raise SyncInAsyncError(f"{name} would stop the event loop that has to serve it: use {instead}")
         return run_on(runtime.loop, make)
 
-    def __reduce__(self) -> Any:
-        raise TypeError(f"a {type(self).__name__} cannot be pickled; pass its id, and open it there with get_task")
+    @classmethod
+    def _iterate(cls, core: Any, make: Callable[[], AsyncGenerator[Any]], name: str) -> Generator[Any]:
+        """Go through an async generator where it belongs, one blocking call an item; left early or not, it is closed in the end."""
+        source = make()
+        try:
+            while (item := cls._block(core, lambda: fetch(anext(source, _END)), name)) is not _END:
+                yield wrap(item)
+        finally:
+            # Dropped on the thread that serves it (the garbage collector runs anywhere), as the process ends, or while a second Ctrl-C left
+            # it running: its loop closes it.
+            with contextlib.suppress(UsageError, RuntimeError):
+                cls._block(core, source.aclose, name)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if all("__reduce__" not in vars(kind) for kind in type(self._core).__mro__[:-1]):
+            raise TypeError(f"a {type(self).__name__} cannot be pickled; pass its id, and open it there")
+        return unpickle, (type(self), self._core)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def _repr_html_(self) -> str | None:
+        show: Callable[[], str] | None = getattr(self._core, "_repr_html_", None)
+        return None if show is None else show().replace(type(self._core).__name__, type(self).__name__, 1)
 
     def __repr__(self) -> str:
         return repr(self._core).replace(type(self._core).__name__, type(self).__name__, 1)
@@ -72,7 +102,7 @@ def wrap(value: Any) -> Any:
         return twin._of(value)  # noqa: SLF001
     if isinstance(value, list | tuple):
         return type(value)(wrap(item) for item in value)
-    if isinstance(value, MappingProxyType | dict):
+    if isinstance(value, ArtifactMapping | MappingProxyType | dict):
         return type(value)({key: wrap(item) for key, item in value.items()})
     return value
 
@@ -82,6 +112,14 @@ def unwrap(value: Any) -> Any:
     if isinstance(value, Twin):
         return value._core  # one module  # noqa: SLF001
     return type(value)(unwrap(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def unpickle(kind: type[Twin], core: Any) -> Twin:
+    """The twin of a pickle. A task is loaded: its blocking members have nowhere to wait."""
+    twin = kind._of(core)  # noqa: SLF001  # one module
+    if isinstance(twin, TaskTwin):
+        twin._load()  # noqa: SLF001
+    return twin
 
 
 async def fetch(pending: Awaitable[T]) -> T:
@@ -186,7 +224,7 @@ class TaskTwin(Enumerations, Twin):
         """
         del auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring
         with process().opening:
-            open_task = current.current_task()
+            open_task = current.open_task_at(_config.settings())
             if open_task is not None:
                 check_same(open_task, (project_name, task_name, task_type))
                 process_exit.install()  # the main thread may set the signals that the thread of the first call could not
@@ -194,9 +232,10 @@ class TaskTwin(Enumerations, Twin):
             wish = check_wish(
                 project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task
             )
-            task = cls._block(AsyncTask, lambda: AsyncTask.open(wish), "Task.ainit")
+            task = cls._block(AsyncTask, lambda: AsyncTask.open(wish), "Task.ainit(...)")
             current.enter(task)
-            current.set_main(task)
+            if current.main_task() is None:
+                current.set_main(task)
         process_exit.install()
         return cls._of(task)
 
@@ -243,9 +282,20 @@ class TaskTwin(Enumerations, Twin):
 
         return Opening(make)
 
+    @classmethod
+    def _from_pickle(cls, task: str, place: str, offset: int) -> Self:
+        """The task of a pickled logger."""
+        return cast("Self", unpickle(cls, unpickle_core(AsyncTask, task, place, offset)))
+
+    def _load(self) -> None:
+        core: AsyncTask = self._core
+        if not core._is_loaded:  # noqa: SLF001  # one class in two worlds
+            self._block(core, core.reload, "task.reload()")
+            process_exit.install()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         core: AsyncTask = self._core
-        self._block(core, lambda: core.end(ending_of(error)), "Task.close")
+        self._block(core, lambda: core.end(ending_of(error)), "task.close()")

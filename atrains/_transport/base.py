@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,6 +61,14 @@ class Transport(Protocol):
         """
         ...
 
+    async def keeps_task_ids(self) -> bool:
+        """Whether the home gives a new task the id that `tasks.create` names, if no task has it; others make ids themselves.
+
+        Raises:
+            TransportError: the home could not be reached.
+        """
+        ...
+
     async def add_events(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
         """Store blocks of events, of one task or several, in this order.
 
@@ -92,8 +100,11 @@ class Transport(Protocol):
         """
         ...
 
-    def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
-        """Every stored point of a task, exactly as stored, in order; points that were overwritten included."""
+    def scalars(self, task: str) -> AsyncGenerator[ScalarBlock]:
+        """Every stored point of a task, exactly as stored, in order; points that were overwritten included, where the home has them.
+
+        To be closed by who leaves it early.
+        """
         ...
 
     async def sync(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -87,6 +87,10 @@ class HttpTransport:
         work = partial(self._call, endpoint, f"v{asked[0]}.{asked[1]}/{endpoint.name}", body)
         return legacy.modern(await self._in_burst(work, repeatable=endpoint.idempotent), version)
 
+    async def keeps_task_ids(self) -> bool:
+        """Whether the server says of itself that it does, as `atrains serve` does in its tokens; logs in where that was not done yet."""
+        return (await self._in_burst(self.client.claims, repeatable=True)).keeps_task_ids
+
     async def add_events(self, blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
         """Store blocks of events, in as few requests as fit; see `Transport.add_events`.
 
@@ -118,7 +122,7 @@ class HttpTransport:
         del journal
         return ()
 
-    async def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
+    async def scalars(self, task: str) -> AsyncGenerator[ScalarBlock]:
         """Yield every stored point of a task, a page at a time, in the order of times. Server: a point that was overwritten is gone."""
         request: dict[str, Any] = {"task": task, "event_type": "training_stats_scalar", "order": "asc", "batch_size": _PAGE}
         while True:

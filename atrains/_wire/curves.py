@@ -6,11 +6,11 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any, Final
 
-from atrains._wire.events import SINGLE_VALUE_ITERATION, ScalarBlock
-from atrains.types import ScalarCurve, XAxis
+from atrains._wire.events import SINGLE_VALUE_ITERATION, ScalarBlock, pick, places_by_series
+from atrains.types import ScalarChunk, ScalarCurve, XAxis
 
 X_AXES: Final = ("iter", "timestamp", "iso_time")
 
@@ -36,20 +36,26 @@ class CurveBuilder:
 
     def add(self, block: ScalarBlock) -> None:
         """Take the points of a block; blocks come in the order in which they were reported."""
-        times = block.times if not isinstance(block.times, float) else array("d", [block.times]) * len(block)
-        if block.series is None:
-            self._extend(block.names[0], block.iterations, times, block.values)
-            return
-        rows: dict[int, tuple[list[int], list[float], list[float]]] = {}
-        for number, iteration, moment, value in zip(block.series, block.iterations, times, block.values, strict=True):
-            columns = rows.get(number)
-            if columns is None:
-                columns = rows[number] = ([], [], [])
-            columns[0].append(iteration)
-            columns[1].append(moment)
-            columns[2].append(value)
-        for number, (iterations, moments, values) in rows.items():
-            self._extend(block.names[number], iterations, moments, values)
+        for chunk in chunks(block, 0, len(block)):
+            self.extend(chunk)
+
+    def extend(self, chunk: ScalarChunk) -> None:
+        """Take points of one series that were reported behind those that are here."""
+        series = self._series.setdefault((chunk.title, chunk.series), _Series())
+        last = series.iterations[-1] if series.iterations else None
+        if series.rising:
+            series.rising = _rises(chunk.iterations, last)
+        series.iterations.extend(chunk.iterations)
+        series.times.extend(chunk.times)
+        series.values.extend(chunk.values)
+
+    def columns(self) -> Iterator[ScalarChunk]:
+        """Yield every series whole, by title and series, its points in the order of their iterations; no single values."""
+        for (title, name), series in sorted(self._series.items()):
+            _sort(series)
+            whole = without_single_values(ScalarChunk(title, name, series.iterations, series.times, series.values))
+            if whole.values:
+                yield whole
 
     def curves(self, x_axis: XAxis, *, start: float, max_samples: int = 0) -> dict[str, dict[str, ScalarCurve]]:
         """Every curve by title and series, without single values.
@@ -60,15 +66,12 @@ class CurveBuilder:
             max_samples: Points of a curve at most, each the mean of a window of equally many; 0 for every point exactly.
         """
         found: dict[str, dict[str, ScalarCurve]] = {}
-        for (title, name), series in sorted(self._series.items()):
-            _sort(series)
-            first = next((place for place, iteration in enumerate(series.iterations) if iteration != SINGLE_VALUE_ITERATION), None)
-            if first is None:
-                continue
-            iterations, times, values = series.iterations[first:], series.times[first:], series.values[first:]
-            if max_samples and len(values) > max_samples:
-                iterations, times, values = (_windows(column, max_samples) for column in (iterations, times, values))
-            found.setdefault(title, {})[name] = {"x": _axis(x_axis, iterations, times, start), "y": values.tolist()}
+        for curve in self.columns():
+            columns: tuple[array[Any], ...] = (curve.iterations, curve.times, curve.values)
+            if max_samples and len(curve) > max_samples:
+                columns = tuple(_windows(column, max_samples) for column in columns)
+            iterations, times, values = columns
+            found.setdefault(curve.title, {})[curve.series] = {"x": _axis(x_axis, iterations, times, start), "y": values.tolist()}
         return found
 
     def single_values(self) -> dict[str, dict[str, float]]:
@@ -80,14 +83,43 @@ class CurveBuilder:
                     found.setdefault(title, {})[name] = value
         return found
 
-    def _extend(self, name: tuple[str, str], iterations: Sequence[int], times: Sequence[float], values: Sequence[float]) -> None:
-        series = self._series.setdefault(name, _Series())
-        last = series.iterations[-1] if series.iterations else None
-        if series.rising:
-            series.rising = _rises(iterations, last)
-        series.iterations.extend(iterations)
-        series.times.extend(times)
-        series.values.extend(values)
+
+def chunks(block: ScalarBlock, begin: int, end: int) -> Iterator[ScalarChunk]:
+    """Yield the points of a block from `begin` to `end`, one chunk for each series that has any there."""
+    times = block.times
+    columns: tuple[Any, ...] = (
+        block.iterations[begin:end],
+        times if isinstance(times, float) else times[begin:end],
+        block.values[begin:end],
+    )
+    if block.series is None:
+        yield ScalarChunk(*block.names[0], *map(_copied, "qdd", columns, [len(columns[0])] * 3))
+        return
+    for (title, series), places in zip(block.names, places_by_series(block.series[begin:end], len(block.names)), strict=True):
+        if places:
+            picked = (column if isinstance(column, float) else pick(column, places) for column in columns)
+            yield ScalarChunk(title, series, *map(_copied, "qdd", picked, [len(places)] * 3))
+
+
+def without_single_values(chunk: ScalarChunk) -> ScalarChunk:
+    """The points of a curve, without those that belong to the whole run. Server: those are in no curve."""
+    if SINGLE_VALUE_ITERATION not in chunk.iterations:
+        return chunk
+    kept = [iteration != SINGLE_VALUE_ITERATION for iteration in chunk.iterations]
+    columns: tuple[array[Any], ...] = (chunk.iterations, chunk.times, chunk.values)
+    return ScalarChunk(chunk.title, chunk.series, *(array(column.typecode, compress(column, kept)) for column in columns))
+
+
+def _copied(code: str, column: Sequence[Any] | float, length: int) -> array[Any]:
+    """A column as an array of its own; one number stands for as many as there are rows."""
+    if isinstance(column, float):
+        return array(code, [column]) * length
+    copied: array[Any] = array(code)
+    if isinstance(column, memoryview | array):
+        copied.frombytes(memoryview(column).cast("B"))
+    else:
+        copied.extend(column)
+    return copied
 
 
 def _rises(iterations: Sequence[int], last: int | None) -> bool:

@@ -9,7 +9,8 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from operator import itemgetter
+from typing import Final, TypeAlias, TypeVar
 
 SINGLE_VALUE_ITERATION: Final = -(2**31)
 """The iteration that a server keeps for single values (`Logger.report_single_value`); excluded from curves."""
@@ -20,6 +21,7 @@ MONITOR_TITLES: Final = frozenset({":monitor:machine", ":monitor:gpu"})
 Integers: TypeAlias = "array[int] | memoryview"
 Floats: TypeAlias = "array[float] | memoryview[float]"
 Column: TypeAlias = "Integers | Floats"
+N = TypeVar("N", int, float)
 
 
 class EventKind(StrEnum):
@@ -86,3 +88,19 @@ class RecordBlock:
 
 
 EventBlock: TypeAlias = "ScalarBlock | RecordBlock"
+
+
+def places_by_series(series: Column, names: int) -> list[list[int]]:
+    """For each series of a block where its points are: one pass, whatever the number of series."""
+    places: list[list[int]] = [[] for _ in range(names)]
+    for place, number in enumerate(memoryview(series).tolist()):
+        places[number].append(place)
+    return places
+
+
+def pick(column: Sequence[N], places: Sequence[int]) -> Sequence[N]:
+    """The numbers at some places of a column, at C speed."""
+    if len(places) == 1:  # for one place `itemgetter` gives no tuple
+        return [column[places[0]]]
+    picked: Sequence[N] = itemgetter(*places)(column)
+    return picked

@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
-from atrains import Artifact, AsyncArtifact, AsyncTask, Task, TaskStatusEnum, TaskTypes
+from atrains import Artifact, AsyncArtifact, AsyncMetricsManager, AsyncTask, MetricsManager, Task, TaskStatusEnum, TaskTypes
 from atrains.errors import UsageError
 
-PAIRS = [(AsyncTask, Task), (AsyncArtifact, Artifact)]
+PAIRS = [(AsyncTask, Task), (AsyncArtifact, Artifact), (AsyncMetricsManager, MetricsManager)]
+AWAITED = {
+    AsyncTask: {"close", "flush", "connect", "get_status", "upload_artifact"},
+    AsyncArtifact: {"get", "get_local_copy"},
+    AsyncMetricsManager: {"get_summary", "get_titles", "get_series"},
+}
 MADE_IN_CALLER = {"init"}
 """Written by hand in both worlds: their defaults and their words differ on purpose."""
 ONE_WORLD = {
@@ -43,13 +48,13 @@ def parameters(member: Any) -> list[tuple[str, Any, Any]]:
     return [(each.name, each.kind, each.default) for each in inspect.signature(function(member)).parameters.values()]
 
 
-@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact"])
+@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact", "metrics"])
 def test_the_twins_have_the_same_members(core: type, twin: type) -> None:
     assert public(core) ^ public(twin) <= set(ONE_WORLD)
     assert len(public(core)) > 5
 
 
-@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact"])
+@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact", "metrics"])
 def test_the_twins_take_the_same_and_say_the_same(core: type, twin: type) -> None:
     for name, ours, theirs in members(core, twin):
         if isinstance(ours, type):  # the enumerations
@@ -61,15 +66,14 @@ def test_the_twins_take_the_same_and_say_the_same(core: type, twin: type) -> Non
         assert function(ours).__doc__, f"{name} has no docstring"
 
 
-@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact"])
+@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact", "metrics"])
 def test_one_of_them_waits_and_the_other_is_awaited(core: type, twin: type) -> None:
     assert not [name for name, _, theirs in members(core, twin) if inspect.iscoroutinefunction(function(theirs))]
     coroutines = {name for name, ours, _ in members(core, twin) if inspect.iscoroutinefunction(function(ours))}
     # What reports or looks at what is there already must never have to be awaited.
     plain = {"get_logger", "current_task", "get_parameters", "get_parameters_as_dict", "get_tags", "is_main_task", "set_initial_iteration"}
     assert not coroutines & (plain | {"id", "name", "status", "artifacts", "url", "hash"})
-    expected = {"close", "flush", "connect", "get_status", "upload_artifact"} if core is AsyncTask else {"get", "get_local_copy"}
-    assert expected <= coroutines
+    assert AWAITED[core] <= coroutines
 
 
 async def test_pending_starts_nothing_and_refuses_what_would_always_go_wrong() -> None:

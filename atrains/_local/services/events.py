@@ -12,10 +12,9 @@ from typing import Any, Final
 import orjson
 
 from atrains._local import query, streams
-from atrains._local.metrics import pick, places_by_series
 from atrains._local.services.raw import wanted_names
 from atrains._local.store import Store
-from atrains._wire.events import SINGLE_VALUE_ITERATION, ScalarBlock
+from atrains._wire.events import SINGLE_VALUE_ITERATION, ScalarBlock, pick, places_by_series
 
 _SAMPLES: Final = 2000
 _MOST_SAMPLES: Final = 6000

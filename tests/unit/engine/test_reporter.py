@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ class HandWritten:
     async def stored_spans(self, journal: str) -> Any:
         raise NotImplementedError
 
-    def scalars(self, task: str) -> AsyncIterator[ScalarBlock]:
+    def scalars(self, task: str) -> AsyncGenerator[ScalarBlock]:
         raise NotImplementedError(task)
 
     async def aclose(self) -> None:
