@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,7 +125,7 @@ def parse_text(text: str, label: str, variables: Mapping[str, str]) -> dict[str,
     found = _parse_json(text)
     if found is None:
         with _PARSING:
-            found = _plain(_parse(text, Path(), label, variables))
+            found = _parse(text, Path(), label, variables)
     return found
 
 
@@ -154,7 +155,12 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return None if isinstance(value, NoneValue) else value
+    if value is None or isinstance(value, NoneValue):
+        return None
+    if isinstance(value, str | int | float):
+        return value
+    moment = datetime(2001, 1, 1)  # noqa: DTZ001  # any
+    return moment + value - moment  # a period is a `relativedelta` where dateutil is installed, else a `timedelta`
 
 
 def _folder_files(root: Path, environment: Environment) -> Iterator[tuple[Path, tuple[str, ...]]]:
@@ -185,7 +191,7 @@ def _read_all(paths: Iterable[tuple[Path, tuple[str, ...]]], environment: Enviro
     return files
 
 
-def _parse(text: str, path: Path, label: str, variables: Mapping[str, str]) -> Mapping[str, Any]:
+def _parse(text: str, path: Path, label: str, variables: Mapping[str, str]) -> dict[str, Any]:
     from pyhocon import ConfigFactory, ConfigTree
     from pyhocon.config_parser import NO_SUBSTITUTION
     from pyparsing import ParseBaseException, ParserElement
@@ -217,7 +223,7 @@ def _parse(text: str, path: Path, label: str, variables: Mapping[str, str]) -> M
         ParserElement.set_default_whitespace_chars(white_space)
 
 
-def _resolve(tree: Any, variables: Mapping[str, str]) -> Mapping[str, Any]:
+def _resolve(tree: Any, variables: Mapping[str, str]) -> dict[str, Any]:
     """Replace `${NAME}` and `${?NAME}`: pyhocon finds a name among the keys, so the environment is put there for the time being."""
     from pyhocon import ConfigParser
 
@@ -227,7 +233,7 @@ def _resolve(tree: Any, variables: Mapping[str, str]) -> Mapping[str, Any]:
     ConfigParser.resolve_substitutions(tree)
     for name in added:
         del tree[name]
-    plain: Mapping[str, Any] = tree.as_plain_ordered_dict()
+    plain: dict[str, Any] = _plain(tree.as_plain_ordered_dict())
     return plain
 
 

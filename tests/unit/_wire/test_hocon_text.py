@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import OrderedDict
-from datetime import date
+from datetime import date, timedelta
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any
@@ -121,8 +121,15 @@ def test_what_people_make_of_it_is_understood() -> None:
     text = \"\"\"two
 lines\"\"\"
     nothing = null
+    often = 90 s
     """
-    expected = {"model": {"layers": 4, "name": "resnet"}, "paths": ["/nowhere/data", "plain text"], "text": "two\nlines", "nothing": None}
+    expected: dict[str, Any] = {
+        "model": {"layers": 4, "name": "resnet"},
+        "paths": ["/nowhere/data", "plain text"],
+        "text": "two\nlines",
+        "nothing": None,
+    }
+    expected["often"] = timedelta(seconds=90)
     assert read(edited) == expected
     assert type(read(edited)["model"]) is dict
     assert read('{"a": {"b": 1}, "a": {"c": 2}}') == {"a": {"b": 1, "c": 2}}
