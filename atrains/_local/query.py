@@ -79,6 +79,12 @@ def text_filters(request: Fields, names: Iterable[str]) -> list[Predicate]:
     return predicates
 
 
+def search_filter(request: Fields, names: Sequence[str]) -> list[Predicate]:
+    """The filter `search_text`: the text stands in one of the fields, in whatever case."""
+    text = take(request, "search_text", str, None)
+    return [_text_filter(re.compile(re.escape(text), re.IGNORECASE), names, any)] if text else []
+
+
 def _text_filter(pattern: re.Pattern[str], names: Sequence[str], combine: Callable[[Iterable[bool]], bool]) -> Predicate:
     return lambda record: combine(pattern.search(str(value_at(record, name) or "")) is not None for name in names)
 

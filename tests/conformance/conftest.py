@@ -27,6 +27,7 @@ import pytest
 from atrains import AsyncTask, Task
 from atrains._portal.portal import portal
 from atrains._wire import endpoints
+from tests.surface import mutants
 
 T = TypeVar("T")
 
@@ -49,6 +50,9 @@ REQUESTS: Final = pytest.StashKey[list[tuple[str, str, Any]]]()
 RECORD: Final = "ATRAINS_RECORD_REQUESTS"
 """The variable that names a file to which the same is appended, a JSON list a line."""
 RECORD_PATH: Final = os.environ.get(RECORD)
+
+if mutants.MUTANT in os.environ:  # the suite is tried on a member that does nothing
+    mutants.mutate(os.environ[mutants.MUTANT])
 
 
 @pytest.fixture(params=HOMES, autouse=True)
