@@ -11,12 +11,14 @@ from typing import Final, Self
 
 from atrains._api import current
 from atrains._async import opening
-from atrains._async.finding import Finding, connect
+from atrains._async.base import connect
+from atrains._async.finding import Finding
 from atrains._async.status import FLUSH_BUDGET, StatusPart
 from atrains._async.wish import Origin, Wish, check_same, check_wish
-from atrains._config import set_credentials
+from atrains._capture.seeds import seed_generators
+from atrains._config import set_credentials, settings
 from atrains._config.env import process_variables, tasks_of_masters
-from atrains._engine.channel import Channel
+from atrains._engine.channel import Channel, is_elsewhere
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import Ending, ending_of
 from atrains._engine.ledger import Receipt, Stats
@@ -72,7 +74,8 @@ class Lifecycle(Finding, StatusPart):
             task_name: At least 3 characters; the script's file name by default.
             task_type: A member of `TaskTypes` or its name.
             reuse_last_task_id: True resets and reuses the last task of this project, name and type, unless it has artifacts or models, or
-                was published or archived; a text reuses the task of that id. False, the default here, always creates one.
+                was published or archived. A text reuses the task of that id in the same way; where there is none, the new task gets the id, if
+                the home lets a program choose it (the local home and `atrains serve` do). False, the default here, always creates one.
             output_uri: A folder for artifacts and models, instead of the home itself.
             auto_connect_arg_parser: Kept for compatibility: nothing is connected on its own yet.
             auto_connect_frameworks: Kept for compatibility: nothing is connected on its own yet.
@@ -84,11 +87,12 @@ class Lifecycle(Finding, StatusPart):
 
         Raises:
             UsageError: this context has an open task of another project, name or type.
-            ValidationError: a name that is too short, an unknown type.
+            ValidationError: a name that is too short, an unknown type, what cannot be an id.
+            NotFoundError: there is no task of the id to continue, or to reuse on a server that makes ids itself; no task was made.
             HomeError: the local home cannot be written to.
         """
         del auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring
-        open_task = current.opened_here()
+        open_task = current.opened_here(settings())
         if open_task is not None:
             check_same(open_task, (project_name, task_name, task_type))
             assert isinstance(open_task, cls)
@@ -97,8 +101,7 @@ class Lifecycle(Finding, StatusPart):
             check_wish(project_name, task_name, task_type, reuse=reuse_last_task_id, output_uri=output_uri, continued=continue_last_task)
         )
         current.enter(task)
-        if current.main_task() is None:
-            current.set_main(task)
+        current.offer_main(task)
         return task
 
     @classmethod
@@ -123,15 +126,14 @@ class Lifecycle(Finding, StatusPart):
 
         kind = validate_task_type(task_type)
         name = validate_name(task_name, what="task") if task_name is not None else default_task_name(process_variables())
-        main = current.current_task()
+        main = current.open_task_at(settings())  # a project is one of its home
         if project_name is None and main is None:
             raise UsageError("Task.create needs project_name when there is no main task to take it from; name one, or call Task.init first")
         channel, runtime = await connect()
-        if project_name is not None:
-            project = await opening.project_id(channel, validate_name(project_name, what="project"))
-        else:
-            assert main is not None
-            project = str(main.project)
+        project = main.project if project_name is None and main is not None else None
+        if project is None:  # or of a main task that began while its home was away
+            name_of_project = project_name or (main.known_project_name if main is not None else None) or ""
+            project = await opening.project_id(channel, validate_name(name_of_project, what="project"))
         return await cls._load(channel, runtime, await opening.create_task(channel, name, kind, project))
 
     @classmethod
@@ -147,9 +149,11 @@ class Lifecycle(Finding, StatusPart):
     async def _begin(cls, channel: Channel | DisabledChannel, runtime: Runtime | None, wish: Wish) -> Self:
         opened = await opening.open_run(channel, wish)
         task = cls._bound(opened.record, channel, runtime)
-        task._project_name = None if isinstance(wish.reuse, str) else wish.project  # noqa: SLF001
+        is_theirs = isinstance(wish.reuse, str) and opened.origin in {Origin.REUSED, Origin.CONTINUED}
+        task._project_name = None if is_theirs else wish.project  # noqa: SLF001
         task.set_initial_iteration(opened.first_iteration)
         task.get_logger()
+        seed_generators()
         task._owns_run, task._owner_pid = task.running_locally(), os.getpid()  # noqa: SLF001
         if isinstance(channel, Channel) and channel.outlet is not None and opened.origin is Origin.LATER:
             channel.outlet.outbox.create(task.reported_as, wish.project, opened.fields)
@@ -163,17 +167,18 @@ class Lifecycle(Finding, StatusPart):
     @classmethod
     async def _open_masters(cls, channel: Channel | DisabledChannel, runtime: Runtime | None) -> Self | None:
         """The task of the process that this one is a child of, if there is such a process and its task is in this home."""
-        if isinstance(channel, DisabledChannel):
+        if isinstance(channel, DisabledChannel) or is_elsewhere(channel.settings):
             return None
         task_ids = tasks_of_masters()
         for task_id in task_ids:
+            joined = process().open_runs.get(task_id)
+            if isinstance(joined, cls):  # it came here in a pickle
+                return joined
             try:
                 task = await cls._load(channel, runtime, validate_task_id(task_id))
             except (NotFoundError, ValidationError):
                 continue
-            task.get_logger()
-            channel.hold(task.id)
-            process().open_runs[task.reported_as] = task
+            task._join()  # noqa: SLF001  # one class
             return task
         if task_ids:
             say(
@@ -275,6 +280,8 @@ class Lifecycle(Finding, StatusPart):
                 if counts.dropped:
                     reasons = ", ".join(f"{count} {reason}" for reason, count in counts.dropped.items())
                     say(self._settings, f"task {self.id}: some {kind} were not stored: {reasons}")
+            for refusal in receipt.refused:
+                say(self._settings, f"task {self.id}: {refusal}")
             if undone:
                 say(self._settings, f"task {self.id}: {' and '.join(undone)}; {self._where_it_is_kept()}")
             if reported:

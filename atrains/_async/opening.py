@@ -18,6 +18,7 @@ from atrains._config import Settings
 from atrains._engine import jobs, sessions
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
+from atrains._engine.notices import say
 from atrains._wire import endpoints
 from atrains._wire.refusals import as_public_error
 from atrains.errors import AccessError, ServerError, TransportError
@@ -28,20 +29,20 @@ AnyChannel = Channel | DisabledChannel
 
 async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
     """Begin a run: reuse or create its task, and start it; all of that later, when its home is away."""
-    task = uuid.uuid4().hex  # kept by homes of ours: if the answer to its making is lost, it is the same task that is made later
+    new = uuid.uuid4().hex  # kept by homes of ours: if the answer to its making is lost, it is the same task that is made later
     try:
         await channel.transport.probe()  # within the time of one connection: a call would try for longer
         project = await project_id(channel, wish.project)
         async with reuse.deciding(channel, wish):
-            return await _open_run(channel, wish, project, task)
+            candidate, new = await reuse.choose(channel, wish, project, new)
+            return await _open_run(channel, wish, project, candidate, new)
     except (AccessError, ServerError):  # there, and not willing: waiting would change nothing
         raise
     except TransportError as error:
-        return _open_later(channel, wish, task, error)
+        return _open_later(channel, wish, new, error)
 
 
-async def _open_run(channel: AnyChannel, wish: Wish, project: str, new: str) -> Opened:
-    candidate = await reuse.find_candidate(channel, wish, project)
+async def _open_run(channel: AnyChannel, wish: Wish, project: str, candidate: dict[str, Any] | None, new: str) -> Opened:
     if candidate is not None and wish.continued:
         opened = reuse.go_on(candidate)
     elif candidate is not None:
@@ -87,11 +88,17 @@ async def create_task(channel: AnyChannel, name: str, task_type: TaskTypes, proj
 def _open_later(channel: AnyChannel, wish: Wish, task: str, error: TransportError) -> Opened:
     """Begin a run whose home is away: a task of its own, made there once the home is back.
 
-    The id is kept by homes of ours; any other server gives the task one of its own, and then finds this one in the comment.
+    The id is kept by homes of ours; any other server gives the task one of its own, and then finds this one in the comment. An id that the
+    user chose may be that of a task: it is asked for when the task is made, which gets it if it is free and the home keeps ids.
     """
     now = datetime.now(UTC).isoformat()
     fields = _new_task(channel, wish.name, wish.type)
     fields["comment"] += f" as {task}"
+    if isinstance(wish.reuse, str) and wish.reuse != task:
+        then = "this run is a task of its own" if wish.continued else "this run gets a task of its own, of that id if it is free then"
+        say(channel.settings, f"whether there is a task {wish.reuse} is not known while its home is away: {then}")
+        if not wish.continued:
+            fields["id"] = wish.reuse
     destination = {}
     if wish.output_uri is not None:
         fields["output_dest"], destination = wish.output_uri, {"output": {"destination": wish.output_uri}}

@@ -1,7 +1,7 @@
-"""Reuse: whether the next run of a project, name and type takes over the last one's task, and what that clears. Used by `opening`.
+"""Reuse: whether the next run of a project, name and type takes over the last one's task, or that of an id, and what that clears.
 
 Reuse never destroys what matters: a task that is published, archived, enqueued or has outputs is left alone, and so is one whose run is
-going on, has not been delivered yet, or ended without a final status.
+going on, has not been delivered yet, or ended without a final status. Used by `opening`.
 """
 
 from __future__ import annotations
@@ -62,15 +62,38 @@ async def deciding(channel: AnyChannel, wish: Wish) -> AsyncIterator[None]:
         lock.release()
 
 
-async def find_candidate(channel: AnyChannel, wish: Wish, project: str) -> dict[str, Any] | None:
-    """The record of the task to reuse, if there is one that may be."""
-    settings = channel.settings
-    if isinstance(channel, DisabledChannel) or settings.task.no_reuse or not wish.reuse:
-        return None
+async def choose(channel: AnyChannel, wish: Wish, project: str, new: str) -> tuple[dict[str, Any] | None, str]:
+    """The record of the task to reuse, if there is one that may be; else the id of the task to make.
+
+    Args:
+        channel: Where to look.
+        wish: What was asked for.
+        project: The id of its project.
+        new: The id of a task to make, where none was asked for or the one asked for is taken.
+
+    Raises:
+        NotFoundError: there is no task of the id that was asked for, and the home makes ids itself, or the task was to be continued.
+    """
+    if isinstance(channel, DisabledChannel):
+        return None, wish.reuse if isinstance(wish.reuse, str) else new
     if wish.continued:  # what was killed is to be gone on with: its status and its last iteration are known once it is recovered
         await channel.adopt(RECOVERY_SECONDS)
     if isinstance(wish.reuse, str):
-        return await _unless_kept(channel, await _chosen(channel, wish.reuse), wish)
+        record = await _chosen(channel, wish.reuse, wish)
+        if record is None:
+            return None, wish.reuse
+    else:
+        record = await _last(channel, wish, project)
+    if record is None or channel.settings.task.no_reuse:
+        return None, new
+    return await _unless_kept(channel, record, wish), new
+
+
+async def _last(channel: Channel, wish: Wish, project: str) -> dict[str, Any] | None:
+    """The record of the last task of these names in this home, if it is to be reused and still has them."""
+    settings = channel.settings
+    if settings.task.no_reuse or not wish.reuse:
+        return None
     key, window = session_key(channel, wish), settings.task.reuse_window_hours
     task = await channel.run(lambda: sessions.recall(settings.home.cache_dir, key, window_hours=window))
     if task is None:
@@ -81,7 +104,7 @@ async def find_candidate(channel: AnyChannel, wish: Wish, project: str) -> dict[
     record: dict[str, Any] = answer["tasks"][0]
     same_project = record.get("project") == project
     renamed = (record.get("name"), record.get("type")) != (wish.name, str(wish.type))
-    return None if renamed or not same_project else await _unless_kept(channel, record, wish)
+    return None if renamed or not same_project else record
 
 
 async def _unless_kept(channel: Channel, record: dict[str, Any], wish: Wish) -> dict[str, Any] | None:
@@ -99,16 +122,20 @@ async def _unless_kept(channel: Channel, record: dict[str, Any], wish: Wish) -> 
     return record
 
 
-async def _chosen(channel: AnyChannel, task: str) -> dict[str, Any]:
-    """The task of an id that the user gave, which must be there and free to be reused."""
+async def _chosen(channel: Channel, task: str, wish: Wish) -> dict[str, Any] | None:
+    """The task of an id that the user gave; None where there is none and a new one may have it."""
     answer = await call(channel, endpoints.TASKS_GET_ALL, f"cannot look up task {task}", id=[task])
-    if not answer["tasks"]:
+    if answer["tasks"]:
+        record: dict[str, Any] = answer["tasks"][0]
+        return record
+    missing = f"there is no task of that id in {channel.transport.target}"
+    if wish.continued:
+        raise NotFoundError(f"cannot continue task {task}: {missing}; check the id, or leave continue_last_task out")
+    if not await channel.transport.keeps_task_ids():
         raise NotFoundError(
-            f"cannot reuse task {task}: there is no task of that id in {channel.transport.target}; "
-            "check it, or leave reuse_last_task_id out"
+            f"cannot reuse task {task}: {missing}, and this server makes ids itself; check the id, or leave reuse_last_task_id out"
         )
-    record: dict[str, Any] = answer["tasks"][0]
-    return record
+    return None
 
 
 def _why_kept(record: dict[str, Any]) -> str:
@@ -117,7 +144,7 @@ def _why_kept(record: dict[str, Any]) -> str:
     Server: the conditions of the reference client, under which an earlier task is left alone.
     """
     tags = record.get("system_tags") or []
-    if record.get("status") in {"published", "publishing", "closed"}:
+    if record.get("status") in {"published", "publishing", "closed", "queued"}:
         return f"it is {record['status']}"
     if record.get("status") == TaskStatusEnum.in_progress or record.get("status_reason") == UNCLOSED:
         return "its run ended without a final status"

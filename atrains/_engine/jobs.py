@@ -13,12 +13,17 @@ from typing import Any, Final
 
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
+from atrains._wire.edits import ParameterChanges, parameter_calls
 from atrains.errors import ServerError
 
 CREATE: Final = "create"
 """A run that began while its server was away: `project` (a name) and `task` (the fields of `tasks.create`)."""
 CALL: Final = "call"
 """An edit: `endpoint` and `request`."""
+PARAMETERS: Final = "parameters"
+"""Changes of parameters: `set`, a list of them as a home stores them, and `deleted`, a list of their sections and names."""
+TO_DO: Final = frozenset({CREATE, CALL, PARAMETERS})
+"""The kinds that are to be carried out, in their order."""
 ALIAS: Final = "alias"
 """Not to be done but to be known, done or not: `at_home`, the id that the server gave a task that was made later."""
 
@@ -43,7 +48,7 @@ def is_refused(error: ServerError) -> bool:
 
 
 async def carry_out(job: Job, transport: Transport, aliases: Mapping[str, str]) -> str | None:
-    """Do a job of kind CREATE or CALL.
+    """Do a job of one of the kinds in TO_DO.
 
     Returns:
         The id that the server gave a task, if it is not the one that the run reports under.
@@ -55,9 +60,28 @@ async def carry_out(job: Job, transport: Transport, aliases: Mapping[str, str]) 
     if job.kind == CREATE:
         made = await _create(job, transport)
         return made if made != job.task else None
-    request = {**job.content["request"], "task": aliases.get(job.task, job.task)}
+    task = aliases.get(job.task, job.task)
+    if job.kind == PARAMETERS:
+        for endpoint, request in parameter_calls(changes_of(job)):
+            await transport.call(endpoint, {**request, "task": task})
+        return None
+    request = {**job.content["request"], "task": task}
+    if "ids" in request:  # a call that is about several tasks, made for this one
+        request["ids"] = [task]
     await transport.call(endpoints.BY_NAME[job.content["endpoint"]], request)
     return None
+
+
+def parameter_content(changes: ParameterChanges) -> dict[str, Any]:
+    """What a job of kind PARAMETERS holds."""
+    given = [dict(item) for item in changes.values() if item is not None]
+    return {"set": given, "deleted": [list(key) for key, item in changes.items() if item is None]}
+
+
+def changes_of(job: Job) -> dict[tuple[str, str], Mapping[str, str] | None]:
+    """The changes that a job of kind PARAMETERS is to make."""
+    deleted: dict[tuple[str, str], Mapping[str, str] | None] = {(section, name): None for section, name in job.content["deleted"]}
+    return deleted | {(item["section"], item["name"]): item for item in job.content["set"]}
 
 
 async def project_id(transport: Transport, name: str) -> str:
@@ -90,8 +114,8 @@ async def _create(job: Job, transport: Transport) -> str:
     task = await _find(job, transport)
     if task is None:
         project = await project_id(transport, job.content["project"])
-        # A home of ours keeps the id; other servers give one of their own. Server: `tasks.create` ignores what it does not know.
-        fields = {**job.content["fields"], "project": project, "id": job.task}
+        # A home of ours keeps the id (or the one that was chosen), others make one. Server: `tasks.create` ignores what it does not know.
+        fields = {"id": job.task, **job.content["fields"], "project": project}
         task = str((await transport.call(endpoints.TASKS_CREATE, fields))["id"])
     await transport.call(endpoints.TASKS_STARTED, {"task": task})
     return task

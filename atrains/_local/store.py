@@ -21,6 +21,7 @@ from atrains._local.disk import sync_file
 from atrains._local.projects import ensure_project
 from atrains._local.records import Record, encode_record, index_record, now, read_record, write_record
 from atrains._wire.events import EventBlock, EventKind, ScalarBlock, Span
+from atrains._wire.names import TASK_ID
 from atrains.errors import HomeError, ServerError, ValidationError
 
 _logger = logging.getLogger("atrains")
@@ -29,7 +30,6 @@ FORMAT: Final = 1
 """The version of the home's layout, in `home.json`."""
 LOCKED: Final = frozenset({"published", "publishing"})
 """A task with one of these statuses takes no events."""
-_TASK_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _MARK: Final = re.compile(rb"(\d{20}) (\S{1,64}) *\n")
 
 
@@ -179,9 +179,17 @@ class Store:
         Raises:
             ValidationError: this cannot be a task's id.
         """
-        if not _TASK_ID.fullmatch(task_id):
-            raise ValidationError(f"{task_id!r} is no task id: up to 64 letters, digits, hyphens and underscores")
+        if not TASK_ID.fullmatch(task_id):
+            raise ValidationError(f"{task_id!r} is no task id: up to 64 letters, digits, '_' and '-', which is not the first")
         return self._tasks / task_id
+
+    def has_record(self, task_id: str) -> bool:
+        """Whether there is a task of this id, by its folder alone."""
+        return (self.task_folder(task_id) / "task.json").exists()
+
+    def has_files(self, task_id: str) -> bool:
+        """Whether there are files, such as artifacts, in a task's folder."""
+        return any(path.is_file() for path in (self.task_folder(task_id) / "files").rglob("*"))
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -248,6 +256,7 @@ class Store:
         index_record(connection, record)
         for kind in EventKind:
             streams.catch_up(connection, folder, task_id, kind)
+        streams.settle_iteration(connection, folder, record)
 
     def rebuild(self) -> int:
         """Build the index of tasks and events anew from the task folders; returns how many tasks there are. Projects without tasks stay."""
@@ -266,7 +275,7 @@ class Store:
             ServerError: 400/101, there is no such task.
             HomeError: the record is damaged.
         """
-        if not isinstance(task_id, str) or not _TASK_ID.fullmatch(task_id):
+        if not isinstance(task_id, str) or not TASK_ID.fullmatch(task_id):
             raise unknown_task(task_id)
         try:
             return read_record(self._tasks / task_id)

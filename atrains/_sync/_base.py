@@ -203,7 +203,8 @@ class TaskTwin(Enumerations, Twin):
             task_name: At least 3 characters; the script's file name by default.
             task_type: A member of `TaskTypes` or its name.
             reuse_last_task_id: True, the default, resets and reuses the last task of this project, name and type, unless it has artifacts
-                or models, or was published or archived; a text reuses the task of that id; False always creates one.
+                or models, or was published or archived. A text reuses the task of that id in the same way; where there is none, the new
+                task gets the id, if the home lets a program choose it (the local home and `atrains serve` do). False always creates one.
             output_uri: A folder for artifacts and models, instead of the home itself.
             auto_connect_arg_parser: Kept for compatibility: nothing is connected on its own yet.
             auto_connect_frameworks: Kept for compatibility: nothing is connected on its own yet.
@@ -215,7 +216,8 @@ class TaskTwin(Enumerations, Twin):
 
         Raises:
             UsageError: the open main task is of another project, name or type.
-            ValidationError: a name that is too short, an unknown type.
+            ValidationError: a name that is too short, an unknown type, what cannot be an id.
+            NotFoundError: there is no task of the id to continue, or to reuse on a server that makes ids itself; no task was made.
             HomeError: the local home cannot be written to.
 
         Example:
@@ -234,8 +236,7 @@ class TaskTwin(Enumerations, Twin):
             )
             task = cls._block(AsyncTask, lambda: AsyncTask.open(wish), "Task.ainit(...)")
             current.enter(task)
-            if current.main_task() is None:
-                current.set_main(task)
+            current.offer_main(task)
         process_exit.install()
         return cls._of(task)
 

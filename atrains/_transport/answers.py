@@ -47,6 +47,7 @@ class Claims:
         expires: Its end, in seconds since the epoch by the server's clock; None for never.
         issued: Its beginning by the same clock.
         user: The id of the user; empty when it does not say.
+        keeps_task_ids: Whether a new task gets the id that `tasks.create` names; only homes of ours say so.
     """
 
     api_version: Version = UNKNOWN_VERSION
@@ -54,6 +55,7 @@ class Claims:
     expires: float | None = None
     issued: float | None = None
     user: str = ""
+    keeps_task_ids: bool = False
 
 
 def parse_answer(body: bytes) -> Answer | None:
@@ -98,6 +100,7 @@ def read_claims(token: str) -> Claims:
         expires=_seconds(content.get("exp")),
         issued=_seconds(content.get("iat")),
         user=str(identity.get("user") or "") if isinstance(identity, dict) else "",
+        keeps_task_ids=content.get("keeps_task_ids") is True,
     )
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from atrains._config import Settings, Timeout, proxy_for
-from atrains._transport.answers import MAYBE_DONE, TRANSIENT, Answer, parse_answer, read_claims, retry_after
+from atrains._transport.answers import MAYBE_DONE, TRANSIENT, Answer, Claims, parse_answer, read_claims, retry_after
 from atrains._transport.failures import PROXY_USER, Advice, Exchange, UnavailableError, is_stale, translate
 from atrains._transport.sessions import Sessions
 from atrains._transport.tokens import Token, Tokens, make_token
@@ -100,8 +100,12 @@ class HttpClient:
 
     async def version(self) -> Version:
         """Return the highest API version that both sides speak; logs in where that was not done yet."""
-        server = (await self._tokens.get()).claims.api_version
+        server = (await self.claims()).api_version
         return min(server, self.settings.api.max_api_version or server)
+
+    async def claims(self) -> Claims:
+        """Return what the server says of itself in the token that holds; logs in where that was not done yet."""
+        return (await self._tokens.get()).claims
 
     async def post(self, path: str, body: Body, *, kind: str = "application/json", read: float | None = None, repeatable: bool) -> Answer:
         """Send a request with our token to the API, and return the envelope of its answer, whatever code it has.

@@ -7,14 +7,18 @@ client has found the server; so scripts that record to the home in-process read 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+from atrains._wire.names import TASK_ID
+
 HOME_URL: Final = "home://"
-_TASK_FILE: Final = re.compile(r"tasks/(?P<id>[0-9A-Za-z_-]{1,64})/files/(?P<rest>.+)", re.DOTALL)
-_IN_TASK_FOLDER: Final = re.compile(r"(?:[^/]+/)+[^/]*\.(?P<id>[0-9a-f]{32})/[^/].*", re.DOTALL)
-"""Where clients put the files of a task: `<project>/<task name>.<task id>/...`."""
+_TASK_FILE: Final = re.compile(rf"tasks/(?P<id>{TASK_ID.pattern})/files/(?P<rest>.+)", re.DOTALL)
+_IN_TASK_FOLDER: Final = re.compile(
+    rf"(?:[^/]+/)+[^/]*\.(?P<id>[0-9a-f]{{32}}|{TASK_ID.pattern}(?=/(?:artifacts|models|metrics)/))/[^/].*", re.DOTALL
+)
+"""Where clients put the files of a task: `<project>/<task name>.<task id>/...`; an id that a program chose looks like much else."""
 _MOST_PARTS: Final = 64
 _LONGEST_PART: Final = 255
 
@@ -46,18 +50,20 @@ def places_of(path: str) -> list[str]:
     return [*([f"tasks/{task}/files/{path}"] if task else []), f"files/{path}"]
 
 
-def to_home(url: str, *bases: str) -> str:
+def to_home(url: str, *, bases: Iterable[str], is_task: Callable[[str], bool]) -> str:
     """The URL as it is recorded: relative to the home for a file of this server, else as it is.
 
     Args:
         url: As a client gave it, its path percent-quoted.
         bases: The addresses of this server that clients may know.
+        is_task: Whether an id is that of a task of the home: many a folder has a name that ends like one.
     """
     base = next((base for base in bases if url.startswith(f"{base}/")), None)
     if base is None:
         return url
     path = check_path(unquote(url[len(base) :], errors="surrogateescape"))
-    return url if path is None or task_of(path) is None else f"{HOME_URL}{places_of(path)[0]}"
+    task = task_of(path) if path is not None else None
+    return url if path is None or task is None or not is_task(task) else f"{HOME_URL}{places_of(path)[0]}"
 
 
 def to_client(url: str, base: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
 from aiohttp import web
@@ -111,10 +112,11 @@ class Api:
         if endpoint in _OF_SESSION:
             return _OF_SESSION[endpoint](identity)
         base = self._url or asked
+        to_home = partial(addresses.to_home, bases=(base, asked), is_task=self._store.has_record)
         fields = conversion.from_request(call.name, fields, call.version)
-        fields = addresses.convert_artifacts(fields, lambda url: addresses.to_home(url, base, asked))
+        fields = addresses.convert_artifacts(fields, to_home)
         if endpoint == endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS:
-            fields["artifacts"] = addresses.convert_list(fields.get("artifacts"), lambda url: addresses.to_home(url, base, asked))
+            fields["artifacts"] = addresses.convert_list(fields.get("artifacts"), to_home)
         older = endpoint == endpoints.EVENTS_GET_TASK_LOG and call.version < endpoint.since
         data = get_old_task_log(self._store, fields) if older else services.call(self._store, endpoint, fields)
         data = conversion.to_answer(data, call.version)

@@ -47,7 +47,10 @@ class Tokens:
         self._key = signing_key
 
     def issue(self, identity: Identity, seconds: int = USUAL_SECONDS) -> str:
-        """A token for a client. Server: the claims of a session token; a negative lifetime gives one that has expired."""
+        """A token for a client. Server: the claims of a session token; a negative lifetime gives one that has expired.
+
+        `keeps_task_ids` is ours alone: it tells a client that `tasks.create` takes an `id`.
+        """
         moment = int(time.time())
         return self._sign(
             {
@@ -61,6 +64,7 @@ class Tokens:
                 "server_version": SERVER_VERSION,
                 "server_build": "atrains",
                 "feature_set": "basic",
+                "keeps_task_ids": True,
             }
         )
 

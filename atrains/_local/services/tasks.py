@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -11,21 +10,21 @@ import orjson
 
 from atrains._local import query
 from atrains._local.projects import new_id
-from atrains._local.records import DERIVED, EMBEDDED, FIELDS, Record, last_metrics, now, with_derived
+from atrains._local.records import DERIVED, EMBEDDED, FIELDS, INNER, Record, last_metrics, now, with_derived
 from atrains._local.services import fields
 from atrains._local.store import Store
+from atrains._wire.names import TASK_ID
 from atrains.errors import ServerError
 
 _COLUMNS: Final = ("id", "user", "type", "status", "project", "parent")
 """Fields that are columns of the index, so that SQLite does the filtering."""
-_ID: Final = re.compile(r"[0-9a-f]{32}")
 _DATES: Final = ("created", "started", "completed", "last_update", "status_changed")
 
 
 def create(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     """Make a task in status `created`. Server: `id` and `status` of the request are ignored.
 
-    Here a good `id` that no task has is kept: a run that began while its home was away goes on reporting under it.
+    Here a good `id` that no task has is kept: it is the one that a program chose, or under which a run began while its home was away.
     """
     given = fields.task_fields(request)
     for name in ("name", "type"):
@@ -47,7 +46,7 @@ def create(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _new_id(connection: sqlite3.Connection, wished: object) -> str:
-    if not isinstance(wished, str) or not _ID.fullmatch(wished):
+    if not isinstance(wished, str) or not TASK_ID.fullmatch(wished):
         return new_id()
     taken = connection.execute("SELECT 1 FROM tasks WHERE id = ?", [wished]).fetchone() is not None
     return new_id() if taken else wished
@@ -66,6 +65,7 @@ def get_all(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer the tasks that match, oldest first unless ordered otherwise; ids that are not there are left out."""
     predicates = [
         *query.text_filters(request, ("name", "comment")),
+        *query.search_filter(request, ("id", "name", "comment")),
         *query.list_filters(request, ("tags", "system_tags")),
         *query.date_filters(request, _DATES),
     ]
@@ -112,8 +112,7 @@ def _whole(store: Store, record: Record) -> Record | None:
         whole = {**store.record(record["id"]), **record}
     except ServerError:  # its folder was removed by hand
         return None
-    whole.pop("project_name", None)
-    return whole
+    return {name: value for name, value in whole.items() if name not in INNER}
 
 
 def _complete(store: Store, connection: sqlite3.Connection, records: Sequence[Record], wanted: frozenset[str] | set[str]) -> list[Record]:

@@ -89,7 +89,7 @@ async def test_project_names_match_as_unanchored_case_sensitive_patterns(transpo
 
 async def test_a_new_task_has_the_documented_record(transport: Transport) -> None:
     project = (await transport.call(endpoints.PROJECTS_CREATE, {"name": "one"}))["id"]
-    ignored = {"id": "mine", "status": "failed", "extra": 1}
+    ignored = {"id": "not/an id", "status": "failed", "extra": 1}
     task = await new_task(transport, " spaced ", project=project, comment="hello", system_tags=["development"], **ignored)
     assert re.fullmatch("[0-9a-f]{32}", task)
     record = await record_of(transport, task)
@@ -99,6 +99,14 @@ async def test_a_new_task_has_the_documented_record(transport: Transport) -> Non
     assert (record["last_iteration"], record["last_metrics"], record["hyperparams"]) == (0, {}, {})
     assert all(DATE.fullmatch(record[name]) for name in ("created", "last_update", "status_changed"))
     assert not {"started", "completed", "published", "extra", "project_name"} & set(record)
+
+
+async def test_a_home_says_whether_a_new_task_gets_the_id_that_it_is_given(transport: Transport) -> None:
+    keeps = await transport.keeps_task_ids()
+    assert keeps, "both homes of ours do"
+    for wished in ("Nightly_2024-11", "0f3a" * 8):
+        assert await new_task(transport, "a task", id=wished) == wished
+        assert await new_task(transport, "a task", id=wished) != wished, "it has been given"
 
 
 @pytest.mark.parametrize(

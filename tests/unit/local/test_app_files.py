@@ -228,7 +228,22 @@ def test_addresses_go_there_and_back(parts: list[str]) -> None:
         return
     assert ".." not in path.split("/")
     url = f"http://h:1/{quote(path)}"
-    recorded = addresses.to_home(url, "http://h:1")
+    recorded = addresses.to_home(url, bases=["http://h:1"], is_task={"a" * 32}.__contains__)
     assert recorded == f"home://tasks/{'a' * 32}/files/{path}"
     assert addresses.to_client(recorded, "http://h:1") == url
-    assert addresses.to_home(url, "http://h:2") == url
+    assert addresses.to_home(url, bases=["http://h:2"], is_task={"a" * 32}.__contains__) == url
+
+
+@pytest.mark.parametrize(
+    ("path", "task"),
+    [
+        ("project/a run.my-id/artifacts/weights.v2/weights.v2.bin", "my-id"),
+        (f"project/a run.{'a' * 32}/artifacts/weights.v2/weights.v2.bin", "a" * 32),
+        ("project.v1/a run.my-id/models/weights", "my-id"),
+        ("project.v1/data/x", None),
+        ("project/release.2/models/x", None),
+    ],
+)
+def test_a_folder_is_that_of_a_task_if_there_is_one_of_its_id(path: str, task: str | None) -> None:
+    found = addresses.to_home(f"http://h:1/{path}", bases=["http://h:1"], is_task={"my-id", "a" * 32}.__contains__)
+    assert found == (f"http://h:1/{path}" if task is None else f"home://tasks/{task}/files/{path}")
