@@ -74,8 +74,8 @@ class Lifecycle(Finding, StatusPart):
             task_name: At least 3 characters; the script's file name by default.
             task_type: A member of `TaskTypes` or its name.
             reuse_last_task_id: True resets and reuses the last task of this project, name and type, unless it has artifacts or models, or
-                was published or archived. A text reuses the task of that id in the same way; where there is none, the new task gets the id, if
-                the home lets a program choose it (the local home and `atrains serve` do). False, the default here, always creates one.
+                was published or archived. A text reuses the task of that id in the same way; where there is none, the new task gets the id,
+                if the home lets a program choose it (the local home and `atrains serve` do). False, the default here, always creates one.
             output_uri: A folder for artifacts and models, instead of the home itself.
             auto_connect_arg_parser: Kept for compatibility: nothing is connected on its own yet.
             auto_connect_frameworks: Kept for compatibility: nothing is connected on its own yet.
