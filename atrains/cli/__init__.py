@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from atrains.cli import ls, serve, show, sync
+from atrains.cli import export, ls, serve, show, sync
 from atrains.errors import AtrainsError
 
 DONE: Final = 0
@@ -17,7 +17,7 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as a shell reports it. A mistake in the arguments is 2, by argparse."""
 
-_COMMANDS: Final = {"ls": ls, "show": show, "serve": serve, "sync": sync}
+_COMMANDS: Final = {"ls": ls, "show": show, "export": export, "serve": serve, "sync": sync}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import assert_type
 
-from atrains import Artifact, AsyncArtifact, AsyncTask, Logger, Receipt, Stats, Task, TaskStatusEnum, TaskTypes
-from atrains.types import LastMetric, ScalarCurve
+from atrains import Artifact, AsyncArtifact, AsyncTask, Logger, MetricsManager, Receipt, Reporter, Stats, Task, TaskStatusEnum, TaskTypes
+from atrains.types import LastMetric, MetricSummary, ScalarChunk, ScalarCurve
 
 
 def blocking() -> None:
@@ -23,6 +24,11 @@ def blocking() -> None:
     assert_type(task.connect({"rate": 0.1}), dict[str, float])
     assert_type(task.get_reported_scalars(), dict[str, dict[str, ScalarCurve]])
     assert_type(task.get_last_scalar_metrics(), dict[str, dict[str, LastMetric]])
+    for chunk in task.iter_reported_scalars("loss", series="train"):
+        assert_type(chunk, ScalarChunk)
+    assert_type(task.metrics_manager, MetricsManager)
+    assert_type(task.metrics_manager.get_summary(), dict[str, dict[str, MetricSummary]])
+    assert_type(task.reporter, Reporter)
     assert_type(task.artifacts, Mapping[str, Artifact])
     assert_type(task.upload_artifact("weights", {"bias": [1.0]}), bool)
     task.wait_for_status(TaskStatusEnum.completed, raise_on_status=None, timeout=1.0)
@@ -37,6 +43,10 @@ async def in_asyncio() -> None:
     async with Task.ainit("project", "name") as task:
         assert_type(task, AsyncTask)
         assert_type(await task.status, str)
+        async with aclosing(task.iter_reported_scalars()) as chunks:
+            async for chunk in chunks:
+                assert_type(chunk, ScalarChunk)
+        assert_type(await task.metrics_manager.get_titles(), list[str])
         assert_type(await task.flush(timeout=1.0), Receipt)
         assert_type(task.artifacts, Mapping[str, AsyncArtifact])
         assert_type(task.get_logger(), Logger)
