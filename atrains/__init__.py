@@ -21,6 +21,7 @@ from atrains.types import TaskStatusEnum, TaskTypes
 
 if TYPE_CHECKING:
     from atrains import export
+    from atrains._api.handler import LogHandler
     from atrains._api.logger import Logger
     from atrains._api.reporter import Reporter
     from atrains._async.artifact import AsyncArtifact
@@ -40,6 +41,7 @@ __all__ = [
     "AsyncMetricsManager",
     "AsyncTask",
     "Counts",
+    "LogHandler",
     "Logger",
     "MetricsManager",
     "Receipt",
@@ -61,6 +63,7 @@ _WHERE = {
     "AsyncMetricsManager": "atrains._async.metrics",
     "AsyncTask": "atrains._async.task",
     "Counts": "atrains._engine.ledger",
+    "LogHandler": "atrains._api.handler",
     "Logger": "atrains._api.logger",
     "MetricsManager": "atrains._sync.metrics",
     "Receipt": "atrains._engine.ledger",

@@ -6,8 +6,9 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
-from atrains._config import Mode, settings
+from atrains._config import Mode, Settings
 from atrains._config.env import leave_task_for_children, take_back_task_from_children
+from atrains._engine.channel import is_elsewhere, place_of
 
 if TYPE_CHECKING:
     from atrains._api.task import TaskBase
@@ -20,17 +21,21 @@ class _Opened(NamedTuple):
     owner: object
 
 
-_context: ContextVar[_Opened | None] = ContextVar("atrains_current_task", default=None)
+_context: ContextVar[tuple[_Opened, ...]] = ContextVar("atrains_current_task", default=())
+"""The tasks that this context opened or inherited, the latest last; closed ones go as the next is opened."""
 _main: list[TaskBase | None] = [None]
 """The main task, as the only element. A forked child keeps it: it reports to the task of its parent."""
 
 
 def current_task() -> TaskBase | None:
     """The open task of this context, else the process's main task, else None."""
-    opened = _context.get()
-    if opened is not None and not opened.task.is_closed:
-        return opened.task
-    return main_task()
+    return next((opened.task for opened in reversed(_context.get()) if not opened.task.is_closed), None) or main_task()
+
+
+def open_task_at(settings: Settings) -> TaskBase | None:
+    """The current task among those in the home that the settings choose: `credentials` may have chosen another one for some."""
+    candidates = (*reversed([opened.task for opened in _context.get()]), main_task())
+    return next((task for task in candidates if task is not None and _is_open_at(task, settings)), None)
 
 
 def main_task() -> TaskBase | None:
@@ -39,10 +44,17 @@ def main_task() -> TaskBase | None:
     return task if task is not None and not task.is_closed else None
 
 
-def set_main(task: TaskBase) -> None:
-    """Make a task the process's main task, to which child processes that are started from now on report as well."""
+def offer_main(task: TaskBase) -> None:
+    """Make a task the process's main task if there is none, or only one that a block of `credentials` opened in another home.
+
+    Child processes that are started from now on report to it as well, unless it is in such a home, which they do not know.
+    """
+    main, chosen = main_task(), task._settings  # noqa: SLF001
+    elsewhere = is_elsewhere(chosen)
+    if main is not None and (elsewhere or not is_elsewhere(main._settings)):  # noqa: SLF001
+        return
     _main[0] = task
-    if task.begun_here and settings().mode is Mode.ACTIVE:
+    if task.begun_here and chosen.mode is Mode.ACTIVE and not elsewhere:
         leave_task_for_children(task.id)
 
 
@@ -52,22 +64,24 @@ def unset_main(task: TaskBase) -> None:
         take_back_task_from_children()
 
 
-def opened_here() -> TaskBase | None:
-    """The open task that this very asyncio task opened: one that a parent opened and this one only inherited does not count."""
-    opened = _context.get()
-    if opened is not None and not opened.task.is_closed and opened.owner is _owner():
-        return opened.task
-    return None
+def opened_here(settings: Settings) -> TaskBase | None:
+    """The open task that this very asyncio task opened in the home that the settings choose.
+
+    One that a parent opened and this one only inherited does not count.
+    """
+    owner = _owner()
+    mine = (opened.task for opened in reversed(_context.get()) if opened.owner is owner)
+    return next((task for task in mine if _is_open_at(task, settings)), None)
 
 
 def enter(task: TaskBase) -> None:
     """Make a task the current one of this context. Call it where the user's code runs: what is set on another thread's loop stays there."""
-    _context.set(_Opened(task, _owner()))
+    _context.set((*(opened for opened in _context.get() if not opened.task.is_closed), _Opened(task, _owner())))
 
 
 def forget() -> None:
     """Start again without a current and a main task. For tests: a process that runs one after the other."""
-    _context.set(None)
+    _context.set(())
     _main[0] = None
     take_back_task_from_children()
 
@@ -77,3 +91,7 @@ def _owner() -> object:
         return asyncio.current_task()
     except RuntimeError:  # no loop on this thread: the thread's own context
         return None
+
+
+def _is_open_at(task: TaskBase, settings: Settings) -> bool:
+    return not task.is_closed and place_of(task._settings) == place_of(settings)  # noqa: SLF001  # its channel's, which nothing else is asked for

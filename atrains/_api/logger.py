@@ -11,7 +11,8 @@ import struct
 import sys
 import time
 from array import array
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Iterator, Sized
+from importlib import import_module
 from typing import Any, Final, SupportsFloat, SupportsIndex
 
 from atrains._api import current
@@ -170,6 +171,44 @@ class Logger(PlotReports):
             }
             self._record(EventKind.LOGS, {"kind": "logs", "task": self._task, "event": event}, [], "console")
 
+    @contextlib.contextmanager
+    def capture_logging(self) -> Iterator[None]:
+        """Report what reaches the root logger within a block to the task's console as well, each record with its level.
+
+        Records that other tasks' asyncio contexts log are left out. For one logger, or for longer, use `atrains.LogHandler`.
+
+        Example:
+            >>> with logger.capture_logging():
+            ...     logging.getLogger("training").warning("the rate is 0")
+        """
+        from atrains._api.handler import CapturingHandler
+
+        handler, root = CapturingHandler(self, self._task), logging.getLogger()
+        root.addHandler(handler)
+        try:
+            yield
+        finally:
+            root.removeHandler(handler)
+
+    def get_flush_period(self) -> float | None:
+        """The seconds between two deliveries of what was reported; None when there is none without `flush`."""
+        return self._outlet.flush_period
+
+    def set_flush_period(self, period: float | None) -> None:
+        """Set how often what is reported is delivered, by all tasks of this process that report to the same home.
+
+        Args:
+            period: Seconds; None or 0 to deliver only at `flush`, at `close` and when much was reported.
+
+        Raises:
+            ValidationError: a negative number.
+        """
+        seconds = None if period is None else float(period)
+        if seconds is not None and not seconds >= 0:
+            raise ValidationError(f"the flush period is a number of seconds, or None for none, not {period!r}")
+        self._outlet.flush_period = seconds or None
+        self._wake()
+
     def flush(self) -> bool:
         """Start delivering what was reported, without waiting for it; `task.flush()` waits."""
         self._wake()
@@ -239,6 +278,6 @@ def _column(code: str, data: Iterable[Any], offset: int = 0) -> array[Any]:
 
 def _unpickle(task: str, place: str, offset: int) -> Logger:
     """The logger of a pickle. A logger needs its task's home, which is found as by a script: this waits for it."""
-    import atrains  # through the front door: what can wait is above this layer
-
-    return atrains.Task._unpickled(task, place, offset).get_logger()  # noqa: SLF001
+    blocking = import_module("atrains").Task  # through the front door: what can wait is above this layer
+    logger: Logger = blocking._from_pickle(task, place, offset).get_logger()  # noqa: SLF001
+    return logger

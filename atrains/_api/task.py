@@ -17,7 +17,6 @@ from atrains._engine.channel import Channel, place_of
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
-from atrains._wire.parameters import as_nested_dict
 from atrains.errors import NotFoundError, TaskClosedError, UsageError, ValidationError
 from atrains.types import TaskStatusEnum, TaskTypes
 
@@ -141,8 +140,10 @@ class TaskBase:
             if self._logger is None:
                 channel = self._channel
                 outlet = channel.open(self.reported_as, self._runtime)
-                worker = channel.settings.reporting.worker
-                self._logger = Logger(self.reported_as, outlet, worker=worker, wake=channel.wake, reference=self._reference)
+                worker, largest = channel.settings.reporting.worker, channel.settings.api.http.max_req_size
+                self._logger = Logger(
+                    self.reported_as, outlet, worker=worker, wake=channel.wake, reference=self._reference, largest=largest
+                )
                 self._logger.set_offset(self._offset)
             return self._logger
 
@@ -187,32 +188,6 @@ class TaskBase:
     def get_initial_iteration(self) -> int:
         """The number that is added to every reported iteration; 0 by default."""
         return self._offset
-
-    def set_last_iteration(self, last_iteration: int) -> None:
-        """Set what `get_last_iteration` of this object returns at least.
-
-        No home lets the last iteration be set: a larger one that was or will be reported counts, and other processes do not see this one.
-
-        Args:
-            last_iteration: The iteration, as it would be reported; the initial iteration is not added.
-
-        Raises:
-            ValidationError: `last_iteration` is not an integer.
-        """
-        if not isinstance(last_iteration, int) or isinstance(last_iteration, bool):
-            raise ValidationError(f"the last iteration is an integer, not {last_iteration!r}")
-        self._last_iteration = last_iteration
-
-    # ---- parameters, as of the last reload
-
-    def get_parameters(self) -> dict[str, str]:
-        """The parameters as stored: `section/name` to text."""
-        sections: Mapping[str, Mapping[str, Mapping[str, str]]] = self._record.get("hyperparams") or {}
-        return {f"{section}/{name}": item.get("value", "") for section, items in sections.items() for name, item in items.items()}
-
-    def get_parameters_as_dict(self) -> dict[str, Any]:
-        """The parameters as a nested dictionary of text: the first level is the section. Nothing is parsed."""
-        return as_nested_dict(self._record.get("hyperparams") or {})
 
     # ---- where to look at it
 

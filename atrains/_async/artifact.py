@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Generic, Self, TypeVar
 
-from atrains._engine.channel import Channel
+from atrains._async.base import connect
+from atrains._config import Settings, settings
+from atrains._engine.channel import Channel, check_place, place_of
 from atrains._engine.disabled import DisabledChannel
 from atrains._wire.artifacts import ArtifactRecord, Decoded
 from atrains.errors import StorageError
 
+A = TypeVar("A")
 HOME_URL: Final = "home://"
 """Scheme of files inside the local home: relative to it, so that a home can be moved and copied."""
 
@@ -32,6 +35,30 @@ async def import_codec(channel: Channel | DisabledChannel) -> None:
         await channel.run(partial(import_module, name))
 
 
+class ArtifactMapping(Mapping[str, A], Generic[A]):
+    """The artifacts of a task by name, read-only. IPython completes the names."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, A]) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, name: str) -> A:
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._items)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._items!r})"
+
+
 class AsyncArtifact:
     """One artifact of a task: what the task knows of it, and its content.
 
@@ -39,10 +66,13 @@ class AsyncArtifact:
         >>> weights = await task.artifacts["weights"].get()
     """
 
-    def __init__(self, record: ArtifactRecord, channel: Channel | DisabledChannel, task_id: str) -> None:
+    def __init__(
+        self, record: ArtifactRecord, channel: Channel | DisabledChannel | None, task_id: str, *, place: str | None = None
+    ) -> None:
         self._record = record
         self._channel = channel
         self._task_id = task_id
+        self._place = place
 
     @property
     def name(self) -> str:
@@ -62,7 +92,7 @@ class AsyncArtifact:
     @property
     def url(self) -> str:
         """Where the file is."""
-        return resolve_url(self._record.uri or "", self._channel.settings.home.path)
+        return resolve_url(self._record.uri or "", self._settings.home.path)
 
     @property
     def size(self) -> int:
@@ -98,8 +128,9 @@ class AsyncArtifact:
         Raises:
             StorageError: the file is not there or cannot be read.
         """
-        await import_codec(self._channel)
-        storage = self._channel.storages().for_url(self.url)
+        channel = await self._connected()
+        await import_codec(channel)
+        storage = channel.storages().for_url(self.url)
         path = storage.local_path(self.url)
         if path is None:
             path = self._cache / (self.url.rpartition("/")[2] or self.name)
@@ -122,11 +153,51 @@ class AsyncArtifact:
         path = await self.get_local_copy()
         from atrains._engine import artifact_codec
 
-        return await self._channel.run(lambda: artifact_codec.decode(path, self._record, folder=self._cache))
+        channel = await self._connected()
+        return await channel.run(lambda: artifact_codec.decode(path, self._record, folder=self._cache))
 
     @property
     def _cache(self) -> Path:
-        return self._channel.settings.home.cache_dir / self._task_id
+        return self._settings.home.cache_dir / self._task_id
+
+    @property
+    def _settings(self) -> Settings:
+        if self._channel is not None:
+            return self._channel.settings
+        check_place(chosen := settings(), str(self._place), f"artifact {self.name!r} of task {self._task_id}")
+        return chosen
+
+    async def _connected(self) -> Channel | DisabledChannel:
+        """The way to its home; one that was unpickled finds it here.
+
+        Raises:
+            UsageError: it was unpickled where another home is in use.
+        """
+        if self._channel is None:
+            check_place(settings(), str(self._place), f"artifact {self.name!r} of task {self._task_id}")
+            self._channel, _ = await connect()
+        return self._channel
+
+    def __reduce__(self) -> tuple[object, ...]:
+        place = self._place if self._channel is None else place_of(self._channel.settings)
+        return _unpickle, (self._record.to_wire(), self._task_id, place)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def _repr_html_(self) -> str:
+        from atrains._api.html import table  # for notebooks
+
+        rows = [("type", self.type), ("size", f"{self.size} bytes"), ("task", self._task_id), ("hash", self.hash), *self.metadata.items()]
+        url = resolve_url(self._record.uri or "", self._channel.settings.home.path) if self._channel is not None else ""
+        return table(type(self).__name__, self.name, url, rows)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} ({self.type}, {self.size} bytes) of task {self._task_id}>"
+
+
+def _unpickle(record: Mapping[str, Any], task_id: str, place: str) -> AsyncArtifact:
+    return AsyncArtifact(ArtifactRecord.from_wire(record), None, task_id, place=place)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from atrains._async.artifact import HOME_URL, AsyncArtifact, import_codec, resolve_url
+from atrains._async.artifact import HOME_URL, ArtifactMapping, AsyncArtifact, import_codec, resolve_url
 from atrains._async.identity import Identity
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.notices import say
 from atrains._wire import endpoints
 from atrains._wire.artifacts import ArtifactRecord
-from atrains.errors import StorageError, TaskStatusError
+from atrains.errors import StorageError, TaskStatusError, UnsupportedTypeError
 from atrains.types import TaskStatusEnum
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Artifacts(Identity):
         """The task's artifacts by name, read-only, as of the last `reload` or upload."""
         entries = (self._record.get("execution") or {}).get("artifacts") or []
         records = [ArtifactRecord.from_wire(entry) for entry in entries]
-        return MappingProxyType({record.key: AsyncArtifact(record, self._channel, self.id) for record in records})
+        return ArtifactMapping({record.key: AsyncArtifact(record, self._channel, self.id) for record in records})
 
     async def upload_artifact(
         self,
@@ -68,9 +68,14 @@ class Artifacts(Identity):
 
         from atrains._engine import artifact_codec
 
-        work = Path(await self._channel.run(partial(tempfile.mkdtemp, prefix="atrains-")))
+        work = Path(tempfile.gettempdir(), f"atrains-{uuid.uuid4().hex}")  # known before it is there, for a call that is cancelled
         try:
-            encoded = await self._channel.run(partial(artifact_codec.encode, name, artifact_object, folder=work, metadata=metadata))
+            await self._channel.run_to_end(partial(work.mkdir, mode=0o700))
+            encode = partial(artifact_codec.encode, name, artifact_object, folder=work, metadata=metadata)
+            try:
+                encoded = await self._channel.run_to_end(encode)
+            except UnsupportedTypeError as error:
+                raise UnsupportedTypeError(f"cannot upload to task {self.id}: {error}") from error
             if isinstance(encoded, artifact_codec.KnownFailure):
                 _log.error("atrains: nothing was uploaded: %s", encoded.reason)
                 say(self._settings, f"task {self.id}: nothing was uploaded: {encoded.reason}")
@@ -80,9 +85,10 @@ class Artifacts(Identity):
             await self._store(encoded, url)
             record = encoded.record(name, uri=url, timestamp=int(time.time()))
             await self._call(endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS, "record an artifact of", artifacts=[record.to_wire()], force=True)
-            self._note_artifact(record)
+            async with self._editing():
+                self._note_artifact(record)
         finally:
-            await self._channel.run(partial(shutil.rmtree, work, ignore_errors=True))
+            await self._channel.run_to_end(partial(shutil.rmtree, work, ignore_errors=True))
         if delete_after_upload and isinstance(artifact_object, str | Path):
             await self._channel.run(partial(_remove, Path(artifact_object)))
         return True

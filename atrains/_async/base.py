@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, cast
 
@@ -18,7 +18,7 @@ from atrains._engine.runtime import Runtime
 from atrains._wire import edits, endpoints
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.refusals import as_public_error
-from atrains.errors import AccessError, ServerError, TaskStatusError, TransportError, WaitTimeoutError
+from atrains.errors import AccessError, NotFoundError, ServerError, TaskStatusError, TransportError, WaitTimeoutError
 from atrains.types import TaskStatusEnum
 
 _ALWAYS_EDITABLE: Final = frozenset({"name", "project", "comment", "tags", "system_tags", "runtime"})
@@ -64,6 +64,7 @@ class TaskPart(TaskBase):
 
     async def _change(self, endpoint: Endpoint, what: str, **request: Any) -> dict[str, Any]:
         """Edit this task; while its home is away, the edit of a run of this process waits in the journal, and is made in its turn."""
+        await self._channel.send_edits(self.reported_as)
         outbox = self._outbox
         if outbox is None or endpoint not in edits.CAN_WAIT:
             return await self._call(endpoint, what, **request)
@@ -119,17 +120,9 @@ class TaskPart(TaskBase):
         Raises:
             TaskStatusError: the run has ended, and the fields are not among those that may change then.
         """
-        await self._revise(what, lambda: fields)
-
-    async def _revise(self, what: str, make: Callable[[], dict[str, Any]]) -> None:
-        """Change fields of the record to what is made of it as it stands; nobody changes it in between.
-
-        Raises:
-            TaskStatusError: the run has ended, and the fields are not among those that may change then.
-        """
         self._check_open()
         async with self._editing():
-            fields, status = make(), self._record.get("status")
+            status = self._record.get("status")
             if not set(fields) <= _ALWAYS_EDITABLE and status not in _EDITABLE_STATUS:
                 raise TaskStatusError(
                     f"cannot {what} task {self.id}: its status is {status}, and this may change only while it is created or in_progress; "
@@ -145,6 +138,8 @@ class TaskPart(TaskBase):
             NotFoundError: the task was deleted.
         """
         answer = await call(self._channel, endpoints.TASKS_GET_ALL, what, id=[self.id], only_fields=list(fields))
+        if isinstance(self._channel, DisabledChannel) and not answer["tasks"]:
+            return self._record  # which it has forgotten
         if not answer["tasks"]:
             raise NotFoundError(
                 f"{what}: {self._channel.transport.target} has no task of that id any more ({endpoints.TASKS_GET_ALL.name} finds none): "
@@ -170,6 +165,7 @@ class TaskPart(TaskBase):
 
     async def _fetch(self) -> None:
         """Replace the record by that of the home, unless ours is ahead of it."""
+        await self._channel.send_edits(self.reported_as)
         if not self._is_ahead:
             self._record = (await self._call(endpoints.TASKS_GET_BY_ID, "read"))["task"]
 

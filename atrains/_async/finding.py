@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Self
 
 from atrains._async import opening
-from atrains._async.base import TaskPart, call
-from atrains._config import Mode, mark_connected, settings
+from atrains._async.base import TaskPart, call, connect
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
-from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
 from atrains._wire import endpoints
 from atrains._wire.names import validate_task_id
@@ -52,6 +50,26 @@ class Finding(TaskPart):
         channel, runtime = await connect()
         found = validate_task_id(task_id) if task_id else await _find(channel, project_name, task_name)
         return None if found is None else await cls._load(channel, runtime, found)
+
+    @classmethod
+    async def get_by_name(cls, task_name: str) -> Self:
+        """Get a task by its name alone, whatever its project.
+
+        Args:
+            task_name: The exact name; of several tasks the one updated last is taken, archived ones only when there is no other.
+
+        Returns:
+            The task.
+
+        Raises:
+            NotFoundError: no task has that name.
+            UsageError: the name is empty.
+            TransportError: the home cannot be reached.
+        """
+        found = await cls.get_task(task_name=task_name)
+        if found is None:
+            raise NotFoundError(f"no task is named {task_name!r}; Task.get_tasks(task_name=...) finds parts of names")
+        return found
 
     @classmethod
     async def get_tasks(
@@ -130,17 +148,6 @@ class Finding(TaskPart):
         task = object.__new__(cls)
         task._attach(record, channel, runtime)
         return task
-
-
-async def connect() -> tuple[Channel | DisabledChannel, Runtime | None]:
-    """The channel that the settings of this process choose."""
-    chosen = settings()
-    if chosen.mode is Mode.DISABLED:
-        return process().disabled(chosen), None
-    runtime = Runtime.current()
-    channel = await runtime.channel(chosen)
-    mark_connected(channel.transport.target)
-    return channel, runtime
 
 
 def _checked_filter(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, Self
 
 from atrains._api import current
-from atrains._async.base import call
-from atrains._async.finding import Finding, connect
+from atrains._async.base import call, connect
+from atrains._async.finding import Finding
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._wire import endpoints
@@ -52,7 +52,7 @@ class Queueing(Finding):
         source = source_task if source_task is not None else current.current_task()
         if source is None:
             raise UsageError("Task.clone needs source_task when there is no current task: pass a task or its id")
-        channel, runtime = await connect()
+        channel, runtime = await connect(source)
         task = _task_id(source, "source_task")
         record = (await call(channel, endpoints.TASKS_GET_BY_ID, f"cannot clone task {task}", task=task))["task"]
         request = {
@@ -86,11 +86,11 @@ class Queueing(Finding):
             TaskStatusError: a task of its status cannot be enqueued: one that completed has to be reset first.
             TransportError: the home cannot be reached.
         """
-        if bool(queue_name) == bool(queue_id):
-            raise UsageError("Task.enqueue needs the queue_name or the queue_id of the queue, and not both")
-        channel, _ = await connect()
         named = _task_id(task, "task")
-        queue = queue_id or await _queue_named(channel, str(queue_name))
+        if bool(queue_name) == bool(queue_id):
+            raise UsageError(f"cannot enqueue task {named}: give the queue_name or the queue_id of the queue, and not both")
+        channel, _ = await connect(task)
+        queue = queue_id or await _queue_named(channel, str(queue_name), f"cannot enqueue task {named}")
         answer = await call(channel, endpoints.TASKS_ENQUEUE, f"cannot enqueue task {named}", task=named, queue=queue)
         _note_fields(task, answer)
         return Answer(answer)
@@ -110,7 +110,7 @@ class Queueing(Finding):
             NotFoundError: there is no such task.
             TransportError: the home cannot be reached.
         """
-        channel, _ = await connect()
+        channel, _ = await connect(task)
         named = _task_id(task, "task")
         answer = await call(channel, endpoints.TASKS_DEQUEUE, f"cannot dequeue task {named}", task=named)
         _note_fields(task, answer)
@@ -129,9 +129,9 @@ class Queueing(Finding):
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.
         """
-        named = "" if parent is None else _task_id(parent, "parent")
+        named = "" if parent is None else _task_id(parent, "parent", f"cannot set the parent of task {self.id}: ")
         if named == self.id:
-            raise ValidationError(f"task {self.id} cannot be its own parent")
+            raise ValidationError(f"task {self.id} cannot be its own parent; name another task, or None for none")
         try:
             await self._edit("set the parent of", parent=named)
         except NotFoundError as error:  # Server: "" is no task, and null leaves the parent as it is; homes of ours take it away
@@ -140,13 +140,13 @@ class Queueing(Finding):
             raise UsageError(f"task {self.id} keeps its parent {self.parent}: its server cannot take a parent away; set another") from error
 
 
-def _task_id(task: object, argument: str) -> str:
+def _task_id(task: object, argument: str, what: str = "") -> str:
     """The id of a task that was given as such or by its id."""
     if isinstance(task, Finding):
         return task.id
     if isinstance(task, str):
         return validate_task_id(task)
-    raise ValidationError(f"{argument} is a task or the id of one, not {task!r}")
+    raise ValidationError(f"{what}{argument} is a task or the id of one, not {task!r}")
 
 
 def _note_fields(task: object, answer: dict[str, Any]) -> None:
@@ -155,11 +155,10 @@ def _note_fields(task: object, answer: dict[str, Any]) -> None:
         task._record.update({name: value for name, value in answer.get("fields", {}).items() if "." not in name})  # noqa: SLF001  # one class
 
 
-async def _queue_named(channel: Channel | DisabledChannel, name: str) -> str:
-    what = f"cannot look up queue {name!r}"
+async def _queue_named(channel: Channel | DisabledChannel, name: str, what: str) -> str:
     found = (await call(channel, endpoints.QUEUES_GET_ALL, what, name=f"^{re.escape(name)}$", only_fields=["id"]))["queues"]
     if not found:
         known = (await call(channel, endpoints.QUEUES_GET_ALL, what, only_fields=["id", "name"]))["queues"]
         names = ", ".join(repr(queue["name"]) for queue in known) or "none"
-        raise NotFoundError(f"there is no queue {name!r} in {channel.transport.target}; there are: {names}")
+        raise NotFoundError(f"{what}: there is no queue {name!r} in {channel.transport.target}; there are: {names}")
     return str(found[0]["id"])

@@ -8,16 +8,21 @@ from atrains._async.destination import Destination
 from atrains._async.labels import Labels
 from atrains._async.lifecycle import Lifecycle
 from atrains._async.parameters import Parameters
+from atrains._async.plots import Plots
 from atrains._async.queries import Queries
 from atrains._async.queueing import Queueing
 from atrains._async.removal import Removal
 from atrains.errors import UsageError
 
 
-class AsyncTask(Removal, Lifecycle, Queueing, Parameters, Configuration, Labels, Artifacts, Queries, Destination):
+class AsyncTask(Removal, Lifecycle, Queueing, Parameters, Configuration, Labels, Artifacts, Queries, Plots, Destination):
     """A task for asyncio programs: what does I/O is a coroutine, what reports is a plain call.
 
     Get one with `Task.ainit`, `AsyncTask.create` or `AsyncTask.get_task`.
+
+    Any number of coroutines may use one at once. What reports may be called from any thread; coroutines belong to one event loop at a time,
+    and the same task in blocking form (`Task`) is for threads. A pickle holds the id and the home; in another process only `id` is there
+    until `await task.reload()`.
 
     Example:
         >>> async with Task.ainit("project", "name") as task:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from atrains._config.block import credentials, settings
 from atrains._config.load import NOTHING_CONFIGURED, load_settings
-from atrains._config.process import mark_connected, reset, reset_in_child, set_credentials, settings
+from atrains._config.process import mark_connected, process_settings, reset, reset_in_child, set_credentials
 from atrains._config.proxies import proxy_for
 from atrains._config.settings import (
     ApiSettings,
@@ -40,8 +41,10 @@ __all__ = [
     "TargetChoice",
     "TaskSettings",
     "Timeout",
+    "credentials",
     "load_settings",
     "mark_connected",
+    "process_settings",
     "proxy_for",
     "reset",
     "reset_in_child",

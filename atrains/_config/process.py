@@ -27,8 +27,8 @@ class _Process:
 _process = _Process(Credentials())
 
 
-def settings() -> Settings:
-    """Return the settings of this process.
+def process_settings() -> Settings:
+    """Return the settings of this process, whatever block of `credentials` the caller is in.
 
     Raises:
         ConfigurationError: if they cannot be loaded; the next call tries again.
@@ -69,23 +69,21 @@ def set_credentials(
         UsageError: if a task of this process is connected already.
         ValidationError: if a host is not a URL, or a key not text.
     """
-    given = {
-        "api_host": _valid_host("host", host) or _valid_host("api_host", api_host),
-        "web_host": _valid_host("web_host", web_host),
-        "files_host": _valid_host("files_host", files_host),
-    }
-    access_key, secret_key = _valid_key("key", key), _valid_key("secret", secret)
+    given = check_given(CALL, api_host=api_host, web_host=web_host, files_host=files_host, key=key, secret=secret, host=host)
     process = _process
     with process.lock:
         if process.connected_to is not None:
-            raise UsageError(f"{CALL}: this process is connected to {process.connected_to} already; call it before Task.init")
+            raise UsageError(
+                f"{CALL}: this process is connected to {process.connected_to} already; call it before Task.init, "
+                "or talk to another server within atrains.credentials(...)"
+            )
         before = process.credentials
         process.credentials = Credentials(
-            api_host=given["api_host"] or before.api_host,
-            web_host=given["web_host"] or (None if host else before.web_host),
-            files_host=given["files_host"] or (None if host else before.files_host),
-            access_key=access_key or before.access_key,
-            secret_key=secret_key or before.secret_key,
+            api_host=given.api_host or before.api_host,
+            web_host=given.web_host or (None if host else before.web_host),
+            files_host=given.files_host or (None if host else before.files_host),
+            access_key=given.access_key or before.access_key,
+            secret_key=given.secret_key or before.secret_key,
         )
         process.settings = None
 
@@ -129,22 +127,51 @@ def _tell_children(loaded: Settings, credentials: Credentials) -> None:
     leave_for_children({suffix: value for path, (suffix, value) in values.items() if value and loaded.sources.get(path) == CALL})
 
 
-def _valid_host(name: str, value: str | None) -> str | None:
+def check_given(  # noqa: D417  # the rest are those of `set_credentials`
+    call: str,
+    *,
+    api_host: str | None,
+    web_host: str | None,
+    files_host: str | None,
+    key: str | None,
+    secret: str | None,
+    host: str | None,
+) -> Credentials:
+    """What a call was given, checked; what is None or empty counts as not given, and `host` overrides `api_host`.
+
+    Args:
+        call: The name of the call, for the message.
+
+    Raises:
+        ValidationError: a host is not a URL, or a key not text.
+    """
+    hosts = {"host": host, "api_host": api_host, "web_host": web_host, "files_host": files_host}
+    checked = {name: _checked_host(f"{call}: {name}", value) for name, value in hosts.items()}
+    return Credentials(
+        api_host=checked["host"] or checked["api_host"],
+        web_host=checked["web_host"],
+        files_host=checked["files_host"],
+        access_key=_checked_key(f"{call}: key", key),
+        secret_key=_checked_key(f"{call}: secret", secret),
+    )
+
+
+def _checked_host(what: str, value: str | None) -> str | None:
     if not value:
         return None
     if not isinstance(value, str):
-        raise ValidationError(f"{CALL}: {name} is of type {type(value).__name__}; expected a URL as text")
+        raise ValidationError(f"{what} is of type {type(value).__name__}; expected a URL as text")
     if value.strip().lower() == LOCAL:
         return LOCAL
     try:
         return normalise_host(value)
     except ValueError as error:
-        raise ValidationError(f"{CALL}: {name}: {error}") from None
+        raise ValidationError(f"{what}: {error}") from None
 
 
-def _valid_key(name: str, value: str | None) -> Secret | None:
+def _checked_key(what: str, value: str | None) -> Secret | None:
     if not value:
         return None
     if not isinstance(value, str):
-        raise ValidationError(f"{CALL}: {name} is of type {type(value).__name__}; expected text")
+        raise ValidationError(f"{what} is of type {type(value).__name__}; expected text")
     return Secret(value.strip())

@@ -8,13 +8,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from atrains._config import Settings
+from atrains._config import Mode, Settings, process_settings
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
 from atrains._engine.outbox import Outbox
@@ -23,8 +23,9 @@ from atrains._engine.reporter import Reporter
 from atrains._local.transport import LocalTransport
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
+from atrains._wire.edits import ParameterChanges
 from atrains._wire.events import EventKind
-from atrains.errors import HomeError, TransportError
+from atrains.errors import HomeError, TransportError, UsageError
 
 if TYPE_CHECKING:
     from atrains._engine.runtime import Runtime
@@ -50,12 +51,39 @@ def open_transport(settings: Settings) -> Transport:
     return HttpTransport(settings, workers=WORKERS)
 
 
-def channel_key(settings: Settings) -> str:
-    """What tells the channels of a process apart: the target, and at a server who talks to it."""
+def channel_key(settings: Settings) -> Hashable:
+    """What tells the channels of a process apart: the target, and at a server who talks to it, with which credentials."""
     if settings.target.kind == "local":
-        return f"local:{settings.home.path}"
-    key = settings.api.access_key
-    return f"{key.reveal() if key else ''}@{settings.api.api_host}"
+        return settings.home.path
+    api = settings.api
+    return api.api_host, api.access_key, api.secret_key, api.auth_token
+
+
+def place_of(settings: Settings) -> str:
+    """Which home settings choose, whoever asks there: where an id means the same task."""
+    if settings.mode is Mode.DISABLED:
+        return "nowhere"
+    return f"local:{settings.home.path.resolve()}" if settings.target.kind == "local" else str(settings.api.api_host)
+
+
+def check_place(settings: Settings, place: str, what: str) -> None:
+    """Refuse something that was pickled where another home was in use than these settings choose.
+
+    Raises:
+        UsageError: naming both homes.
+    """
+    here = place_of(settings)
+    if place != here and settings.mode is not Mode.DISABLED:
+        raise UsageError(
+            f"{what} is in {place}, and {here} is in use here ({settings.target.source}): unpickle it where the same home is configured, "
+            "or within atrains.credentials(...) of that server"
+        )
+
+
+def is_elsewhere(settings: Settings) -> bool:
+    """Whether these settings, of a block of `credentials`, choose another home than those of the process, which its children have too."""
+    own = process_settings()
+    return settings is not own and place_of(settings) != place_of(own)
 
 
 class Channel:
@@ -75,12 +103,8 @@ class Channel:
         self.aliases: dict[str, str] = {}
         self._users: dict[str, int] = {}
         self._outlet: Outlet | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._lock = threading.RLock()
-
-    @property
-    def key(self) -> str:
-        """What tells the channels of a process apart: the target, and at a server who talks to it."""
-        return channel_key(self.settings)
 
     @property
     def journals(self) -> Path:
@@ -137,6 +161,13 @@ class Channel:
             await self._let_go(outlet)
 
     async def _let_go(self, outlet: Outlet) -> None:
+        """Stop delivering, and close the journal. Goes on where the caller is cancelled: nobody else holds the outlet any more."""
+        closing = asyncio.create_task(self._stop_and_close(outlet), name="atrains-closing")
+        self._closing.add(closing)  # a loop holds its tasks weakly
+        closing.add_done_callback(self._closing.discard)
+        await asyncio.shield(closing)
+
+    async def _stop_and_close(self, outlet: Outlet) -> None:
         await self._on_owner(lambda: self.owner.stop(self))
         await outlet.close()
 
@@ -160,7 +191,19 @@ class Channel:
             except OSError as failure:
                 error = error or f"the journal cannot be written to the disk: {failure}"
         counts = await outlet.reporter.counts(task)
-        return Receipt(counts[EventKind.SCALARS], counts[EventKind.LOGS], counts[EventKind.PLOTS], error)
+        return Receipt(counts[EventKind.SCALARS], counts[EventKind.LOGS], counts[EventKind.PLOTS], error, outlet.outbox.refusals(task))
+
+    def change_parameters(self, task: str, changes: ParameterChanges) -> None:
+        """Have parameters set or deleted with the next delivery; from any thread, without any I/O. A task that reports has an outlet."""
+        outlet = self._outlet
+        if outlet is not None:
+            outlet.outbox.change(task, changes)
+
+    async def send_edits(self, task: str) -> None:
+        """Have such changes sent now, if there are any, so that what is done next is done after them."""
+        outlet = self._outlet
+        if outlet is not None and outlet.outbox.has_news(task):
+            await self._on_owner(outlet.reporter.send_edits)
 
     async def stats(self, task: str | None) -> Stats:
         """How the reports of a task (or of all) stand right now."""
@@ -194,6 +237,15 @@ class Channel:
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call that blocks (files, databases) in a worker thread."""
         return await asyncio.get_running_loop().run_in_executor(WORKERS, call)
+
+    async def run_to_end(self, call: Callable[[], T]) -> T:
+        """Like `run`, for what needs its clean-up: who is cancelled waits until the call, which nothing can stop, has ended."""
+        running = asyncio.get_running_loop().run_in_executor(WORKERS, call)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait({running})
+            raise
 
     async def ping(self) -> None:
         """Tell a server that the tasks which this process reports to are alive. Server: one that is silent for two hours is stopped."""
@@ -291,6 +343,7 @@ class Outlet:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._period: float | None = channel.settings.reporting.flush_period
         try:
             self.journal = self._make_journal(on_disk=True)
         except HomeError as error:
@@ -307,6 +360,15 @@ class Outlet:
     def outbox(self) -> Outbox:
         """The edits that wait for the home."""
         return self.reporter.outbox
+
+    @property
+    def flush_period(self) -> float | None:
+        """Seconds between two deliveries when nobody asks; None for none."""
+        return self.reporter.period
+
+    @flush_period.setter
+    def flush_period(self, seconds: float | None) -> None:
+        self._period = self.reporter.period = seconds
 
     @property
     def is_written_here(self) -> bool:
@@ -332,7 +394,7 @@ class Outlet:
             self.journal,
             channel.transport,
             workers=WORKERS,
-            period=channel.settings.reporting.flush_period,
+            period=self._period,
             aliases=channel.aliases,
         )
 
@@ -340,6 +402,7 @@ class Outlet:
         """Keep nothing of a task in memory: it is closed, and what was reported to it is stored."""
         self.journal.forget(task)
         self.ledger.forget(task)
+        self.outbox.forget(task)
 
     async def close(self) -> None:
         """Let go of the journal; what was not delivered stays on disk."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
@@ -57,7 +57,7 @@ class ProcessState:
     Attributes:
         opening: Held while the main task is opened, so that threads that begin together get the same one.
         stamping: Held for the moment in which a console line gets its time.
-        channels: The open channels by target; a forked child goes on with those of its parent, made fit for it.
+        channels: The open channels by target and credentials; a forked child goes on with those of its parent, made fit for it.
         runtimes: The runtime of each event loop that is not closed.
         open_runs: The open runs by the id that they report under, in the order they were opened; closed at exit.
         ending: How every run that ends from now on ends, once a signal ends the process; None before.
@@ -72,7 +72,7 @@ class ProcessState:
         self.lock = threading.RLock()
         self.opening = threading.RLock()
         self.stamping = threading.RLock()
-        self.channels: dict[str, Channel] = {}
+        self.channels: dict[Hashable, Channel] = {}
         self.runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.open_runs: dict[str, OpenRun] = {}
         self.ending: Ending | None = None

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from enum import Enum, auto
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from atrains._config import Settings
 from atrains._engine.channel import Channel, channel_key, open_transport
@@ -52,6 +53,7 @@ class Runtime:
         self._changed = asyncio.Event()
         self._reporters: dict[Channel, asyncio.Task[None] | None] = {}
         self.waits = StatusWaits()
+        self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._recovering = asyncio.Lock()
         self._recoveries: dict[Channel, asyncio.Task[None]] = {}
 
@@ -73,6 +75,10 @@ class Runtime:
     def is_gone(self) -> bool:
         """Whether nothing runs here any more, since the loop ended, stands still or belongs to the parent: somebody else has to deliver."""
         return self.state is State.ORPHANED or not self.loop.is_running() or self.pid != os.getpid()
+
+    def lock(self, name: Hashable) -> asyncio.Lock:
+        """The lock of that name on this loop; it is gone once nobody holds it."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
     async def channel(self, settings: Settings) -> Channel:
         """The channel of this process to the target of these settings.

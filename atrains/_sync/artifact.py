@@ -74,7 +74,7 @@ class Artifact(Twin):
         Raises:
             StorageError: the file is not there or cannot be read.
         """
-        return self._block(self._core, lambda: self._core.get_local_copy(), "artifact.get_local_copy")
+        return self._block(self._core, lambda: self._core.get_local_copy(), "artifact.get_local_copy()")
 
     def get(self) -> Decoded:
         """The artifact's content, checked against its recorded hash.
@@ -85,7 +85,7 @@ class Artifact(Twin):
         Raises:
             StorageError: the file is not there, was changed, or does not hold what its type says.
         """
-        return self._block(self._core, lambda: self._core.get(), "artifact.get")
+        return self._block(self._core, lambda: self._core.get(), "artifact.get()")
 
 
 Twin._twins[AsyncArtifact] = Artifact

@@ -25,7 +25,10 @@ PACKAGE = Path(__file__).resolve().parents[1]
 SUMMARIES = {
     "Task": (
         "A task for ordinary programs: every call waits until it is done.\n\n"
-        "    Get one with `Task.init`, `Task.create` or `Task.get_task`.\n    "
+        "    Get one with `Task.init`, `Task.create` or `Task.get_task`.\n\n"
+        "    Every member may be called from any thread, from many at once: edits of one object take their turn, and none is lost.\n"
+        "    A pickle holds the id and the home, and opens the task again in another process; where its run is open it is the\n"
+        "    very same object.\n    "
     )
 }
 HAND_WRITTEN = {"init", "open", "end", "known_project_name", "begun_here"}
@@ -75,6 +78,7 @@ PAIRS = (
             "_async/labels.py",
             "_async/artifacts.py",
             "_async/queries.py",
+            "_async/plots.py",
         ),
     ),
     Pair("AsyncArtifact", "Artifact", "Twin", "_async/artifact.py", ("_async/artifact.py",)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, cast
@@ -19,13 +19,17 @@ from atrains._engine.ledger import Receipt, Stats
 from atrains._sync._base import TaskTwin, fetch, unwrap, wrap
 from atrains._sync.artifact import Artifact
 from atrains._sync.metrics import MetricsManager
-from atrains.types import Answer, CallResult, Deletion, LastMetric, ScalarChunk, ScalarCurve, TaskStatusEnum, TaskTypes, XAxis
+from atrains.types import Answer, CallResult, Deletion, LastMetric, ReportedPlot, ScalarChunk, ScalarCurve, TaskStatusEnum, TaskTypes, XAxis
 
 
 class Task(TaskTwin):
     """A task for ordinary programs: every call waits until it is done.
 
     Get one with `Task.init`, `Task.create` or `Task.get_task`.
+
+    Every member may be called from any thread, from many at once: edits of one object take their turn, and none is lost.
+    A pickle holds the id and the home, and opens the task again in another process; where its run is open it is the
+    very same object.
     """
 
     _core: AsyncTask
@@ -169,27 +173,6 @@ class Task(TaskTwin):
     def get_initial_iteration(self) -> int:
         """The number that is added to every reported iteration; 0 by default."""
         return self._core.get_initial_iteration()
-
-    def set_last_iteration(self, last_iteration: int) -> None:
-        """Set what `get_last_iteration` of this object returns at least.
-
-        No home lets the last iteration be set: a larger one that was or will be reported counts, and other processes do not see this one.
-
-        Args:
-            last_iteration: The iteration, as it would be reported; the initial iteration is not added.
-
-        Raises:
-            ValidationError: `last_iteration` is not an integer.
-        """
-        self._core.set_last_iteration(last_iteration)
-
-    def get_parameters(self) -> dict[str, str]:
-        """The parameters as stored: `section/name` to text."""
-        return self._core.get_parameters()
-
-    def get_parameters_as_dict(self) -> dict[str, Any]:
-        """The parameters as a nested dictionary of text: the first level is the section. Nothing is parsed."""
-        return self._core.get_parameters_as_dict()
 
     def get_output_log_web_page(self) -> str:
         """The address that shows this task: of the server's page, or of the task's folder when it is kept in the local home."""
@@ -841,22 +824,129 @@ class Task(TaskTwin):
             "task.delete(...)",
         )
 
-    def connect(self, mutable: T, *, name: str | None = None) -> T:
-        """Store what the run is configured with.
+    def connect(self, mutable: T, name: str | None = None) -> T:
+        """Connect what a run is configured with: its parameters are stored, and under an agent it takes the values that the task holds.
+
+        A dictionary stays connected: use the one that is returned. What is set in it or deleted from it, at any depth, is stored in the
+        background, and is there once `flush` or `close` has returned. Lists are values: only assigning one is noticed. Other objects are
+        stored once.
+
+        Under an agent each value of the task is cast to the type of the code's own; what is nothing of that type is refused with a line
+        that names it, and the code's value is kept. The passed dictionary or object gets the values, too. What the task does not hold yet
+        is stored. A key that the task held keeps the task's value when the code assigns to it later.
 
         Args:
-            mutable: A dictionary of parameters, nested as deep as you like; inner names are joined with `/`.
-            name: The section to store it under; `General` by default.
+            mutable: A dictionary, nested as deep as you like; a `TaskParameters`, an argparse namespace, an instance of a data class or of
+                a class of attrs or pydantic; any other object, or class, whose public attributes are the parameters.
+            name: The section to store it under; `General` by default. What follows a `/` in it is the beginning of every name.
 
         Returns:
-            `mutable`.
+            The connected dictionary, or the object that was passed.
 
         Raises:
-            UnsupportedTypeError: the object is of another kind, or holds a value that is no parameter; names it.
+            UnsupportedTypeError: it is of another kind, or a dictionary that holds a value which cannot be stored; names it.
+            ValidationError: an empty name, or two keys that are one flat name.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+
+        Example:
+            >>> parameters = task.connect({"rate": 0.1, "optimizer": {"name": "sgd"}})
+            >>> parameters["optimizer"]["name"] = "adam"  # stored as General/optimizer/name
+        """
+        return self._block(self._core, lambda: self._core.connect(mutable, name), "task.connect(...)")
+
+    def set_parameter(self, name: str, value: Any, description: str | None = None, *, value_type: type | None = None) -> None:
+        """Set one parameter.
+
+        Args:
+            name: Its flat name, `section/name`. A bare name is the parameter of exactly that flat name, else the one that a section holds,
+                else one of the section `General`.
+            value: Its value; stored as text, containers as JSON.
+            description: What it is for; what was said before stays when it is None.
+            value_type: Its type; by default the one that it has, or for a new one that of `value`.
+
+        Raises:
+            ValidationError: several sections hold the bare name, it lists them; or the name is empty.
+            UnsupportedTypeError: the value cannot be stored.
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.
         """
-        return self._block(self._core, lambda: self._core.connect(mutable, name=name), "task.connect(...)")
+        self._block(
+            self._core, lambda: self._core.set_parameter(name, value, description, value_type=value_type), "task.set_parameter(...)"
+        )
+
+    def set_parameters(self, *args: Mapping[str, Any] | Iterable[tuple[str, Any]], **kwargs: Any) -> None:
+        """Set all parameters: those that are not given are deleted. Types and descriptions stay.
+
+        Args:
+            *args: Dictionaries or iterables of pairs, of flat names and values; later ones win. Names as of `set_parameter`.
+            **kwargs: More of them; they win.
+
+        Raises:
+            ValidationError: an argument is neither; several sections hold a bare name, it lists them.
+            UnsupportedTypeError: a value cannot be stored; names it.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_parameters(*args, **kwargs), "task.set_parameters(...)")
+
+    def update_parameters(self, *args: Mapping[str, Any] | Iterable[tuple[str, Any]], **kwargs: Any) -> None:
+        """Set some parameters: all others stay as they are.
+
+        Args:
+            *args: Dictionaries or iterables of pairs, of flat names and values; later ones win. Names as of `set_parameter`.
+            **kwargs: More of them; they win.
+
+        Raises:
+            ValidationError: an argument is neither; several sections hold a bare name, it lists them.
+            UnsupportedTypeError: a value cannot be stored; names it.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.update_parameters(*args, **kwargs), "task.update_parameters(...)")
+
+    def set_parameters_as_dict(self, dictionary: Mapping[str, Any]) -> None:
+        """Set parameters from a nested dictionary, once: it is not connected. All others stay as they are.
+
+        Args:
+            dictionary: As `get_parameters_as_dict` returns it: by section, then by the parts of the name. What is no dictionary at the
+                first level has a bare name; see `set_parameter`.
+
+        Raises:
+            ValidationError: it is no dictionary; a name is empty; several sections hold a bare name, it lists them.
+            UnsupportedTypeError: a value cannot be stored; names it.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_parameters_as_dict(dictionary), "task.set_parameters_as_dict(...)")
+
+    def get_parameter(self, name: str, default: Any = None) -> Any:
+        """Get one parameter, as stored.
+
+        Args:
+            name: Its flat name, `section/name`, or a bare name that one section holds; of several sections, `General`.
+            default: What to return where there is none.
+
+        Returns:
+            Its text, or `default`.
+        """
+        return self._core.get_parameter(name, default)
+
+    def get_parameters(self, *, backwards_compatibility: bool = True, cast: bool = False) -> dict[str, Any]:
+        """Get the parameters by their flat names, `section/name`.
+
+        Args:
+            backwards_compatibility: Leave out the section of those that a client stored which knew no sections.
+            cast: Read each by its stored type; what has none, or does not fit it, stays text. By default all are text, as stored.
+
+        Returns:
+            Names and values.
+        """
+        return self._core.get_parameters(backwards_compatibility=backwards_compatibility, cast=cast)
+
+    def get_parameters_as_dict(self) -> dict[str, Any]:
+        """Get the parameters as a nested dictionary of text: the first level is the section. Nothing is parsed."""
+        return self._core.get_parameters_as_dict()
 
     def connect_configuration(
         self, configuration: ConfigurationT, *, name: str | None = None, description: str | None = None
@@ -1166,12 +1256,29 @@ class Task(TaskTwin):
         return self._block(self._core, lambda: self._core.get_last_scalar_metrics(), "task.get_last_scalar_metrics()")
 
     def get_last_iteration(self) -> int:
-        """The largest iteration that was reported, or that `set_last_iteration` set here; 0 when there is none.
+        """The largest iteration that was reported, or that `set_last_iteration` set since; 0 when there is none.
 
         Raises:
+            NotFoundError: the task was deleted.
             TransportError: the home cannot be reached.
         """
         return self._block(self._core, lambda: self._core.get_last_iteration(), "task.get_last_iteration()")
+
+    def set_last_iteration(self, last_iteration: int) -> None:
+        """Set the last iteration, whatever was reported so far; a larger one that is reported afterwards counts again.
+
+        A home of atrains keeps it: every process sees it, and a run that continues goes on behind it. No call of another server sets the
+        last iteration: there it is only what `get_last_iteration` of this object returns at least, and it cannot be lowered.
+
+        Args:
+            last_iteration: The iteration, 0 or more, as it would be reported; the initial iteration is not added.
+
+        Raises:
+            ValidationError: it is no such number.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_last_iteration(last_iteration), "task.set_last_iteration(...)")
 
     def get_reported_console_output(self, number_of_reports: int = 1) -> list[str]:
         """The latest texts of the task's console, the oldest of them first.
@@ -1194,6 +1301,22 @@ class Task(TaskTwin):
     def metrics_manager(self) -> MetricsManager:
         """What manages the metrics of this task: which there are, what the home keeps of each, and reporting many at once."""
         return cast("MetricsManager", wrap(self._core.metrics_manager))
+
+    def get_reported_plots(self, max_iterations: int | None = None) -> list[ReportedPlot]:
+        """The plots of the task, those of the latest iterations first.
+
+        Args:
+            max_iterations: How many of the latest iterations of each title and series; 1 by default.
+
+        Returns:
+            One dictionary for each plot: `metric` (title), `variant` (series), `iter`, `timestamp` (milliseconds since 1970), and in
+            `plot_str` the JSON text of a plotly figure, for `json.loads` or `plotly.io.from_json`.
+
+        Raises:
+            ValidationError: less than one iteration.
+            TransportError: the home cannot be reached.
+        """
+        return self._block(self._core, lambda: self._core.get_reported_plots(max_iterations), "task.get_reported_plots(...)")
 
 
 TaskTwin._twins[AsyncTask] = Task
