@@ -114,10 +114,10 @@ async def _unless_kept(channel: Channel, record: dict[str, Any], wish: Wish) -> 
     why = "its run is still going on, or was not delivered yet" if held else ""
     if not why and wish.continued and record.get("status") == TaskStatusEnum.in_progress:
         why = "its run is still going on"  # one that has just begun, or on another machine: no journal here tells of it
-    elif not why and not wish.continued:
-        why = _why_kept(record)
+    elif not why:
+        why = _why_locked(record) if wish.continued else _why_kept(record)
     if why:
-        say(channel.settings, f"task {record['id']} is not reused: {why}")
+        say(channel.settings, f"task {record['id']} is not {'continued' if wish.continued else 'reused'}: {why}")
         return None
     return record
 
@@ -138,14 +138,19 @@ async def _chosen(channel: Channel, task: str, wish: Wish) -> dict[str, Any] | N
     return None
 
 
+def _why_locked(record: dict[str, Any]) -> str:
+    """What about a task forbids running it at all: to start it would take it out of what is published, or out of its queue."""
+    return f"it is {record['status']}" if record.get("status") in {"published", "publishing", "closed", "queued"} else ""
+
+
 def _why_kept(record: dict[str, Any]) -> str:
     """What about a task forbids resetting it for another run; empty when nothing does.
 
     Server: the conditions of the reference client, under which an earlier task is left alone.
     """
     tags = record.get("system_tags") or []
-    if record.get("status") in {"published", "publishing", "closed", "queued"}:
-        return f"it is {record['status']}"
+    if locked := _why_locked(record):
+        return locked
     if record.get("status") == TaskStatusEnum.in_progress or record.get("status_reason") == UNCLOSED:
         return "its run ended without a final status"
     if "archived" in tags:

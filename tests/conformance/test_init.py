@@ -163,6 +163,17 @@ async def test_a_run_goes_on_behind_its_last_iteration(world: World) -> None:
     assert curve == {"x": [7, 8, 9], "y": [0.5, 0.25, 0.25]}
 
 
+@pytest.mark.parametrize("change", [CHANGES["published"], CHANGES["enqueued"]], ids=["published", "enqueued"])
+async def test_what_must_not_run_is_not_gone_on_with(world: World, change: Change) -> None:
+    first = await run(world, reuse_last_task_id=True)
+    await change(world, await world(world.Task.get_task(first.id)))
+    before = await world(first.get_status())
+    for continued in (True, first.id):
+        task = await run(world, continue_last_task=continued)
+        assert task.id != first.id
+    assert await world(first.get_status()) == before
+
+
 async def test_nothing_is_made_to_go_on_with(world: World) -> None:
     with pytest.raises(NotFoundError, match="cannot continue task nobody"):
         await world(world.Task.init(*NAMES, continue_last_task="nobody"))
