@@ -1,5 +1,6 @@
-"""The pages of docs/api are true: each documented member has its place in one of them, with the signature that it has, an example that
-runs in both homes, and the calls that it makes at a server.
+"""The pages of docs/api are true: each documented member has its place in one of them.
+
+It stands there with the signature that it has, an example that runs in both homes, and the calls that it makes at a server.
 
 A page is one program: its blocks marked `python` run in their order, in one process and one namespace. A heading of the second level names
 one or more members of `Task`, as they are called. The line `Calls:` under it names what the examples of that section send to a server, but
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -51,7 +53,7 @@ def sections(page: Path) -> Iterator[Section]:
     """The parts of a page: what stands before its first heading of the second level, and those headings."""
     text = page.read_text(encoding="utf-8")
     begins = [0, *(found.start() for found in re.finditer(r"^## ", text, flags=re.MULTILINE)), len(text)]
-    for begin, end in zip(begins, begins[1:], strict=False):
+    for begin, end in pairwise(begins):
         part = text[begin:end]
         heading = part.partition("\n")[0]
         line = text.count("\n", 0, begin) + 1
@@ -73,7 +75,7 @@ def name_of(signature: str) -> str:
 
 def documented() -> dict[str, Any]:
     """The members of the documentation that are there."""
-    members: dict[str, Any] = tomllib.loads(SURFACE.read_text(encoding="utf-8"))["members"]
+    members: dict[str, Any] = tomllib.loads(SURFACE.read_text(encoding="utf-8"))["documented"]
     return {name: member for name, member in members.items() if not member.get("pending")}
 
 
@@ -81,7 +83,8 @@ def test_each_member_has_one_place() -> None:
     """Who looks a member up finds it, once."""
     shown = [name_of(signature) for page in PAGES for section in sections(page) for signature in section.signatures]
     assert len(shown) == len(set(shown)), sorted(name for name in shown if shown.count(name) > 1)
-    assert not set(documented()) - set(shown)
+    missing = sorted(set(documented()) - set(shown))
+    assert not missing, missing
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -171,7 +174,7 @@ def test_calls_are_the_real_ones(page: Path, atrains_server: RunningServer, tmp_
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for section in sections(page):
         before = len(atrains_server.requests)
-        exec(compile("\n" * (section.line - 1) + section.code, str(page), "exec"), namespace)  # noqa: S102  # our own pages
+        exec(compile("\n" * (section.line - 1) + section.code, str(page), "exec"), namespace)  # our own pages
         sent = dict.fromkeys(endpoint for endpoint, _, _ in atrains_server.requests[before:] if endpoint not in BACKGROUND)
         if section.signatures:
             assert section.calls is not None, f"{section} does not say which calls it makes"
