@@ -21,7 +21,8 @@ from atrains._engine.notices import say
 from atrains._wire import endpoints, hocon_text
 from atrains.errors import NotFoundError, StorageError, UnsupportedTypeError, UsageError, ValidationError
 
-ConfigurationT = TypeVar("ConfigurationT", bound="dict[Any, Any] | str | PathLike[str]")
+ConfigurationT = TypeVar("ConfigurationT", bound="dict[Any, Any] | Mapping[str, Any] | str | PathLike[str]")
+"""A dictionary or a path. A `TypedDict` is a dictionary that type checkers know as a mapping only."""
 
 _DEFAULT_NAME: Final = "General"
 _DICTIONARY: Final = "dictionary"

@@ -824,7 +824,7 @@ class Task(TaskTwin):
             "task.delete(...)",
         )
 
-    def connect(self, mutable: T, name: str | None = None) -> T:
+    def connect(self, mutable: T, *, name: str | None = None) -> T:
         """Connect what a run is configured with: its parameters are stored, and under an agent it takes the values that the task holds.
 
         A dictionary stays connected: use the one that is returned. What is set in it or deleted from it, at any depth, is stored in the
@@ -853,7 +853,7 @@ class Task(TaskTwin):
             >>> parameters = task.connect({"rate": 0.1, "optimizer": {"name": "sgd"}})
             >>> parameters["optimizer"]["name"] = "adam"  # stored as General/optimizer/name
         """
-        return self._block(self._core, lambda: self._core.connect(mutable, name), "task.connect(...)")
+        return self._block(self._core, lambda: self._core.connect(mutable, name=name), "task.connect(...)")
 
     def set_parameter(self, name: str, value: Any, description: str | None = None, *, value_type: type | None = None) -> None:
         """Set one parameter.

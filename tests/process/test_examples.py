@@ -93,6 +93,19 @@ def test_quickstart_leaves_nothing_but_its_home(quickstart: tuple[Path, str]) ->
     assert list((folder / ".atrains" / "journals").iterdir()) == []
 
 
+def test_the_configured_run_keeps_its_file_and_its_dictionary(tmp_path: Path) -> None:
+    printed = run(tmp_path, str(EXAMPLES / "config_file.py"))
+    best = re.search(r"best threshold (\S+), accuracy (\S+), classes background, object", printed)
+    assert best is not None
+    assert 0.4 < float(best[1]) < 0.8 < float(best[2])
+    assert "  noise {\n    mean = 0.0\n" in printed
+    assert "2 classes: {0: 'background', 1: 'object'}" in printed
+    assert "as a dictionary again: {'seed': 7, 'size': 2000, 'noise': {'mean': 0.0, 'spread': 0.15}}" in printed
+    shown = show(tmp_path)
+    assert (shown["status"], shown["last_iteration"]) == ("completed", 20)
+    assert f"{shown['single_values']['accuracy']:.3f}" == best[2]
+
+
 def test_the_pipeline_stores_every_point_and_lets_the_loop_breathe(tmp_path: Path) -> None:
     points = 400_000
     printed = run(tmp_path, str(EXAMPLES / "async_pipeline.py"), str(points))

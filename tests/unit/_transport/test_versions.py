@@ -147,6 +147,43 @@ async def test_before_2_9_parameters_are_flat(server: ApiServer, transport: Http
     assert {sent.path.split("/")[1] for sent in server.sent[1:]} == {"v2.8"}
 
 
+async def test_before_2_10_configurations_are_merged_into_the_whole_map(server: ApiServer, transport: HttpTransport) -> None:
+    server.api_version = "2.9"
+    held: dict[str, Any] = {"A": {"name": "A", "value": "1", "type": "t"}, "B": {"name": "B", "value": "2"}}
+    server.handlers["tasks.get_by_id"] = lambda *_: {"task": {"id": "t", "configuration": held}}
+    server.handlers["tasks.edit"] = lambda *_: {"updated": 1}
+    request = {"task": "t", "configuration": [{"name": "B", "value": "3"}], "replace_configuration": False, "force": True}
+    assert await transport.call(endpoints.TASKS_EDIT_CONFIGURATION, request) == {"updated": 1}
+    await transport.call(endpoints.TASKS_EDIT_CONFIGURATION, {**request, "replace_configuration": True})
+    assert [(sent.path, sent.json) for sent in server.sent[1:] if sent.path.endswith("edit")] == [
+        ("/v2.9/tasks.edit", {"task": "t", "configuration": {"A": held["A"], "B": {"name": "B", "value": "3"}}, "force": True}),
+        ("/v2.9/tasks.edit", {"task": "t", "configuration": {"B": {"name": "B", "value": "3"}}, "force": True}),
+    ]
+
+
+async def test_since_2_10_the_server_merges_configurations(server: ApiServer, transport: HttpTransport) -> None:
+    server.api_version = "2.10"
+    server.handlers["tasks.edit_configuration"] = lambda *_: {"updated": 1}
+    await transport.call(endpoints.TASKS_EDIT_CONFIGURATION, {"task": "t", "configuration": [{"name": "A", "value": "1"}]})
+    assert server.paths()[1:] == ["/v2.9/tasks.edit_configuration"]
+
+
+async def test_before_2_9_the_one_configuration_is_the_design(server: ApiServer, transport: HttpTransport) -> None:
+    old = Old(server, "2.8")
+    request = {"task": "t", "configuration": [{"name": "General", "value": "a = 1", "type": "dictionary"}], "force": True}
+    assert await transport.call(endpoints.TASKS_EDIT_CONFIGURATION, request) == {"updated": 1}
+    assert old.execution["model_desc"] == {"design": "a = 1"}
+    assert (old.execution["queue"], old.forced) == ("q", [True])
+    record = (await transport.call(endpoints.TASKS_GET_BY_ID, {"task": "t"}))["task"]
+    assert record["configuration"] == {"General": {"name": "General", "value": "a = 1"}}
+    old.execution["model_desc"] = {"prototxt": "b = 2"}
+    record = (await transport.call(endpoints.TASKS_GET_BY_ID, {"task": "t"}))["task"]
+    assert record["configuration"]["General"]["value"] == "b = 2"
+    with pytest.raises(ServerError, match=r"no configuration 'other', only 'General'") as caught:
+        await transport.call(endpoints.TASKS_EDIT_CONFIGURATION, {**request, "configuration": [{"name": "other", "value": ""}]})
+    assert (caught.value.code, caught.value.subcode) == (400, 12)
+
+
 async def test_before_2_20_single_values_are_found_among_the_points(server: ApiServer, transport: HttpTransport) -> None:
     server.api_version = "2.13"
     pages = {
@@ -193,10 +230,12 @@ async def test_points_are_read_page_by_page(server: ApiServer, transport: HttpTr
 
 async def test_before_2_9_the_console_is_read_from_its_end(server: ApiServer, transport: HttpTransport) -> None:
     server.api_version = "2.8"
-    server.handlers["events.get_task_log"] = lambda *_: {"events": []}
-    asked = {"task": "t", "navigate_earlier": True, "order": "asc", "batch_size": 5, "from_timestamp": 7}
-    assert await transport.call(endpoints.EVENTS_GET_TASK_LOG, asked) == {"events": []}
+    server.handlers["events.get_task_log"] = lambda *_: {"events": [{"msg": "last"}]}
+    asked = {"task": "t", "navigate_earlier": True, "order": "asc", "batch_size": 5}
+    assert await transport.call(endpoints.EVENTS_GET_TASK_LOG, asked) == {"events": [{"msg": "last"}]}
     assert server.sent[-1].json == {"task": "t", "order": "asc", "batch_size": 5, "from": "tail"}
+    # What is older than a moment cannot be asked for: the end is all that there is.
+    assert await transport.call(endpoints.EVENTS_GET_TASK_LOG, {**asked, "from_timestamp": 7}) == {"events": []}
 
 
 async def test_what_the_server_has_is_never_replaced(server: ApiServer, transport: HttpTransport) -> None:
