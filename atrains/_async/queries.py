@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from atrains._async.base import TaskPart, call
+from atrains._async.base import READ_BUDGET, TaskPart
 from atrains._async.metrics import AsyncMetricsManager
 from atrains._wire import endpoints
 from atrains._wire.curves import X_AXES, CurveBuilder, chunks, without_single_values
@@ -41,9 +41,10 @@ class Queries(TaskPart):
             ValidationError: an unknown x axis, or a negative number of samples.
             TransportError: the home cannot be reached.
         """
+        what = f"cannot read the scalars of task {self.id}"
         if x_axis not in X_AXES:
-            raise ValidationError(f"cannot read the scalars of task {self.id}: unknown x_axis {x_axis!r}; use one of {', '.join(X_AXES)}")
-        _count("max_samples", max_samples, 0, "the number of points of a curve at most, or 0 for all")
+            raise ValidationError(f"{what}: unknown x_axis {x_axis!r}; use one of {', '.join(X_AXES)}")
+        _count(f"{what}: max_samples", max_samples, 0, "the number of points of a curve at most, or 0 for all")
         builder = await self._collect()
         if x_axis == "timestamp":
             await self.reload()  # another process may have started it meanwhile
@@ -104,14 +105,36 @@ class Queries(TaskPart):
         }
 
     async def get_last_iteration(self) -> int:
-        """The largest iteration that was reported, or that `set_last_iteration` set here; 0 when there is none.
+        """The largest iteration that was reported, or that `set_last_iteration` set since; 0 when there is none.
 
         Raises:
+            NotFoundError: the task was deleted.
             TransportError: the home cannot be reached.
         """
         await self._deliver_first()
         what = f"cannot read the last iteration of task {self.id}"
         return max(int((await self._fetch_fields(what, ["last_iteration"])).get("last_iteration") or 0), self._last_iteration)
+
+    async def set_last_iteration(self, last_iteration: int) -> None:
+        """Set the last iteration, whatever was reported so far; a larger one that is reported afterwards counts again.
+
+        A home of atrains keeps it: every process sees it, and a run that continues goes on behind it. No call of another server sets the
+        last iteration: there it is only what `get_last_iteration` of this object returns at least, and it cannot be lowered.
+
+        Args:
+            last_iteration: The iteration, 0 or more, as it would be reported; the initial iteration is not added.
+
+        Raises:
+            ValidationError: it is no such number.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        _count(f"task {self.id}: last_iteration", last_iteration, 0, "the last iteration, 0 or more")
+        self._check_open()
+        await self._channel.flush(self.reported_as, READ_BUDGET)  # what was reported before must not count afterwards
+        await self._edit("set the last iteration of", last_iteration=last_iteration)
+        kept = not self._is_ahead and self._record.get("last_iteration") == last_iteration
+        self._last_iteration = 0 if kept else last_iteration
 
     async def get_reported_console_output(self, number_of_reports: int = 1) -> list[str]:
         """The latest texts of the task's console, the oldest of them first.
@@ -126,7 +149,8 @@ class Queries(TaskPart):
             ValidationError: less than one report.
             TransportError: the home cannot be reached.
         """
-        _count("number_of_reports", number_of_reports, 1, "the number of reports at most, 1 or more")
+        what = f"cannot read the console of task {self.id}"
+        _count(f"{what}: number_of_reports", number_of_reports, 1, "the number of reports at most, 1 or more")
         await self._deliver_first()
         found: list[str] = []
         before: dict[str, Any] = {}

@@ -88,7 +88,7 @@ def check_wish(
         name=validate_name(task_name, what="task") if task_name is not None else default_task_name(process_variables()),
         type=validate_task_type(task_type),
         reuse=reuse or continued,
-        output_uri=_destination(output_uri),
+        output_uri=destination_url(output_uri),
         continued=continued,
     )
 
@@ -117,8 +117,12 @@ def check_same(open_task: TaskBase, wish: tuple[str | None, str | None, TaskType
             )
 
 
-def _destination(output_uri: str | Path | None) -> str | None:
-    """A destination as a URL; a local folder becomes an absolute `file://` one."""
+def destination_url(output_uri: str | Path | None) -> str | None:
+    """A destination as a URL; a local folder becomes an absolute `file://` one.
+
+    Raises:
+        ConfigurationError: nothing can be stored there.
+    """
     if output_uri is None or output_uri == "":
         return None
     text = str(output_uri)

@@ -18,6 +18,8 @@ EMBEDDED: Final = frozenset({"script", "execution", "hyperparams", "configuratio
 """Fields that only `task.json` holds; the rest of a record is in the index as well."""
 DERIVED: Final = frozenset({"last_update", "last_iteration", "last_metrics"})
 """Fields that events change: kept in the index, rebuilt from the chunk files."""
+INNER: Final = frozenset({"project_name", "iteration_set"})
+"""Fields that `task.json` has for the home itself, and no answer."""
 FIELDS: Final = frozenset(
     {
         "id", "name", "user", "company", "type", "status", "status_reason", "status_message", "status_changed", "comment", "report",
@@ -66,7 +68,7 @@ def write_record(folder: Path, text: bytes) -> None:
 
 def index_record(connection: sqlite3.Connection, record: Record) -> None:
     """Bring a task's row in the index to what its record says. What events add (`DERIVED`) only ever grows here."""
-    brief = {key: value for key, value in record.items() if key not in EMBEDDED and key not in DERIVED and key != "project_name"}
+    brief = {key: value for key, value in record.items() if key not in EMBEDDED and key not in DERIVED and key not in INNER}
     row = [record.get(key) for key in ("id", "name", "project", "status", "type", "parent", "user", "created", "last_update")]
     connection.execute(
         """INSERT INTO tasks (id, name, project, status, type, parent, user, created, last_update, brief)
@@ -80,7 +82,7 @@ def index_record(connection: sqlite3.Connection, record: Record) -> None:
 def with_derived(connection: sqlite3.Connection, record: Record) -> Record:
     """A record as the server answers it: with what the events have made of it."""
     row = connection.execute("SELECT last_update, last_iteration FROM tasks WHERE id = ?", [record["id"]]).fetchone()
-    answer = {key: value for key, value in record.items() if key != "project_name"}
+    answer = {key: value for key, value in record.items() if key not in INNER}
     if row is not None:
         answer["last_update"], answer["last_iteration"] = row
     answer["last_metrics"] = last_metrics(connection, [record["id"]]).get(record["id"], {})

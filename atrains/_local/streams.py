@@ -5,6 +5,7 @@ Everything here that takes a connection expects the writer lock of the home to b
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from atrains._local import chunks
+from atrains._local.records import read_record
 from atrains._wire.events import EventKind, ScalarBlock, Span
 from atrains._wire.frames import Damage, Frame
 
@@ -157,6 +159,28 @@ def reindex(connection: sqlite3.Connection, folder: Path, task: str) -> None:
     forget(connection, task)
     for kind in EventKind:
         catch_up(connection, folder, task, kind)
+    with contextlib.suppress(FileNotFoundError, ValueError):  # a record that cannot be read is the matter of who asks for the task
+        settle_iteration(connection, folder, read_record(folder))
+
+
+def iteration_mark(connection: sqlite3.Connection, folder: Path, task: str, iteration: int) -> dict[str, Any]:
+    """What a record notes of a last iteration that was set: itself, and how far the events reach that do not count beside it any more."""
+    return {"value": iteration, "behind": {kind.value: catch_up(connection, folder, task, kind) for kind in EventKind}}
+
+
+def settle_iteration(connection: sqlite3.Connection, folder: Path, record: Mapping[str, Any]) -> None:
+    """Have a last iteration that was set (`iteration_mark`) take the place of what the events before it have made of it."""
+    mark = record.get("iteration_set")
+    if mark is None:
+        return
+    highest = int(mark["value"])
+    for kind in EventKind:
+        path, begin = chunk_file(folder, kind), mark["behind"].get(kind.value, 0)
+        if begin < _size_of(path):
+            with path.open("rb") as file:
+                frames = [frame for frame in chunks.scan_headers(file) if isinstance(frame, Frame) and frame.start >= begin]
+            highest = max([highest, *(chunks.highest_iteration(frame.header) for frame in frames)])
+    connection.execute("UPDATE tasks SET last_iteration = ? WHERE id = ?", [highest, record["id"]])
 
 
 def remove_files(folder: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from atrains.cli import export, ls, serve, show, sync
+from atrains.cli import export, ls, rm, serve, show, sync
 from atrains.errors import AtrainsError
 
 DONE: Final = 0
@@ -17,7 +17,7 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as a shell reports it. A mistake in the arguments is 2, by argparse."""
 
-_COMMANDS: Final = {"ls": ls, "show": show, "export": export, "serve": serve, "sync": sync}
+_COMMANDS: Final = {"ls": ls, "show": show, "export": export, "rm": rm, "serve": serve, "sync": sync}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print JSON, for programs")
     common.add_argument("--home", metavar="PATH", help="the local home (default: ATRAINS_HOME, else ~/.atrains)")
-    description = "Look at recorded runs, which changes nothing, serve them, and deliver what killed processes left."
+    description = (
+        "Look at recorded runs, which changes nothing, delete or archive them, serve them, and deliver what killed processes left."
+    )
     parser = argparse.ArgumentParser(prog="atrains", description=description)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in _COMMANDS.items():

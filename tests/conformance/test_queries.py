@@ -189,22 +189,27 @@ async def test_the_last_metrics_are_ordered_by_title_and_series(world: World) ->
     assert all(entry == {"last": 0.25, "min": 0.1, "max": 0.9} for held in found.values() for entry in held.values())
 
 
-async def test_the_last_iteration_is_the_largest_reported_or_set(world: World) -> None:
+async def test_the_last_iteration_is_the_largest_reported_or_set(world: World, home: str) -> None:
     task = await world(world.Task.init("project", "iterations"))
     assert await world(task.get_last_iteration()) == 0
     task.get_logger().report_scalar("loss", "train", value=1.0, iteration=12)
     task.get_logger().report_scalar("loss", "train", value=1.0, iteration=5)
     assert await world(task.get_last_iteration()) == 12
-    assert task.set_last_iteration(40) is None
+    assert await world(task.set_last_iteration(40)) is None
     assert await world(task.get_last_iteration()) == 40
+    if home != "given":  # whose server takes none
+        assert await world((await world(world.Task.get_task(task.id))).get_last_iteration()) == 40
     task.get_logger().report_scalar("loss", "train", value=1.0, iteration=41)
     assert await world(task.get_last_iteration()) == 41
-    task.set_last_iteration(3)  # it is never lowered below what was reported
-    assert await world(task.get_last_iteration()) == 41
-    for wrong in ("4", 4.0, None, True):
+    task.get_logger().report_scalar("loss", "train", value=1.0, iteration=43)  # not stored yet, and yet before
+    await world(task.set_last_iteration(3))
+    assert await world(task.get_last_iteration()) == (43 if home == "given" else 3), "no call of a server lowers it"
+    task.get_logger().report_scalar("loss", "train", value=1.0, iteration=4)
+    assert await world(task.get_last_iteration()) == (43 if home == "given" else 4)
+    for wrong in ("4", 4.0, None, True, -1):
         with pytest.raises(ValidationError, match="last iteration"):
-            task.set_last_iteration(wrong)
-    task.set_last_iteration(100)
+            await world(task.set_last_iteration(wrong))
+    await world(task.set_last_iteration(100))
     await world(task.reset())
     assert await world(task.get_last_iteration()) == 0
 

@@ -31,6 +31,7 @@ SERVICES: Final[Mapping[str, Service]] = {
         (endpoints.TASKS_GET_ALL, tasks.get_all),
         (endpoints.TASKS_EDIT, changes.edit),
         (endpoints.TASKS_UPDATE, changes.update),
+        (endpoints.TASKS_UPDATE_TAGS, changes.update_tags),
         (endpoints.TASKS_EDIT_HYPER_PARAMS, changes.edit_hyper_params),
         (endpoints.TASKS_GET_HYPER_PARAMS, parts.get_hyper_params),
         (endpoints.TASKS_DELETE_HYPER_PARAMS, parts.delete_hyper_params),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from atrains._local import query
+from atrains._local import query, streams
 from atrains._local.records import Record, now
 from atrains._local.services import fields
 from atrains._local.store import Store
@@ -18,17 +18,26 @@ _UNCHANGED: Final = {"updated": 0, "fields": {}}
 
 
 def edit(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Set fields of a task. Server: without `force` only in status `created`, with it in any."""
+    """Set fields of a task. Server: without `force` only in status `created`, with it in any.
+
+    Here the last iteration can be set as well. Server: no call sets it, and an edit ignores the field.
+    """
     task_id, force = query.take(request, "task", str), query.take(request, "force", bool, False)
     given = fields.task_fields(request)
+    last_iteration: int | None = query.take(request, "last_iteration", int, None)
     with store.change() as connection:
         record = store.record(task_id)
         require_status(record, ("created",), force=force)
         changed = fields.merge(connection, record, given)
+        if last_iteration is not None:
+            record["iteration_set"] = streams.iteration_mark(connection, store.task_folder(task_id), task_id, last_iteration)
+            changed["last_iteration"] = last_iteration
         if not changed:
             return dict(_UNCHANGED)
         record["last_update"] = changed["last_update"] = now()
         store.save(connection, record)
+        if last_iteration is not None:
+            streams.settle_iteration(connection, store.task_folder(task_id), record)
     return {"updated": 1, "fields": changed}
 
 
@@ -43,6 +52,20 @@ def update(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
         record["last_update"] = changed["last_update"] = now()
         store.save(connection, record)
     return {"updated": 1, "fields": changed}
+
+
+def update_tags(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Add tags to tasks and take tags away, whoever else does so at the time. Server: in every status."""
+    tasks = query.take_strings(request, "ids") or []
+    added, removed = (query.take_strings(request, name) or [] for name in ("add_tags", "remove_tags"))
+    with store.change() as connection:
+        records = [store.record(task) for task in dict.fromkeys(tasks)]  # all are there, before any is changed
+        for record in records:
+            tags = [tag for tag in record.get("tags", []) if tag not in removed]
+            record["tags"] = list(dict.fromkeys([*tags, *added]))
+            record["last_update"] = now()
+            store.save(connection, record)
+    return {"updated": len(records)}
 
 
 def edit_hyper_params(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:

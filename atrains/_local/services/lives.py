@@ -10,6 +10,7 @@ from atrains._local import query, queues
 from atrains._local.projects import ensure_project, new_id
 from atrains._local.records import Record, now, with_derived
 from atrains._local.services import fields, status
+from atrains._local.services.queues import leave_queue
 from atrains._local.store import Store
 
 _SILENCE: Final = timedelta(seconds=600)
@@ -78,12 +79,19 @@ def stop(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def delete(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Delete a task with its events and files. Server: 400/123 unless it is a draft, or with `force`; here its files go with it."""
+    """Delete a task with its events and files. Server: 400/123 unless it is a draft, or with `force`.
+
+    Here files that are in the task's folder go with it: who wants to keep them (`delete_external_artifacts` is false) is refused.
+    """
     task, force = query.take(request, "task", str), query.take(request, "force", bool, False)
     with store.change() as connection:
         record = store.record(task)
         if record["status"] != "created" and not force:
             raise query.refuse(123, f"Task cannot be deleted: task={task}, current_status={record['status']}; use force to delete it")
+        if not query.take(request, "delete_external_artifacts", bool, True) and store.has_files(task):
+            raise query.refuse(
+                12, f"Task cannot be deleted without its files: task={task}, they are in its folder; copy them first, or archive the task"
+            )
         children = [str(child) for (child,) in connection.execute("SELECT id FROM tasks WHERE parent = ?", [task])]
         for child in children:
             orphan = store.record(child)
@@ -100,7 +108,7 @@ def delete(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def archive(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Put tasks away: they get the system tag for it."""
+    """Put tasks away: they get the system tag for it, and leave their queues. Server: so that no worker takes them."""
     return {"archived": _set_archived(store, request, archived=True)}
 
 
@@ -116,6 +124,8 @@ def _set_archived(store: Store, request: Mapping[str, Any], *, archived: bool) -
         for record in records:
             tags = [tag for tag in record.get("system_tags", []) if tag != _ARCHIVED]
             record["system_tags"] = [*tags, _ARCHIVED] if archived else tags
+            if archived and record["status"] == "queued":
+                leave_queue(connection, record)
             record["last_update"] = now()
             store.save(connection, record)
     return len(records)

@@ -145,13 +145,20 @@ def dequeue(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
         before = record["status"]
         if before not in {"queued", "in_progress"}:
             return {"dequeued": 1, "updated": 0, "fields": {}}
-        queues.drop(connection, task)
-        target = record.pop("enqueue_status", "created") if before == "queued" else "created"
-        changed = {"status": target, "status_changed": now(), "last_update": now(), **said}
-        record.update(changed)
-        _set_queue(record, None)
+        changed = {**leave_queue(connection, record), **said}
+        record.update(said)
         store.save(connection, record)
     return {"dequeued": 1, "updated": 1, "fields": {**changed, "execution.queue": None}}
+
+
+def leave_queue(connection: sqlite3.Connection, record: Record) -> dict[str, Any]:
+    """Take a task out of its queue, in its record too, and return the fields that changed. Call with the writer lock held."""
+    queues.drop(connection, record["id"])
+    target = record.pop("enqueue_status", "created") if record["status"] == "queued" else "created"
+    changed = {"status": target, "status_changed": now(), "last_update": now()}
+    record.update(changed)
+    _set_queue(record, None)
+    return changed
 
 
 def _set_queue(record: Record, queue: str | None) -> None:

@@ -106,7 +106,7 @@ def reset(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _forget_run(record: Record) -> None:
-    for name in (*_RUN_DATES, "last_worker", "active_duration"):
+    for name in (*_RUN_DATES, "last_worker", "active_duration", "iteration_set"):
         record.pop(name, None)
     execution = {name: value for name, value in record.get("execution", {}).items() if name != "queue"}
     execution["artifacts"] = [artifact for artifact in execution.get("artifacts", []) if artifact.get("mode") == "input"]
