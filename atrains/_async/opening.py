@@ -5,10 +5,13 @@ The members that use it are in `lifecycle`.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import getpass
 import uuid
+from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from atrains._async import reuse
 from atrains._async.base import call
@@ -21,10 +24,12 @@ from atrains._engine.disabled import DisabledChannel
 from atrains._engine.notices import say
 from atrains._wire import endpoints
 from atrains._wire.refusals import as_public_error
-from atrains.errors import AccessError, ServerError, TransportError
+from atrains.errors import AccessError, AtrainsError, ServerError, TransportError
 from atrains.types import TaskTypes
 
 AnyChannel = Channel | DisabledChannel
+UNDO_BUDGET: Final = 2.0
+"""Seconds in which a run whose caller was cancelled is stopped again."""
 
 
 async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
@@ -35,11 +40,31 @@ async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
         project = await project_id(channel, wish.project)
         async with reuse.deciding(channel, wish):
             candidate, new = await reuse.choose(channel, wish, project, new)
-            return await _open_run(channel, wish, project, candidate, new)
+            return await _begin_whole(channel, _open_run(channel, wish, project, candidate, new))
     except (AccessError, ServerError):  # there, and not willing: waiting would change nothing
         raise
     except TransportError as error:
         return _open_later(channel, wish, new, error)
+
+
+async def _begin_whole(channel: AnyChannel, opening: Coroutine[Any, Any, Opened]) -> Opened:
+    """Begin a run, or none: one whose caller is cancelled meanwhile is stopped again, for nobody else would ever end it."""
+    if isinstance(channel, DisabledChannel):
+        return await opening  # waits for nothing, perhaps without a loop
+    begin = asyncio.create_task(opening, name="atrains-opening")
+    try:
+        return await asyncio.shield(begin)
+    except asyncio.CancelledError:
+        # It never began, or the home is away: then there is nothing to stop, or nobody to ask.
+        with contextlib.suppress(AtrainsError, TimeoutError):
+            async with asyncio.timeout(UNDO_BUDGET):
+                opened = await begin
+                if opened.origin is not Origin.CONTINUED:  # which may be in progress for somebody else, too
+                    task = opened.record["id"]
+                    await call(
+                        channel, endpoints.TASKS_STOPPED, f"cannot stop task {task}", task=task, status_reason="cancelled while it began"
+                    )
+        raise
 
 
 async def _open_run(channel: AnyChannel, wish: Wish, project: str, candidate: dict[str, Any] | None, new: str) -> Opened:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Final, TypedDict
 
-from atrains._async.base import TaskPart, call
+from atrains._async.base import TaskPart
 from atrains._async.pending import Pending
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.runtime import Runtime

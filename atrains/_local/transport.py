@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from atrains._local import services
 from atrains._local.store import Store, open_home
 from atrains._transport.base import Refusal
+from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
 from atrains._wire.events import EventBlock, ScalarBlock, Span
 from atrains.errors import HomeError, ServerError
@@ -98,6 +99,9 @@ class LocalTransport:
         try:
             while (block := await self._run(lambda: next(blocks, None))) is not None:
                 yield block
+        except ServerError as error:
+            error.endpoint = endpoints.EVENTS_SCALARS_RAW.name
+            raise
         finally:
             with suppress(ValueError):  # a worker is still in it, since its reader was cancelled: it closes the file when it drops it
                 blocks.close()

@@ -48,7 +48,7 @@ class Portal:
             TimeoutError: the time is up.
         """
         if threading.current_thread() is self._thread:
-            raise SyncInAsyncError(f"a blocking call on the thread that would have to serve it: use {instead} there")
+            raise SyncInAsyncError(f"a blocking call on the thread that would have to serve it: use {instead}")
         if self.loop.is_closed():
             raise UsageError("the process ends, and what serves blocking calls has ended: do this before the exit handlers run")
         result = run_on(self.loop, make, timeout=timeout)
@@ -87,7 +87,11 @@ def run_on(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, An
     started: list[asyncio.Task[T]] = []
 
     def start() -> None:
-        task = loop.create_task(make())
+        try:
+            task = loop.create_task(make())
+        except Exception as error:  # whatever it is belongs to the caller, who would wait for ever  # noqa: BLE001
+            result.set_exception(error)
+            return
         started.append(task)
         task.add_done_callback(lambda done: _settle(result, done))
 

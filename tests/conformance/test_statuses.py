@@ -1,4 +1,4 @@
-"""What a task becomes, one body for both worlds: statuses and waiting for them, and when the same task is used again."""
+"""What a task becomes, one body for both worlds: statuses, and waiting for them. When a task is used again is in `test_init`."""
 
 # files are looked at between the calls; nothing else runs on the loop of a test
 
@@ -12,7 +12,6 @@ import pytest
 
 from atrains import TaskStatusEnum
 from atrains.errors import (
-    NotFoundError,
     TaskFailedError,
     TaskStatusError,
     ValidationError,
@@ -139,73 +138,6 @@ async def test_a_wait_knows_its_limits(world: World) -> None:
 
 
 # ---- the same task again
-
-
-async def _run(world: World, **arguments: Any) -> Any:
-    task = await world(world.Task.init("project", "again", **{"reuse_last_task_id": True, **arguments}))
-    task.get_logger().report_scalar("a", "b", 1, 4)
-    await world(task.connect({"lr": 0.1}))
-    await world(task.close())
-    return task
-
-
-async def test_the_last_task_is_used_again_and_cleared(world: World) -> None:
-    first = await _run(world)
-    await world((await world(world.Task.get_task(first.id))).set_tags(["mine"]))
-    again = await world(world.Task.init("project", "again", reuse_last_task_id=True))
-    assert again.id == first.id
-    assert await world(again.get_reported_scalars()) == {}
-    assert (again.get_parameters_as_dict(), again.get_tags()) == ({}, ["mine"])
-
-
-@pytest.mark.parametrize("protection", ["published", "archived", "artifact", "renamed", "not wanted", "another type", "another project"])
-async def test_what_makes_init_begin_a_new_task(world: World, protection: str) -> None:
-    first = await _run(world)
-    found = await world(world.Task.get_task(first.id))
-    arguments: dict[str, Any] = {"project_name": "project", "task_name": "again", "reuse_last_task_id": True}
-    if protection == "published":
-        await world(found.publish())
-    elif protection == "archived":
-        await world(found.set_system_tags([*found.get_system_tags(), "archived"]))
-    elif protection == "artifact":
-        await world(found.reset())
-        await world(found.mark_started())
-        await world(found.upload_artifact("table", {"a": 1}))
-        await world(found.mark_completed())
-    elif protection == "renamed":
-        await world(found.set_name("something else"))
-    elif protection == "not wanted":
-        arguments["reuse_last_task_id"] = False
-    elif protection == "another type":
-        arguments["task_type"] = "testing"
-    else:
-        arguments["project_name"] = "another"
-    again = await world(world.Task.init(**arguments))
-    assert again.id != first.id
-    assert await world((await world(world.Task.get_task(first.id))).get_status()) in {"completed", "published"}
-
-
-async def test_a_task_is_used_again_by_its_id(world: World) -> None:
-    draft = await world(world.Task.create("project", "a draft"))
-    task = await world(world.Task.init("project", "again", reuse_last_task_id=draft.id))
-    assert task.id == draft.id
-    assert await world(task.get_status()) == "in_progress"
-    await world(task.close())
-    with pytest.raises(NotFoundError, match="f" * 32):
-        await world(world.Task.init("project", "again", reuse_last_task_id="f" * 32))
-
-
-async def test_a_run_can_be_continued(world: World) -> None:
-    first = await _run(world)
-    task = await world(world.Task.init("project", "again", continue_last_task=True))
-    assert (task.id, task.get_initial_iteration()) == (first.id, 5)
-    assert await world(task.get_status()) == "in_progress"
-    assert task.get_parameters_as_dict() == {"General": {"lr": "0.1"}}
-    task.get_logger().report_scalar("a", "b", 2, 0)
-    await world(task.close())
-    assert (await world(task.get_reported_scalars()))["a"]["b"] == {"x": [4, 5], "y": [1.0, 2.0]}
-    task = await world(world.Task.init("project", "again", continue_last_task=first.id))
-    assert task.get_initial_iteration() == 6
 
 
 async def test_the_default_of_the_world(world: World) -> None:

@@ -51,16 +51,21 @@ def mutate(name: str) -> None:
 
 
 def _without_body(member: Any) -> Any:
-    function = member.fget if isinstance(member, property) else inspect.unwrap(getattr(member, "__func__", member))
+    function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+    empty = _empty(function)
+    if hasattr(function, "__wrapped__"):  # what warns of its deprecation is called without the warning, too
+        empty.__wrapped__ = _empty(function)
+    return type(member)(empty) if isinstance(member, property | classmethod | staticmethod) else empty
 
+
+def _empty(function: Any) -> Any:
     async def later(*args: object, **kwargs: object) -> None:
         return None
 
     def now(*args: object, **kwargs: object) -> None:
         return None
 
-    empty = later if inspect.iscoroutinefunction(function) else now
-    return type(member)(empty) if isinstance(member, property | classmethod | staticmethod) else empty
+    return later if inspect.iscoroutinefunction(inspect.unwrap(function)) else now
 
 
 @cache
@@ -89,7 +94,7 @@ def run(cases: Iterable[str], mutant: str | None = None) -> dict[str, str]:
     variables = {**os.environ, **({} if mutant is None else {MUTANT: mutant})}
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     if done.returncode not in {0, 1}:
-        raise SystemExit(f"{mutant}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(f"{mutant}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return {found[2]: found[1] for found in re.finditer(r"^(PASSED|FAILED) (\S+?\[.*?\])(?: - .*)?$", done.stdout, re.MULTILINE)}
 
 
