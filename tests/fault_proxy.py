@@ -47,7 +47,8 @@ class FaultProxy:
     """Stands between a client and the server at a port of this machine.
 
     Attributes:
-        plan: The fault of each request, empty for none: one of RESETS or ANSWERS, `401`, `silence` (no answer, ever), `stall SECONDS`.
+        plan: The fault of each request, empty for none: one of RESETS or ANSWERS, `401`, `silence` (no answer, ever), `stall SECONDS`,
+            or `late SECONDS` where the server has answered and the answer takes its time.
         seen: How many requests each endpoint got, whatever became of them.
         done: The faults that were met.
     """
@@ -125,7 +126,7 @@ class FaultProxy:
         request = Request(self._numbers, method, path)
         self.seen[request.endpoint] += 1
         fault = self.plan(request)
-        self.done[fault.partition(" ")[0] if fault.startswith("stall") else fault] += 1
+        self.done[fault.partition(" ")[0] if fault.startswith(("stall", "late")) else fault] += 1
         if fault == "reset before":
             _reset(writer)
             return
@@ -159,6 +160,8 @@ class FaultProxy:
             await writer.drain()
             return
         answer = await self._pass_on(head, body)
+        if fault.startswith("late"):
+            await asyncio.sleep(float(fault.partition(" ")[2]))
         if fault == "lost answer":
             writer.transport.abort()
             return
