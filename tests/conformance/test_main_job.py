@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlparse
 
 import pytest
 
-from atrains import Receipt, TaskTypes
+from atrains import Receipt, TaskTypes, _config
 from atrains.errors import (
     NotFoundError,
     TaskClosedError,
@@ -23,6 +24,14 @@ from atrains.errors import (
 )
 
 World = Any
+CREDENTIALS: Final = {
+    "api_host": "API_HOST",
+    "web_host": "WEB_HOST",
+    "files_host": "FILES_HOST",
+    "key": "API_ACCESS_KEY",
+    "secret": "API_SECRET_KEY",
+}
+"""The arguments of `set_credentials`, and the variables of the same meaning."""
 
 # ---- a run and its end
 
@@ -38,6 +47,36 @@ async def test_a_run_is_in_progress_until_it_is_closed(world: World) -> None:
     assert await world(task.get_status()) == "completed"
     await world(task.close())
     assert world.Task.current_task() is None
+
+
+async def test_the_task_of_this_context_is_the_current_one(world: World) -> None:
+    other = await world(world.Task.create("project", "a draft"))
+    task = await world(world.Task.init("project", "a run"))
+    with pytest.warns(DeprecationWarning, match="is_main_task"):
+        assert (task.is_current_task(), other.is_current_task()) == (True, False)
+
+
+async def test_a_run_knows_whether_an_agent_executes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = await world(world.Task.create("project", "a draft"))
+    assert draft.running_locally() is True
+    monkeypatch.setenv("CLEARML_TASK_ID", draft.id)
+    _config.reset()
+    assert world.Task.running_locally() is False
+
+
+async def test_credentials_are_used_where_nothing_else_names_a_server(world: World, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError, match="api_host"):
+        world.Task.set_credentials(api_host="no address")
+    given = {name: os.environ.get(f"ATRAINS_{name}") or os.environ.get(f"CLEARML_{name}") for name in CREDENTIALS.values()}
+    for name in given:
+        for prefix in ("ATRAINS_", "CLEARML_", "TRAINS_"):
+            monkeypatch.delenv(prefix + name, raising=False)
+    world.Task.set_credentials(**{argument: given[name] for argument, name in CREDENTIALS.items()})
+    task = await world(world.Task.create("project", "a draft"))
+    page = urlparse(task.get_output_log_web_page())
+    assert page.scheme == ("file" if home == "in-process" else "http")
+    assert page.netloc == ("" if home == "in-process" else urlparse(given["WEB_HOST"]).netloc)
+    assert await world(task.get_status()) == "created"
 
 
 async def test_a_second_init_returns_the_open_task(world: World) -> None:
