@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from atrains._api.handler import LogHandler
     from atrains._api.logger import Logger
     from atrains._api.reporter import Reporter
+    from atrains._api.task_parameters import TaskParameters, param, percent_param
     from atrains._async.artifact import AsyncArtifact
     from atrains._async.metrics import AsyncMetricsManager
     from atrains._async.task import AsyncTask
@@ -48,12 +49,15 @@ __all__ = [
     "Reporter",
     "Stats",
     "Task",
+    "TaskParameters",
     "TaskStatusEnum",
     "TaskTypes",
     "__version__",
     "credentials",
     "errors",
     "export",
+    "param",
+    "percent_param",
     "types",
 ]
 
@@ -70,7 +74,10 @@ _WHERE = {
     "Reporter": "atrains._api.reporter",
     "Stats": "atrains._engine.ledger",
     "Task": "atrains._sync.task",
+    "TaskParameters": "atrains._api.task_parameters",
     "credentials": "atrains._config",
+    "param": "atrains._api.task_parameters",
+    "percent_param": "atrains._api.task_parameters",
 }
 
 logging.getLogger("atrains").addHandler(logging.NullHandler())

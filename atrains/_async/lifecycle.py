@@ -143,7 +143,19 @@ class Lifecycle(Finding, StatusPart):
         In a process that one with a main task started, that task is opened instead: this process reports to it, and never ends its run.
         """
         channel, runtime = await connect()
+        remote = channel.settings.remote_task_id
+        if remote is not None and isinstance(channel, Channel):
+            return await cls._open_agents(channel, runtime, remote)
         return await cls._open_masters(channel, runtime) or await cls._begin(channel, runtime, wish)
+
+    @classmethod
+    async def _open_agents(cls, channel: Channel, runtime: Runtime | None, task_id: str) -> Self:
+        """The task that an agent runs this process for: how it begins and ends is up to the agent, and what it is called is known."""
+        task = await cls._load(channel, runtime, validate_task_id(task_id))
+        await task.started()
+        await task.reload()
+        task._join()  # noqa: SLF001  # one class
+        return task
 
     @classmethod
     async def _begin(cls, channel: Channel | DisabledChannel, runtime: Runtime | None, wish: Wish) -> Self:

@@ -143,6 +143,7 @@ class DisabledOutlet:
     def __init__(self) -> None:
         self.journal = _NoJournal()
         self.ledger = Ledger()
+        self.flush_period: float | None = None
 
 
 class DisabledChannel:

@@ -18,6 +18,7 @@ NOT_A_NUMBER: Final = "not a number"
 NOT_FINITE: Final = "not finite"
 BAD_ITERATION: Final = "iteration out of range"
 BAD_INPUT: Final = "not reportable"
+TOO_LARGE: Final = "too large"
 NO_ROOM: Final = "no room"
 FULL: Final = "journal full"
 LOST: Final = "journal file lost"
@@ -49,23 +50,25 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What `flush` achieved; true when nothing is pending and nothing was ever dropped.
+    """What `flush` achieved; true when nothing is pending, nothing was ever dropped or refused.
 
     Attributes:
         scalars: Points, one by one and from arrays.
         logs: Console lines.
         plots: Plots.
         error: Why something is still pending, in words; None when nothing is.
+        refused: The edits made beside the program, such as changes of a connected dictionary, that the home refused, and why.
     """
 
     scalars: Counts
     logs: Counts
     plots: Counts
     error: str | None = None
+    refused: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         kinds = (self.scalars, self.logs, self.plots)
-        return self.error is None and not any(kind.pending or kind.dropped for kind in kinds)
+        return self.error is None and not self.refused and not any(kind.pending or kind.dropped for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)

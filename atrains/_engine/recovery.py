@@ -131,7 +131,7 @@ def _leave(outcome: Recovered, found: Found, folder: Path, left: Left, why: str)
 
 async def _deliver(journal: DeadJournal, transport: Transport, workers: Executor, outcome: Recovered) -> None:
     for job in journal.jobs:
-        if job.kind in {jobs.CREATE, jobs.CALL}:
+        if job.kind in jobs.TO_DO:
             await _carry_out(job, journal, transport, workers)
     stored = [*await transport.stored_spans(journal.id), *journal.forgotten()]
     sender = Sender(transport, journal, journal.aliases, workers=workers)
@@ -148,7 +148,7 @@ async def _deliver(journal: DeadJournal, transport: Transport, workers: Executor
     for job in last.values():
         await _end_run(job, journal.aliases.get(job.task, job.task), transport, outcome)
     for job in journal.jobs:
-        if job.kind not in {jobs.CREATE, jobs.CALL}:
+        if job.kind not in jobs.TO_DO:
             await run_in(workers, partial(journal.mark_done, job))
 
 

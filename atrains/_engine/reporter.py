@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 PAUSE: Final = 0.002
 """Seconds of rest between two slices while somebody may be reporting: a millisecond of work, then loop and GIL belong to them."""
+_RETRY: Final = 2.0
+"""Seconds before the first new try after a failure, where there is no period."""
 _log = logging.getLogger("atrains")
 
 
@@ -38,26 +40,27 @@ class Reporter:
         journal: What to deliver.
         transport: Where to.
         workers: Threads that read and encode.
-        period: Seconds between two passes when nobody asks.
+        period: Seconds between two passes when nobody asks; None for none.
         aliases: The ids that tasks have at home, by those that they are reported under, where they differ.
     """
 
     def __init__(
-        self, journal: Journal, transport: Transport, *, workers: Executor, period: float, aliases: dict[str, str] | None = None
+        self, journal: Journal, transport: Transport, *, workers: Executor, period: float | None, aliases: dict[str, str] | None = None
     ) -> None:
         self.ledger = Ledger()
         aliases = {} if aliases is None else aliases
-        self.outbox = Outbox(journal, transport, aliases)
+        self.outbox = Outbox(journal, transport, aliases, workers)
         self._journal = journal
         self._transport = transport
         self._workers = workers
-        self._period = period
+        self.period = period
         self._reader = JournalReader(journal, self.ledger)
         self._sender = Sender(transport, journal, aliases, workers=workers)
         self._delivered: set[Span] = set()
         self._refused: dict[Span, Refusal] = {}
         self._waiting: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
+        self._editing = asyncio.Lock()
         self._failures = 0
         self.last_error: str | None = None
 
@@ -75,10 +78,11 @@ class Reporter:
         """Deliver until cancelled."""
         loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
+        self._editing = asyncio.Lock()
         self._waiting = [future for future in self._waiting if future.get_loop() is loop]
         if self._waiting:
             self._wake.set()
-        delay = self._period
+        delay = self.period
         while True:
             await self._rest(delay)
             waiting, self._waiting = [future for future in self._waiting if not future.done()], []
@@ -96,10 +100,10 @@ class Reporter:
                 if process().is_ending and isinstance(error, HomeError):
                     self._answer(self._waiting)  # no home gets better in the last seconds of a process
                 continue
-            self._failures, self.last_error, delay = 0, None, self._period
+            self._failures, self.last_error, delay = 0, None, self.period
             self._answer(waiting)
 
-    async def _rest(self, delay: float) -> None:
+    async def _rest(self, delay: float | None) -> None:
         """Wait until there is reason for a pass; a home that is away is not asked more often because more is reported."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
@@ -125,6 +129,23 @@ class Reporter:
         except TimeoutError:
             return self.last_error or f"not everything could be stored within {timeout:g} s"
         return self.last_error
+
+    async def send_edits(self) -> None:
+        """Have the changes of parameters sent that were made until now, so that what comes next comes after them; on the loop of `run`.
+
+        If the home is away they wait for it, and so does what comes next.
+        """
+        if self._failures:
+            self.outbox.defer()
+            return
+        # What fails otherwise than by the home being away is met by what comes next as well, and told by that.
+        with contextlib.suppress(TransportError, HomeError):
+            await self._deliver_edits()
+
+    async def _deliver_edits(self) -> None:
+        await self._work(self.outbox.note_changes)
+        async with self._editing:
+            await self.outbox.deliver()
 
     async def deliver_once(self) -> None:
         """Deliver what is there now, without `run`: for a loop that is ending. Failures leave it in the journal."""
@@ -166,7 +187,7 @@ class Reporter:
     async def _drain(self, *, urgent: bool) -> None:
         """Deliver everything that was reported before the call."""
         await self._work(self._journal.retry_disk)
-        await self.outbox.deliver()
+        await self._deliver_edits()
         goal = await self._work(self._reader.end)
         while True:
             again = self._reader.midway  # then there may be more, behind the position, that was reported since
@@ -207,7 +228,7 @@ class Reporter:
             _log.warning(
                 "atrains: cannot deliver to %s (%s); what is reported is kept in %s", self._transport.target, error, self._journal.folder
             )
-        return 0.25 if watched else min(self._transport.retry_interval, self._period * 2 ** min(self._failures, 8))
+        return 0.25 if watched else min(self._transport.retry_interval, (self.period or _RETRY) * 2 ** min(self._failures, 8))
 
     async def _work(self, call: Callable[[], T]) -> T:
         return await run_in(self._workers, call)

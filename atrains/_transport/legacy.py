@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
-from atrains._wire import endpoints
+from atrains._wire import edits, endpoints
 from atrains._wire.edits import ARCHIVED
 from atrains._wire.endpoints import Endpoint, Version
 from atrains._wire.events import SINGLE_VALUE_ITERATION, ScalarBlock
+from atrains._wire.parameters import DEFAULT_SECTION
 from atrains.errors import ServerError
 
 _PUBLISH_WITH_COMPLETED: Final = (2, 20)
 _HYPERPARAMS: Final = (2, 9)
-_MERGED_CONFIGURATION: Final = (2, 10)
-"""Server: 2.9 has `tasks.edit_configuration`, but for a task that runs it cannot be forced."""
+_PARAMETERS: Final = frozenset({endpoints.TASKS_EDIT_HYPER_PARAMS, endpoints.TASKS_DELETE_HYPER_PARAMS})
+_LEGACY: Final = "legacy"
+_MERGED_PARTS: Final = (2, 10)
+"""Server: 2.9 has calls that merge parameters and configurations, but for a task that runs they cannot be forced."""
 _DESIGN: Final = "General"
 """The configuration that servers before 2.9 keep: the design of the model."""
 
@@ -38,8 +42,10 @@ def fallback(endpoint: Endpoint, request: Mapping[str, Any], version: Version) -
     """Return what to do in place of a call that a server of this version does not have; None where it has it, or nothing helps."""
     if endpoint.name == endpoints.TASKS_COMPLETED.name and request.get("publish"):
         return _complete_then_publish if version < _PUBLISH_WITH_COMPLETED else None
-    if endpoint.name == endpoints.TASKS_EDIT_CONFIGURATION.name and endpoint.since <= version < _MERGED_CONFIGURATION:
+    if endpoint.name == endpoints.TASKS_EDIT_CONFIGURATION.name and endpoint.since <= version < _MERGED_PARTS:
         return _edit_configurations
+    if endpoint in _PARAMETERS and version < _MERGED_PARTS:
+        return partial(_change_sections if version >= _HYPERPARAMS else _change_flat, endpoint)
     return _FALLBACKS.get(endpoint.name) if version < endpoint.since else None
 
 
@@ -56,16 +62,19 @@ def modern(data: dict[str, Any], version: Version) -> dict[str, Any]:
         return data
     found = [data.get("task"), *(data.get("tasks") or ())]
     for record in found:
-        if not isinstance(record, dict) or record.get("hyperparams"):
+        if not isinstance(record, dict) or not ("execution" in record or "hyperparams" in record):
             continue
-        if described := (record.get("execution") or {}).get("model_desc"):
+        if not record.get("configuration") and (described := (record.get("execution") or {}).get("model_desc")):
             text = described.get("design", next(iter(described.values())))
             record["configuration"] = {_DESIGN: {"name": _DESIGN, "value": str(text or "")}}
-        sections: dict[str, dict[str, dict[str, str]]] = {}
+        # Server: a newer one that is asked as an old one has the flat ones in both places, and others that no old one could have.
+        sections: dict[str, dict[str, Any]] = {}
+        for section, items in (record.get("hyperparams") or {}).items():
+            if kept := {name: item for name, item in items.items() if item.get("type") != _LEGACY}:
+                sections[section] = kept
         for flat, value in ((record.get("execution") or {}).get("parameters") or {}).items():
-            head, slash, tail = flat.partition("/")
-            section, name = (head, tail) if slash and head and tail else ("General", flat)
-            sections.setdefault(section, {})[name] = {"section": section, "name": name, "value": str(value), "type": "legacy"}
+            section, name = _place(flat)
+            sections.setdefault(section, {})[name] = {"section": section, "name": name, "value": str(value), "type": _LEGACY}
         record["hyperparams"] = sections
     return data
 
@@ -90,26 +99,37 @@ def _identity(artifact: Mapping[str, Any]) -> tuple[str, str]:
     return artifact["key"], artifact.get("mode") or "output"
 
 
-async def _edit_parameters(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+async def _change_sections(endpoint: Endpoint, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Write all parameters again: what another process sets at the same moment may be lost."""
+    record = (await caller.call(endpoints.TASKS_GET_BY_ID, {"task": request["task"]}))["task"]
+    changed = edits.apply(record, endpoint, request)
+    return await caller.call(endpoints.TASKS_EDIT, {"task": request["task"], **changed, "force": request.get("force")})
+
+
+async def _change_flat(endpoint: Endpoint, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
     """Write the whole map of parameters again, in the flat form of servers before 2.9: their names have no section."""
     execution = await _execution_of(caller, request["task"])
     held: dict[str, str] = dict(execution.get("parameters") or {})
-    items = {_flat(item["section"], item["name"]): str(item["value"]) for item in request["hyperparams"]}
-    replaced = {item["section"] for item in request["hyperparams"]} if request.get("replace_hyperparams") == "section" else set()
-    if request.get("replace_hyperparams") == "all":
-        held = {}
-    kept = {name: value for name, value in held.items() if _section(name) not in replaced}
-    execution["parameters"] = kept | items
-    edit = {"task": request["task"], "execution": execution, "force": request.get("force")}
-    return await caller.call(endpoints.TASKS_EDIT, edit)
+    given = request["hyperparams"]
+    if endpoint == endpoints.TASKS_DELETE_HYPER_PARAMS:
+        gone = {(item["section"], item.get("name")) for item in given}
+        execution["parameters"] = {flat: value for flat, value in held.items() if not {_place(flat), (_place(flat)[0], None)} & gone}
+    else:
+        replace = request.get("replace_hyperparams")
+        replaced = {item["section"] for item in given} if replace == "section" else set()
+        kept = {} if replace == "all" else {flat: value for flat, value in held.items() if _place(flat)[0] not in replaced}
+        execution["parameters"] = kept | {_flat(item["section"], item["name"]): str(item["value"]) for item in given}
+    return await caller.call(endpoints.TASKS_EDIT, {"task": request["task"], "execution": execution, "force": request.get("force")})
 
 
 def _flat(section: str, name: str) -> str:
-    return name if section == "General" and "/" not in name else f"{section}/{name}"
+    return name if section == DEFAULT_SECTION and "/" not in name else f"{section}/{name}"
 
 
-def _section(flat: str) -> str:
-    return flat.partition("/")[0] if "/" in flat else "General"
+def _place(flat: str) -> tuple[str, str]:
+    """Section and name of a flat name."""
+    section, slash, name = flat.partition("/")
+    return (section, name) if slash and section and name else (DEFAULT_SECTION, flat)
 
 
 async def _edit_configurations(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,7 +222,6 @@ _FALLBACKS: Final[Mapping[str, Fallback]] = {
     endpoints.TASKS_UNARCHIVE.name: _unarchive,
     endpoints.TASKS_UPDATE_TAGS.name: _update_tags,
     endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS.name: _update_artifacts,
-    endpoints.TASKS_EDIT_HYPER_PARAMS.name: _edit_parameters,
     endpoints.TASKS_EDIT_CONFIGURATION.name: _edit_design,
     endpoints.EVENTS_SINGLE_VALUES.name: _single_values,
     endpoints.EVENTS_GET_TASK_LOG.name: _task_log,

@@ -90,7 +90,7 @@ def item_of(section: str, name: str, value: object) -> HyperParameter:
         UnsupportedTypeError: if it cannot be stored; says the place.
     """
     text, kind = encode(value, f"{section}/{name}")
-    return HyperParameter(_encodable(section), _encodable(name), _encodable(text), kind)
+    return HyperParameter(encodable(section), encodable(name), encodable(text), kind)
 
 
 def merged(*args: Mapping[str, object] | Iterable[tuple[str, object]], **kwargs: object) -> dict[str, object]:
@@ -139,13 +139,9 @@ def place_of(name: str, sections: Sections) -> tuple[str, str]:
     return section, rest
 
 
-def as_flat_dict(sections: Sections, *, bare_legacy: bool) -> dict[str, str]:
-    """Return the stored texts by their flat names; `bare_legacy` leaves out the section of parameters from before there were sections."""
-    return {
-        name if bare_legacy and section == _ARGUMENTS and item.get("type") == _LEGACY else f"{section}/{name}": item.get("value") or ""
-        for section, items in sections.items()
-        for name, item in items.items()
-    }
+def flat_name(section: str, name: str, item: StoredItem, *, bare_legacy: bool) -> str:
+    """Return the flat name of a parameter; `bare_legacy` leaves out the section of those from before there were sections."""
+    return name if bare_legacy and section == _ARGUMENTS and item.get("type") == _LEGACY else f"{section}/{name}"
 
 
 def adopt(
@@ -224,6 +220,6 @@ def _leaves(values: Mapping[str, object], prefix: str, section: str, inside: tup
             yield prefix + text, value
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """The text without lone surrogates (undecodable file names have them), which no transport could encode."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

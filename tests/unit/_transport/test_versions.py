@@ -184,6 +184,43 @@ async def test_before_2_9_the_one_configuration_is_the_design(server: ApiServer,
     assert (caught.value.code, caught.value.subcode) == (400, 12)
 
 
+async def test_before_2_9_parameters_are_deleted_from_the_flat_ones(server: ApiServer, transport: HttpTransport) -> None:
+    old = Old(server, "2.8")
+    old.execution["parameters"] = {"lr": "1", "General/a/b": "2", "Args/x": "3", "Args/y": "4"}
+
+    async def delete(*items: tuple[str, str | None]) -> dict[str, str]:
+        sent = [{"section": section, **({} if name is None else {"name": name})} for section, name in items]
+        await transport.call(endpoints.TASKS_DELETE_HYPER_PARAMS, {"task": "t", "hyperparams": sent, "force": True})
+        found: dict[str, str] = old.execution["parameters"]
+        return found
+
+    assert await delete(("General", "a/b"), ("Args", "x")) == {"lr": "1", "Args/y": "4"}
+    assert await delete(("Args", None)) == {"lr": "1"}
+    assert old.execution["queue"] == "q"
+
+
+async def test_at_2_9_parameters_of_a_running_task_are_written_whole(server: ApiServer, transport: HttpTransport) -> None:
+    """Its own calls for that refuse a task that runs."""
+    server.api_version = "2.9"
+    record: dict[str, Any] = {"id": "t", "hyperparams": {"Args": {"x": {"section": "Args", "name": "x", "value": "1"}}}}
+    server.handlers["tasks.get_by_id"] = lambda *_: {"task": record}
+
+    def edit(_: web.Request, asked: dict[str, Any]) -> dict[str, Any]:
+        assert asked["force"] is True
+        record["hyperparams"] = asked["hyperparams"]
+        return {"updated": 1}
+
+    server.handlers["tasks.edit"] = edit
+    item = {"section": "General", "name": "a/b", "value": "2", "type": "int"}
+    await transport.call(endpoints.TASKS_EDIT_HYPER_PARAMS, {"task": "t", "hyperparams": [item], "force": True})
+    assert record["hyperparams"] == {"Args": {"x": {"section": "Args", "name": "x", "value": "1"}}, "General": {"a/b": item}}
+    await transport.call(
+        endpoints.TASKS_DELETE_HYPER_PARAMS, {"task": "t", "hyperparams": [{"section": "Args", "name": "x"}], "force": True}
+    )
+    assert record["hyperparams"] == {"General": {"a/b": item}}
+    assert not [path for path in server.paths() if "hyper_params" in path]
+
+
 async def test_before_2_20_single_values_are_found_among_the_points(server: ApiServer, transport: HttpTransport) -> None:
     server.api_version = "2.13"
     pages = {
@@ -247,3 +284,32 @@ async def test_what_the_server_has_is_never_replaced(server: ApiServer, transpor
         "/v2.13/tasks.edit_hyper_params",
         "/v2.20/events.get_task_single_value_metrics",
     ]
+
+
+async def test_before_2_12_a_task_is_archived_by_its_system_tags(server: ApiServer, transport: HttpTransport) -> None:
+    server.api_version = "2.9"
+    held = {"t": ["development"], "u": ["archived"]}
+    server.handlers["tasks.get_by_id"] = lambda _, asked: {"task": {"id": asked["task"], "system_tags": held[asked["task"]]}}
+
+    def edit(_: web.Request, asked: dict[str, Any]) -> dict[str, Any]:
+        assert asked["force"] is True
+        held[asked["task"]] = asked["system_tags"]
+        return {"updated": 1}
+
+    server.handlers["tasks.edit"] = edit
+    assert await transport.call(endpoints.TASKS_ARCHIVE, {"tasks": ["t", "u"]}) == {"archived": 2}
+    assert held == {"t": ["development", "archived"], "u": ["archived"]}
+    assert [path for path in server.paths() if path.endswith("edit")] == ["/v2.9/tasks.edit"], "one of them was archived already"
+    assert await transport.call(endpoints.TASKS_UNARCHIVE, {"tasks": ["t", "u"]}) == {"unarchived": 2}
+    assert held == {"t": ["development"], "u": []}
+
+
+async def test_before_2_27_tags_are_added_to_those_that_are_there_now(server: ApiServer, transport: HttpTransport) -> None:
+    server.api_version = "2.13"
+    held = ["by somebody else"]
+    server.handlers["tasks.get_by_id"] = lambda *_: {"task": {"id": "t", "tags": held}}
+    server.handlers["tasks.edit"] = lambda _, asked: held.__setitem__(slice(None), asked["tags"]) or {"updated": 1}
+    request = {"task": "t", "ids": ["t"], "add_tags": ["ours", "by somebody else"], "remove_tags": []}
+    assert await transport.call(endpoints.TASKS_UPDATE_TAGS, request) == {"updated": 1}
+    assert held == ["by somebody else", "ours"]
+    assert "update_tags" not in "".join(server.paths())

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atrains._wire.parameters import adopt, as_flat_dict, as_nested_dict, flatten
+from atrains._wire.parameters import adopt, as_nested_dict, flatten
 from atrains._wire.values import cast, decode, encode, parse
 from atrains.errors import ValidationError
 
@@ -95,7 +95,7 @@ def test_what_another_run_was_given_comes_back_in_its_types(values: dict[str, ob
 @given(parameters)
 def test_parameters_as_nested_text_flatten_to_the_same_names_again(values: dict[str, object]) -> None:
     sections = {"General": stored(values)}
-    flat = as_flat_dict(sections, bare_legacy=True)
+    flat = {f"General/{name}": item["value"] for name, item in sections["General"].items()}
     again = {
         f"{section}/{item.name}": item.value
         for section, items in as_nested_dict(sections).items()
