@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -104,6 +105,11 @@ async def _ended(task: Task) -> None:
     await task.mark_completed()
 
 
+async def _read_all(task: Task) -> int:
+    async with aclosing(task.iter_reported_scalars()) as chunks:
+        return sum([len(chunk) async for chunk in chunks])
+
+
 CALLS: Final[dict[str, Call]] = {
     "add_tags": Call(lambda task: task.add_tags(["one"])),
     "clone": Call(lambda task: AsyncTask.clone(task, comment="")),
@@ -132,6 +138,7 @@ CALLS: Final[dict[str, Call]] = {
     "get_task": Call(lambda _: AsyncTask.get_task(project_name="project", task_name="a draft")),
     "get_tasks": Call(lambda task: AsyncTask.get_tasks(project_name="project", task_filter={"id": [task.id]})),
     "init": Call(lambda _: AsyncTask.init("project", "opened", reuse_last_task_id=True), of="nothing"),
+    "iter_reported_scalars": Call(_read_all, of="run"),
     "mark_completed": Call(lambda task: task.mark_completed(), of="run"),
     "mark_failed": Call(lambda task: task.mark_failed(), of="run"),
     "mark_started": Call(lambda task: task.mark_started(force=True)),
@@ -334,7 +341,8 @@ async def test_the_first_call_of_a_process_can_be_cancelled_wherever_it_waits(
 
 
 def test_every_coroutine_is_cancelled() -> None:
-    coroutines = {name for name, member in inspect.getmembers(AsyncTask, inspect.iscoroutinefunction) if not name.startswith("_")}
+    waits = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+    coroutines = {name for kind in waits for name, _ in inspect.getmembers(AsyncTask, kind) if not name.startswith("_")}
     named = {name.partition(":")[0] for name in CALLS}
     assert coroutines - INNER == named, "a coroutine needs a call in CALLS, by which it is cancelled"
 
