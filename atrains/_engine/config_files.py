@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 from atrains.errors import ValidationError
@@ -65,6 +64,8 @@ def write_atomically(path: Path, text: str) -> None:
 
 def temporary_copy(path: str | os.PathLike[str], text: str) -> str:
     """Write text to a new temporary file with the suffix of a path, and return its path."""
+    import tempfile
+
     suffix = os.path.splitext(os.fspath(path))[1] or ".txt"
     descriptor, made = tempfile.mkstemp(prefix="atrains-configuration-", suffix=suffix)
     with open(descriptor, "w", encoding="utf-8", newline="") as file:
@@ -73,6 +74,8 @@ def temporary_copy(path: str | os.PathLike[str], text: str) -> str:
 
 
 def _replace(target: Path, text: str, mode: int) -> None:
+    import tempfile
+
     descriptor, made = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as file:
