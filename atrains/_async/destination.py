@@ -8,10 +8,22 @@ from typing import Final
 
 from atrains._async.base import TaskPart
 from atrains._async.wish import destination_url
-from atrains.errors import NotFoundError, ValidationError
+from atrains._engine.channel import Channel
+from atrains._engine.disabled import DisabledChannel
+from atrains.errors import NotFoundError, StorageError, ValidationError
 
 _OPTIONS: Final = frozenset({"raise_on_error", "log_on_error", "default"})
 _log = logging.getLogger("atrains")
+
+
+async def check_place(channel: Channel | DisabledChannel, url: str) -> None:
+    """Make the folder of a destination, if it is one, and see that files can be put into it.
+
+    Raises:
+        StorageError: they cannot.
+    """
+    if not isinstance(channel, DisabledChannel):  # which writes nothing
+        await channel.run(lambda: _check_folder(url))
 
 
 class Destination(TaskPart):
@@ -32,7 +44,7 @@ class Destination(TaskPart):
         self._check_open()
         url = destination_url(uri)
         if url is not None:
-            await self._channel.run(lambda: _check_folder(url))
+            await check_place(self._channel, url)
         await self._edit("set the destination of", output_dest=url or "")  # Server: null is no change
 
     def get_output_destination(self, extra_path: str | None = None, **kwargs: bool | str | None) -> str | None:
@@ -66,16 +78,10 @@ class Destination(TaskPart):
 
 
 def _check_folder(url: str) -> None:
-    """Make the folder of a destination, if it is one, and see that files can be put into it.
-
-    Raises:
-        StorageError: they cannot.
-    """
     import tempfile
 
     from atrains._storage.folder import to_path
     from atrains._storage.registry import scheme_of
-    from atrains.errors import StorageError
 
     if scheme_of(url) != "file":
         return

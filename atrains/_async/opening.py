@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from atrains._async import reuse
 from atrains._async.base import call
+from atrains._async.destination import check_place
 from atrains._async.wish import Opened, Origin, Wish
 from atrains._capture.host import host_name
 from atrains._config import Settings
@@ -34,6 +35,8 @@ UNDO_BUDGET: Final = 2.0
 
 async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
     """Begin a run: reuse or create its task, and start it; all of that later, when its home is away."""
+    if wish.output_uri is not None:
+        await check_place(channel, wish.output_uri)
     new = uuid.uuid4().hex  # kept by homes of ours: if the answer to its making is lost, it is the same task that is made later
     try:
         await channel.transport.probe()  # within the time of one connection: a call would try for longer

@@ -8,8 +8,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from atrains._async.base import READ_BUDGET, TaskPart
+from atrains._async.base import TaskPart
 from atrains._async.metrics import AsyncMetricsManager
+from atrains._async.status import FLUSH_BUDGET
 from atrains._wire import endpoints
 from atrains._wire.curves import X_AXES, CurveBuilder, chunks, without_single_values
 from atrains._wire.events import SINGLE_VALUE_TITLE, ScalarBlock
@@ -131,7 +132,8 @@ class Queries(TaskPart):
         """
         _count(f"task {self.id}: last_iteration", last_iteration, 0, "the last iteration, 0 or more")
         self._check_open()
-        await self._channel.flush(self.reported_as, READ_BUDGET)  # what was reported before must not count afterwards
+        if not self._is_ahead:  # then all of it waits, in its order
+            await self._channel.flush(self.reported_as, FLUSH_BUDGET)  # what was reported before must not count afterwards
         await self._edit("set the last iteration of", last_iteration=last_iteration)
         kept = not self._is_ahead and self._record.get("last_iteration") == last_iteration
         self._last_iteration = 0 if kept else last_iteration

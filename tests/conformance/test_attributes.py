@@ -148,6 +148,8 @@ async def test_a_place_is_looked_at_before_it_is_set(world: World, tmp_path: Pat
     with pytest.raises(ConfigurationError, match="carrier-pigeon"):
         await world(task.set_output_uri("carrier-pigeon://nest"))
     assert task.output_uri is None
+    with pytest.raises(StorageError, match="cannot be written"):
+        await world(world.Task.init("project", "a run", reuse_last_task_id=False, output_uri=tmp_path / "file" / "below"))
     await world(task.mark_started())
     await world(task.mark_stopped())
     with pytest.raises(TaskStatusError, match="stopped"):

@@ -71,7 +71,11 @@ def test_every_body_of_the_conformance_suite_is_allowed(clearml: Peer, request: 
         found = check(clearml, [(endpoint, api, body) for endpoint, _, body in requests], api)
         assert found["violations"] == [], api
         assert found["checked"][api] > 100
-        known_later = {"tasks.add_or_update_artifacts 2.9", *(f"events.get_task_single_value_metrics {old}" for old in APIS[:2])}
+        known_later = {
+            *(f"tasks.{name} 2.9" for name in ("add_or_update_artifacts", "archive", "unarchive")),
+            *(f"events.get_task_single_value_metrics {old}" for old in APIS[:2]),
+            f"tasks.update_tags {api}",  # of 2.27, which the package has no schemas of
+        }
         assert set(found["unknown"]) <= known_later | {f"auth.login {api}"}, found["unknown"]
 
 

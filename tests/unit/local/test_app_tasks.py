@@ -235,3 +235,50 @@ def test_who_is_asked_about_is_the_user_of_the_home(call: Calls) -> None:
     assert (user["id"], user["company"]["id"]) == ("local", "local")
     assert [found["id"] for found in call("v2.13/users.get_all_ex").data["users"]] == ["local"]
     assert call("server.info").data["build"] == "atrains"
+
+
+def test_tags_are_added_and_taken_away(call: Calls, make: Calls, read: Calls) -> None:
+    one, other = make(tags=["a", "b"]), make()
+    asked = {"ids": [one, other, one], "add_tags": ["c", "a"], "remove_tags": ["b"]}
+    assert call("v2.27/tasks.update_tags", asked).data == {"updated": 2}
+    assert (read(one)["tags"], read(other)["tags"]) == (["a", "c"], ["c", "a"])
+    assert call("v2.13/tasks.update_tags", asked).code == (404, 0)
+    assert call("v2.27/tasks.update_tags", {"ids": [one, "0" * 32], "add_tags": ["d"]}).code == (400, 101)
+    assert read(one)["tags"] == ["a", "c"]
+
+
+def test_a_last_iteration_that_was_set_outlives_the_index(server: RunningServer, call: Calls, make: Calls, read: Calls) -> None:
+    def report(iteration: int) -> None:
+        event = {"type": "training_stats_scalar", "task": task, "metric": "m", "variant": "v", "value": 1.0, "iter": iteration}
+        assert call("v2.13/events.add_batch", event).data["added"] == 1
+
+    def after_rebuilding() -> int:
+        server.stop()
+        for file in server.home.glob("index.db*"):
+            file.unlink()
+        server.restart()
+        return int(read(task)["last_iteration"])
+
+    task = make()
+    report(50)
+    changed = call("v2.13/tasks.edit", {"task": task, "force": True, "last_iteration": 10}).data
+    assert (changed["updated"], changed["fields"]["last_iteration"]) == (1, 10)
+    assert (read(task)["last_iteration"], after_rebuilding()) == (10, 10)
+    report(12)
+    assert (read(task)["last_iteration"], after_rebuilding()) == (12, 12)
+    assert "iteration_set" not in read(task)
+    assert "iteration_set" not in call("v2.13/tasks.get_all", {"id": [task]}).data["tasks"][0]
+    assert call("v2.13/tasks.edit", {"task": task, "last_iteration": "10"}).code == (400, 12)
+    call("v2.13/tasks.reset", {"task": task, "force": True})
+    assert (read(task).get("last_iteration"), after_rebuilding()) == (0, 0)
+
+
+def test_files_in_a_folder_that_goes_are_not_kept(server: RunningServer, call: Calls, make: Calls, read: Calls) -> None:
+    task = make()
+    (server.home / "tasks" / task / "files" / "deep").mkdir(parents=True)
+    assert "in its folder" not in str(read(task))
+    (server.home / "tasks" / task / "files" / "deep" / "file").write_text("x")
+    asked = {"task": task, "delete_external_artifacts": False}
+    assert call("v2.23/tasks.delete", asked).code == (400, 12)
+    assert (server.home / "tasks" / task / "files" / "deep" / "file").exists()
+    assert call("v2.23/tasks.delete", {**asked, "delete_external_artifacts": True}).data["deleted"] is True
