@@ -19,7 +19,20 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TOOLS = {Requirement(line).name: line for line in PYPROJECT["project"]["optional-dependencies"]["dev"]}
 TEST_TOOLS = [
-    TOOLS[name] for name in ("anyio", "hypothesis", "numpy", "pandas", "polars", "pyarrow", "pytest", "pytest-timeout", "trustme")
+    TOOLS[name]
+    for name in (
+        "anyio",
+        "hypothesis",
+        "matplotlib",
+        "numpy",
+        "pandas",
+        "plotly",
+        "polars",
+        "pyarrow",
+        "pytest",
+        "pytest-timeout",
+        "trustme",
+    )
 ]
 
 

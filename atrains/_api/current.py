@@ -29,7 +29,12 @@ _main: list[TaskBase | None] = [None]
 
 def current_task() -> TaskBase | None:
     """The open task of this context, else the process's main task, else None."""
-    return next((opened.task for opened in reversed(_context.get()) if not opened.task.is_closed), None) or main_task()
+    return context_task() or main_task()
+
+
+def context_task() -> TaskBase | None:
+    """The open task that this context opened or inherited; None in a context that has none of its own, as in a plain thread."""
+    return next((opened.task for opened in reversed(_context.get()) if not opened.task.is_closed), None)
 
 
 def open_task_at(settings: Settings) -> TaskBase | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from atrains._engine import ledger
 from atrains._engine.process import process
@@ -14,9 +14,6 @@ from atrains.errors import JournalFullError, TaskClosedError
 if TYPE_CHECKING:
     from atrains._engine.channel import Outlet
     from atrains._engine.disabled import DisabledOutlet
-
-_LARGEST: Final = 15 << 20
-"""Bytes of a request that a server takes unless it is configured otherwise."""
 
 
 class Outgoing:
@@ -41,7 +38,7 @@ class Outgoing:
         worker: str,
         wake: Callable[[], None],
         reference: Callable[[], tuple[str, str, int]] | None = None,
-        largest: int = _LARGEST,
+        largest: int,
     ) -> None:
         self._task = task
         self._outlet = outlet

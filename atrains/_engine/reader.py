@@ -382,7 +382,7 @@ class JournalReader:
         task, kind = key
         span = Span(self._journal.id, record_stream(task, kind), start + frames[0].start, start + frames[-1].end)
         if kind is not EventKind.SCALARS:
-            yield RecordBlock(task, span, kind, [frame.header["event"] for frame in frames])
+            yield RecordBlock(task, span, kind, [_event(frame) for frame in frames])
         elif block := self._column_block(read, task, span, frames):
             yield block
 
@@ -412,6 +412,12 @@ class JournalReader:
             return None
         moments = times if len(frames) > 1 else float(frames[0].header["time"])
         return ScalarBlock(task, span, list(names), series if len(names) > 1 else None, iterations, moments, values)
+
+
+def _event(frame: Frame) -> Mapping[str, object]:
+    """The event of a record; the figure of a plot stands behind the header, where nobody parses it who only counts."""
+    event: Mapping[str, object] = frame.header["event"]
+    return {**event, "plot_str": str(frame.body, "utf-8")} if len(frame.body) else event
 
 
 def _columns(slots: memoryview) -> tuple[list[array[Any]], set[int], bool]:

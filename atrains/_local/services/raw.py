@@ -21,8 +21,9 @@ _BATCH: Final = 500
 _LARGEST_BATCH: Final = 10_000
 _RAW_BATCH: Final = 10_000
 _LARGEST_RAW_BATCH: Final = 200_000
-_PLOTS: Final = 200
+_PLOTS: Final = 10_000
 _PLOT_BYTES: Final = 32 << 20
+"""Bytes of the plots of one page: each page costs a look at all plots of the task."""
 
 
 class _Walk:

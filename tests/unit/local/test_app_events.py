@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from atrains._local.services import raw
 from atrains.testing import RunningServer
 
 Calls = Callable[..., Any]
@@ -231,9 +232,12 @@ def test_plots_of_the_last_iterations(call: Calls, add: Calls, task: str) -> Non
     assert (three["total"], three["scroll_id"]) == (6, None)
 
 
-def test_many_plots_come_in_pages(call: Calls, add: Calls, task: str) -> None:
+def test_many_plots_come_in_pages(call: Calls, add: Calls, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "_PLOTS", 200)
     add(*[plot(task, 0, str(number)) for number in range(450)])
     assert [page["returned"] for page in _plot_pages(call, task)] == [200, 200, 50]
+    monkeypatch.setattr(raw, "_PLOT_BYTES", 7)
+    assert {page["returned"] for page in _plot_pages(call, task)} == {4, 2}, "at two bytes a plot"
 
 
 def _plot_pages(call: Calls, task: str) -> list[Any]:

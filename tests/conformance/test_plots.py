@@ -1,0 +1,275 @@
+"""What a run reports as plots, and what comes back, one body for both worlds."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import logging
+import math
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np  # noqa: TID253  # what users pass
+import pytest
+
+from atrains import Logger, LogHandler, Task
+from atrains.errors import SyncInAsyncError, TaskClosedError, UsageError, ValidationError
+from atrains.types import SeriesInfo
+
+World = Any
+
+
+async def read(world: World, task: Any, **options: Any) -> dict[tuple[str, str, int], Any]:
+    """The figures of a task by title, series and iteration."""
+    plots = await world(task.get_reported_plots(**options))
+    assert all(plot["type"] == "plot" and plot["task"] == task.id and plot["timestamp"] > 1.6e12 for plot in plots)
+    found = {(plot["metric"], plot["variant"], plot["iter"]): json.loads(plot["plot_str"]) for plot in plots}
+    assert len(found) == len(plots)
+    return found
+
+
+def kinds(figure: Any) -> list[str]:
+    return [trace["type"] for trace in figure["data"]]
+
+
+async def test_every_plot_comes_back(world: World, tmp_path: Path) -> None:
+    task = await world(world.Task.init("project", "plots"))
+    log = task.get_logger()
+    table = tmp_path / "table.csv"
+    table.write_text("name,score\na,0.5\nb,\n")
+    log.report_histogram("histogram", "s", [1, 2, math.nan], 1)
+    log.report_vector("vector", "s", np.arange(3), 1, ["row"], ["a", "b", "c"], "x", "y", "stack", {"height": 1})
+    log.report_table("table", "s", 1, [["a", "b"], [1, 2]])
+    log.report_table("csv", "s", 1, None, table)
+    log.report_line_plot("line", [SeriesInfo("one", [[0, 1], [1, 2]])], 1, "x", "y", "markers")
+    log.report_scatter2d("scatter2d", "s", np.ones((3, 2)), 1)
+    log.report_scatter3d("scatter3d", "s", [[1, 2, 3]], 1)
+    log.report_scatter3d("clouds", ["a", "b"], [[[1, 2, 3]], [[4, 5, 6]]], 1)
+    log.report_confusion_matrix("confusion", "s", np.eye(3), 1, "x", "y", ["a", "b", "c"])
+    log.report_matrix("matrix", "s", [[1, 2]], 1)
+    log.report_surface("surface", "s", [[1, 2], [3, 4]], 1, camera=(1, 1, 1))
+    log.report_plotly("plotly", "s", 1, {"data": [{"type": "bar", "y": [1]}], "layout": {}})
+    found = await read(world, task)
+    assert {title: (series, number, kinds(figure)) for (title, series, number), figure in found.items()} == {
+        "histogram": ("s", 1, ["bar"]),
+        "vector": ("s", 1, ["bar"]),
+        "table": ("s", 1, ["table"]),
+        "csv": ("s", 1, ["table"]),
+        "line": ("", 1, ["scatter"]),
+        "scatter2d": ("s", 1, ["scatter"]),
+        "scatter3d": ("s", 1, ["scatter3d"]),
+        "clouds": ("", 1, ["scatter3d", "scatter3d"]),
+        "confusion": ("s", 1, ["heatmap"]),
+        "matrix": ("s", 1, ["heatmap"]),
+        "surface": ("s", 1, ["surface"]),
+        "plotly": ("s", 1, ["bar"]),
+    }
+    assert found["histogram", "s", 1]["data"][0]["y"] == [1, 2, None]
+    assert found["csv", "s", 1]["data"][0]["cells"]["values"] == [["a", "b"], [0.5, None]]
+    assert found["vector", "s", 1]["layout"]["barmode"] == "stack"
+    receipt = await world(task.flush())
+    assert receipt
+    assert receipt.plots.acknowledged == 12
+    await world(task.close())
+    assert await read(world, await world(world.Task.get_task(task.id))) == found
+    with pytest.raises(TaskClosedError):
+        log.report_matrix("matrix", "s", [[1]])
+
+
+async def test_a_later_plot_of_the_same_name_and_iteration_replaces(world: World) -> None:
+    task = await world(world.Task.init("project", "plots"))
+    log = task.get_logger()
+    task.set_initial_iteration(10)
+    for height in (1, 2):
+        for iteration in (None, 0, 1, 2):
+            log.report_histogram("t", "s", [height * 10 + (iteration or 0)], iteration)
+        await world(task.flush())
+    assert {name: figure["data"][0]["y"] for name, figure in (await read(world, task, max_iterations=2)).items()} == {
+        ("t", "s", 12): [22],
+        ("t", "s", 11): [21],
+    }
+    assert list(await read(world, task)) == [("t", "s", 12)]
+    assert len(await read(world, task, max_iterations=9)) == 3
+    for wrong in (0, -1, "two"):
+        with pytest.raises(ValidationError, match="max_iterations"):
+            await world(task.get_reported_plots(wrong))
+    assert await world(task.get_last_iteration()) == 12
+
+
+async def test_a_plot_is_as_it_was_at_the_call(world: World) -> None:
+    task = await world(world.Task.init("project", "plots"))
+    values, figure = np.arange(3.0), {"data": [{"type": "bar", "y": [1, math.nan]}], "layout": {"title": ""}}
+    before = copy.deepcopy((values, figure))
+    task.get_logger().report_histogram("array", "s", values)
+    task.get_logger().report_plotly("figure", "s", figure=figure)
+    assert repr((values, figure)) == repr(before)
+    values[:] = 9
+    figure["data"][0]["y"].append(9)
+    found = await read(world, task)
+    assert found["array", "s", 0]["data"][0]["y"] == [0, 1, 2]
+    assert found["figure", "s", 0]["data"][0]["y"] == [1, None]
+    assert found["figure", "s", 0]["layout"]["title"] == "s"
+
+
+async def test_names_and_texts_of_any_alphabet(world: World) -> None:
+    task = await world(world.Task.init("project", "plots"))
+    task.get_logger().report_table("títle\n\ud83d\ude00", "a/b \ud800", 0, [['"quoted"', "\\"], ["line\nline", "\ud800"]])
+    ((title, series, _), figure), *rest = (await read(world, task)).items()
+    assert not rest
+    assert title.startswith("títle\n")
+    assert series == "a/b ?"
+    assert figure["data"][0]["header"]["values"] == ['"quoted"', "\\"]
+    assert figure["data"][0]["cells"]["values"] == [["line\nline"], ["�"]]
+
+
+class Broken:
+    def __array__(self, *_: object, **__: object) -> object:
+        raise RuntimeError("the device is gone")
+
+
+async def test_what_cannot_be_reported_is_counted_and_named(world: World, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    task = await world(world.Task.init("project", "plots"))
+    log = task.get_logger()
+    with caplog.at_level(logging.WARNING, logger="atrains"):
+        log.report_histogram("broken", "s", Broken())  # type: ignore[arg-type]
+        log.report_matrix("far", "s", [[1]], 2**63)
+        log.report_table("gone", "s", csv=tmp_path / "gone.csv")
+        log.report_plotly("huge", "s", 0, {"data": [{"text": '"' * (8 << 20)}]})
+    for words in ("broken/s", "the device is gone", "far/s", "gone.csv", "huge/s", "too large"):
+        assert words in caplog.text
+    log.report_plotly("large", "s", 0, {"data": [{"text": "x" * (10 << 20)}]})
+    counts = (await world(task.flush(timeout=60))).plots
+    assert (counts.acknowledged, sum(counts.dropped.values()), counts.dropped["too large"]) == (1, 4, 1)
+    assert len((await read(world, task))["large", "s", 0]["data"][0]["text"]) == 10 << 20
+
+
+async def test_an_argument_that_cannot_be_meant_raises(world: World) -> None:
+    task = await world(world.Task.init("project", "plots"))
+    log = task.get_logger()
+    for call in (
+        lambda: log.report_table("t", "s"),
+        lambda: log.report_table("t", "s", 0, [["a"]], "a.csv"),
+        lambda: log.report_plotly("t", "s"),
+        lambda: log.report_matplotlib_figure("t", "s"),
+    ):
+        with pytest.raises(UsageError, match="report_"):
+            call()
+    for call in (
+        lambda: log.report_histogram("t", "s", [1], mode="heap"),
+        lambda: log.report_matrix("t", "s", [1, 2]),
+        lambda: log.report_plotly("t", "s", 0, 5),
+        lambda: log.report_matplotlib_figure("t", "s", 0, 5),
+        lambda: log.report_table("t", "s", url="ftp://host/a.csv"),
+    ):
+        with pytest.raises(ValidationError):
+            call()
+    assert (await world(task.flush())).plots.reported == 0
+
+
+class Csv(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/a.csv" else 404)
+        self.end_headers()
+        self.wfile.write(b"name,score\na,1\n")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+async def test_a_table_is_fetched_from_the_web(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    task = await world(world.Task.init("project", "plots"))
+    log = task.get_logger()
+    with HTTPServer(("127.0.0.1", 0), Csv) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}"
+
+        def report(path: str) -> None:
+            log.report_table("web", path, url=f"{base}/{path}")
+
+        try:
+            if world.Task is Task:
+                report("a.csv")
+                report("none.csv")
+            else:
+                with pytest.raises(SyncInAsyncError, match=r"asyncio\.to_thread"):
+                    report("a.csv")
+                await asyncio.to_thread(report, "a.csv")
+                await asyncio.to_thread(report, "none.csv")
+        finally:
+            server.shutdown()
+    assert "none.csv" in caplog.text
+    found = await read(world, task)
+    assert list(found) == [("web", "a.csv", 0)]
+    assert found["web", "a.csv", 0]["data"][0]["cells"]["values"] == [["a"], [1]]
+
+
+async def test_ten_thousand_titles_and_series(world: World) -> None:
+    task = await world(world.Task.init("project", "plots"))
+    log = task.get_logger()
+    for number in range(10_000):
+        log.report_histogram(f"title {number // 100}", f"series {number}", [number])
+    assert (await world(task.flush(timeout=120))).plots.acknowledged == 10_000
+    plots = await world(task.get_reported_plots())
+    assert len({(plot["metric"], plot["variant"]) for plot in plots}) == len(plots) == 10_000
+
+
+async def test_what_is_logged_goes_to_the_console(world: World) -> None:
+    task = await world(world.Task.init("project", "console"))
+    log = task.get_logger()
+    assert Logger.current_logger() is log
+    training = logging.getLogger("training")
+    handlers = list(logging.getLogger().handlers)
+    with log.capture_logging():
+        training.error("the rate is %d", 0)
+    training.error("after the block")
+    assert logging.getLogger().handlers == handlers
+    chosen = LogHandler(task, logging.WARNING)
+    chosen.setFormatter(logging.Formatter("<%(message)s>"))
+    training.addHandler(chosen)
+    current = LogHandler()
+    training.addHandler(current)
+    try:
+        training.warning("warned")
+        training.info("of no interest")
+    finally:
+        training.removeHandler(chosen)
+        training.removeHandler(current)
+    assert await world(task.get_reported_console_output(10)) == ["ERROR:training:the rate is 0", "<warned>", "WARNING:training:warned"]
+    await world(task.close())
+    chosen.handle(logging.makeLogRecord({"msg": "too late", "levelno": logging.ERROR}))
+
+
+async def test_the_flush_period(world: World) -> None:
+    task = await world(world.Task.init("project", "period"))
+    log = task.get_logger()
+    assert log.get_flush_period() == 2.0
+    log.set_flush_period(0)
+    assert log.get_flush_period() is None
+    await world(task.flush())
+    log.report_scalar("t", "s", 1, 1)
+    await world.sleep(2.5)
+    assert (await world(task.stats())).scalars.pending == 1
+    log.set_flush_period(0.05)
+    await world.sleep(1)
+    log.report_scalar("t", "s", 1, 2)
+    await world.sleep(1)
+    assert (await world(task.stats())).scalars.acknowledged == 2
+    with pytest.raises(ValidationError):
+        log.set_flush_period(-1)
+
+
+async def test_contexts_are_not_mixed_in_what_is_logged() -> None:
+    async def run(name: str) -> list[str]:
+        async with Task.ainit("project", name) as task:
+            with task.get_logger().capture_logging():
+                for number in range(3):
+                    logging.getLogger("shared").error("%s %d", name, number)
+                    await asyncio.sleep(0.01)
+            return await task.get_reported_console_output(10)
+
+    outputs = await asyncio.gather(run("first"), run("second"), run("third"))
+    for name, lines in zip(("first", "second", "third"), outputs, strict=True):
+        assert lines == [f"ERROR:shared:{name} {number}" for number in range(3)]
