@@ -241,6 +241,16 @@ def test_what_is_connected_on_its_own_can_be_chosen(ran: RunScript, read_task: R
     assert read_task(task)["status"] == "completed"
 
 
+def test_the_folders_below_a_destination(user: Any, ran: RunScript, asked: Callable[..., Any], read_task: ReadTask) -> None:
+    """The reference shows them as `<output destination name> / <project name> / <task name>.< Task ID>`."""
+    shared = user.directory / "mnt" / "share" / "folder"
+    task = ran(MY_OTHER_TASK.replace("'myOtherTask')", f"'myOtherTask', output_uri='{shared}')"))
+    (stored,) = (path for path in shared.rglob("*") if path.is_file())
+    assert stored.relative_to(shared).parts[:2] == ("myProject", f"myOtherTask.{task}")
+    assert read_task(task)["artifacts"]["myArtifact"] == stored.as_uri()
+    assert asked(CHANGE + SHOW.format("task.artifacts['myArtifact'].get()"), task) == {"a": "1"}
+
+
 def test_every_type_of_the_list_is_taken(asked: Callable[..., Any]) -> None:
     script = IMPORT + "import json\nfrom atrains import TaskTypes\n"
     calls = ", ".join(f"Task.create('myProject', 'a {name}', TaskTypes.{name}).id" for name in TASK_TYPES.split())
