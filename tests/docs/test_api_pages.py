@@ -93,7 +93,7 @@ def test_signatures_are_the_real_ones(page: Path) -> None:
     for section in sections(page):
         for shown in section.signatures:
             owner: Any = OWNERS[shown.partition("(")[0].rpartition(".")[0]]
-            member = inspect.getattr_static(owner, name_of(shown))
+            member = inspect.getattr_static(owner, name_of(shown)) if inspect.isclass(owner) else getattr(owner, name_of(shown))
             if isinstance(member, property) or inspect.isclass(member):
                 assert "(" not in shown, f"{section}: {shown} is not called"
                 continue
