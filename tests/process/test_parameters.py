@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atrains import Task
+from atrains._engine.records import read_frames
 from atrains.testing import RunningServer
-from tests.conftest import Finished, User
+from tests.conftest import Finished, User, finish
+from tests.fault_proxy import FaultProxy
 
 AGENT = {"LOG_LEVEL": "INFO", "LOG_TASK_TO_BACKEND": "0"}
 
@@ -345,8 +350,9 @@ assert Task.get_task(task.id).get_parameter("n/a") == "19999"
     assert slowest < 1.0
 
 
-def test_flat_parameters_of_an_old_server(anyone: User) -> None:
-    """A client that may speak no more than API 2.8 stores flat names, reads them back, and deletes them."""
+@pytest.mark.parametrize("version", ["2.8", "2.9"])
+def test_parameters_at_an_old_server(user: User, atrains_server: RunningServer, version: str) -> None:
+    """At 2.8 names are flat; at 2.9 the calls that merge refuse a task that runs."""
     script = """
 import json
 from atrains import Task
@@ -367,14 +373,65 @@ task.set_parameters()
 task.reload()
 print(json.dumps(task.get_parameters_as_dict()))
 """
-    if not anyone.variables:
-        pytest.skip("the local home has no versions")
-    for version in ("2.8", "2.9"):
-        done = anyone.run(script, CLEARML_FORCE_MAX_API_VERSION=version)
-        assert done.code == 0, done.stderr
-        found: list[Any] = [json.loads(line) for line in done.stdout.splitlines()]
-        assert found == [
-            {"General": {"a": "3", "n": {"x": "1"}}, "Model": {"b": "2", "c": "[1]"}},
-            {"General": {"only": "1"}},
-            {},
-        ], version
+    done = replace(user, variables=atrains_server.environment).run(script, CLEARML_FORCE_MAX_API_VERSION=version)
+    assert done.code == 0, done.stderr
+    found: list[Any] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert found == [{"General": {"a": "3", "n": {"x": "1"}}, "Model": {"b": "2", "c": "[1]"}}, {"General": {"only": "1"}}, {}]
+    assert not [endpoint for endpoint, _, _ in atrains_server.requests if "hyper_params" in endpoint]
+
+
+def test_changes_wait_for_a_server_that_is_away_in_one_job_and_in_order(user: User, atrains_server: RunningServer) -> None:
+    """What is set and deleted while the server is away is stored once it is back, in the order in which it was done."""
+    script = """
+import sys, time
+from atrains import Task
+task = Task.init("project", "away", reuse_last_task_id=False)
+values = task.connect({"a": 0, "gone": 1})
+print("connected", flush=True)
+sys.stdin.readline()
+began = time.monotonic()
+for step in range(50):
+    values["a"] = step
+    values["n"] = {"x": step}
+    time.sleep(0.05)
+del values["gone"]
+took = time.monotonic() - began
+task.flush(timeout=1)
+task.set_parameter("General/a", "by hand")  # waits as well, behind the changes
+values["b"] = 1
+time.sleep(0.5)
+print(task.id, took, task.get_parameters(), flush=True)
+sys.stdin.readline()
+receipt = task.flush(timeout=30)
+assert receipt, receipt
+"""
+    with FaultProxy(int(atrains_server.url.rpartition(":")[2])) as proxy:
+        variables = {name: value.replace(atrains_server.url, proxy.url) for name, value in atrains_server.environment.items()}
+        process = replace(user, variables=variables).start(script)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "connected\n"
+        proxy.refuse()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        task, took, shown = process.stdout.readline().strip().split(maxsplit=2)
+        expected = {"General/a": "by hand", "General/n/x": "49", "General/b": "1"}
+        assert ast.literal_eval(shown) == expected
+        assert float(took) < 10
+        (jobs,) = user.home.glob("journals/*/jobs")
+        assert len(waiting(jobs)) <= 4, "the run, the changes before and behind the edit, and the edit"
+        proxy.listen()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        done = finish(process)
+    assert done.code == 0, done.stderr
+    read = replace(user, variables=atrains_server.environment).run(
+        f"from atrains import Task; print(Task.get_task({task!r}).get_parameters())", name="reader.py"
+    )
+    assert ast.literal_eval(read.stdout) == expected
+
+
+def waiting(jobs: Path) -> set[int]:
+    """The jobs of a journal that are not marked as done."""
+    headers = [frame.header for frame in read_frames(jobs)[0]]
+    return {header["job"] for header in headers if "job" in header} - {header["done"] for header in headers if "done" in header}
