@@ -52,11 +52,11 @@ class UnusableError(Exception):
     """A package does not run here; says why."""
 
 
-def make_venv(package: str, interpreter: str) -> Peer:
-    """The venv of a package; made once, whole or not at all."""
+def make_venv(package: str, interpreter: str, *beside: str) -> Peer:
+    """The venv of a package, and of others beside it; made once, whole or not at all."""
     import fcntl
 
-    wanted = REQUIREMENTS[package]
+    wanted = [*REQUIREMENTS[package], *beside]
     version = _output([interpreter, "-c", "import sys; print('.'.join(map(str, sys.version_info[:3])))"])
     key = hashlib.sha256(json.dumps([wanted, version, interpreter]).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("ATRAINS_INTEROP_CACHE") or Path(tempfile.gettempdir()) / f"atrains-interop-{os.getuid()}")
@@ -87,6 +87,12 @@ def _output(command: list[str], *, seconds: float = 5 * MINUTES) -> str:
 def clearml() -> Peer:
     """The official package of today; without it the tests that want it fail."""
     return make_venv("clearml", sys.executable)
+
+
+@pytest.fixture(scope="session")
+def clearml_with_plots() -> Peer:
+    """The official package of today beside the packages whose figures and tables it takes."""
+    return make_venv("clearml", sys.executable, "matplotlib", "pandas", "plotly")
 
 
 @pytest.fixture(scope="session")

@@ -38,8 +38,8 @@ def heat_map(
     template = extra.pop("texttemplate", "%{z}" if len(cells) * width <= _WRITTEN_CELLS else None)
     trace = {
         "type": "heatmap",
-        "x": _places(xlabels, width, "xlabels"),
-        "y": _places(ylabels, len(cells), "ylabels"),
+        "x": given.labels(xlabels, width, "xlabels"),
+        "y": given.labels(ylabels, len(cells), "ylabels"),
         "z": cells,
         **({"texttemplate": template} if template else {}),
     }
@@ -82,11 +82,6 @@ def surface(
         scene["camera"] = {"eye": dict(zip("xyz", eye, strict=True))}
     layout = {"title": given.titled(f"{title}/{series}", comment), "name": series, "showlegend": False, "scene": scene}
     return {"data": [{"type": "surface", "z": cells, "showscale": False}], "layout": given.merged(layout, extra_layout)}
-
-
-def _places(labels: Iterable[str] | None, count: int, what: str) -> list[Any]:
-    """Where rows or columns stand: at their labels, else at their numbers."""
-    return [*(given.labels(labels, count, what) or range(count))]
 
 
 def _ticks(labels: list[str] | None) -> dict[str, Any]:

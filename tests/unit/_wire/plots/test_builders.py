@@ -199,7 +199,7 @@ def test_heat_map() -> None:
         "t", "s", [[True, None, math.nan]], yaxis_reversed=True, comment="why", extra_layout={"texttemplate": "%{z:.1f}"}
     )
     trace, layout = sent(other)["data"][0], other["layout"]
-    assert (trace["x"], trace["y"], trace["z"], trace["texttemplate"]) == ([0, 1, 2], [0], [[1, None, None]], "%{z:.1f}")
+    assert (trace["x"], trace["y"], trace["z"], trace["texttemplate"]) == (None, None, [[1, None, None]], "%{z:.1f}")
     assert layout["yaxis"]["autorange"] == "reversed"
     assert layout["title"] == "t<br><sup>why</sup>"
     assert "texttemplate" not in layout
