@@ -22,6 +22,7 @@ TEST_TOOLS = [
     TOOLS[name]
     for name in (
         "anyio",
+        "attrs",
         "hypothesis",
         "matplotlib",
         "numpy",
@@ -29,6 +30,7 @@ TEST_TOOLS = [
         "plotly",
         "polars",
         "pyarrow",
+        "pydantic",
         "pytest",
         "pytest-timeout",
         "trustme",

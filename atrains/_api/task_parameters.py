@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, dataclass_transform
+from typing import Any, ClassVar
 
 from atrains.errors import ValidationError
 from atrains.types import UNSET
@@ -91,7 +91,6 @@ def percent_param(default: Any = UNSET, *, desc: str = "", validator: Callable[[
     return param(default, type=float, desc=desc, range=(0.0, 1.0), validator=validator)
 
 
-@dataclass_transform(kw_only_default=False, field_specifiers=(param, percent_param))
 class TaskParameters:
     """The base of classes that declare the parameters of a task.
 

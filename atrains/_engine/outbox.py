@@ -42,6 +42,9 @@ class Outbox:
         transport: Where they are to be done.
         aliases: The ids that tasks have at home, by those that they were reported under; extended when a task is made.
         workers: Threads that note in the journal which parameters change.
+
+    Attributes:
+        is_away: Whether the home could not be reached at the last try.
     """
 
     def __init__(self, journal: Journal, transport: Transport, aliases: dict[str, str], workers: Executor) -> None:
@@ -55,7 +58,7 @@ class Outbox:
         self._changes: dict[str, dict[tuple[str, str], Mapping[str, str] | None]] = {}
         self._being_noted: frozenset[str] = frozenset()
         self._refused: dict[str, deque[str]] = {}
-        self._is_away = False
+        self.is_away = False
         self._notes_left, self._noted_at = _NOTES, 0.0
         self._lock = threading.RLock()
         self._noting = threading.RLock()
@@ -139,7 +142,7 @@ class Outbox:
     def _note(self, task: str, changes: ParameterChanges) -> None:
         last = self._last_of(task)
         held = jobs.changes_of(last) if last is not None and last.kind == jobs.PARAMETERS else {}
-        self._add(jobs.PARAMETERS, task, jobs.parameter_content({**held, **changes}), is_news=not self._is_away)
+        self._add(jobs.PARAMETERS, task, jobs.parameter_content({**held, **changes}), is_news=not self.is_away)
         if last is not None and held:
             self._finish(last)
 
@@ -171,7 +174,7 @@ class Outbox:
     def defer(self) -> None:
         """Take down that the home is away: what waits, waits for it, and so does what comes after it."""
         with self._lock:
-            self._is_away = True
+            self.is_away = True
             self._news.clear()
 
     async def deliver(self) -> None:
@@ -205,7 +208,7 @@ class Outbox:
                 if made is not None:
                     self._note_alias(job.task, made)
             self._finish(job)
-        self._is_away, self._notes_left = False, _NOTES
+        self.is_away, self._notes_left = False, _NOTES
         if not_made is not None:
             raise not_made
 

@@ -135,17 +135,14 @@ class Reporter:
 
         If the home is away they wait for it, and so does what comes next.
         """
-        if self._failures:
-            self.outbox.defer()
-            return
-        # What fails otherwise than by the home being away is met by what comes next as well, and told by that.
-        with contextlib.suppress(TransportError, HomeError):
-            await self._deliver_edits()
-
-    async def _deliver_edits(self) -> None:
         await self._work(self.outbox.note_changes)
         async with self._editing:
-            await self.outbox.deliver()
+            if self._failures or self.outbox.is_away:  # known by now: another try would take as long as the one that was waited for
+                self.outbox.defer()
+                return
+            # What fails otherwise than by the home being away is met by what comes next as well, and told by that.
+            with contextlib.suppress(TransportError, HomeError):
+                await self.outbox.deliver()
 
     async def deliver_once(self) -> None:
         """Deliver what is there now, without `run`: for a loop that is ending. Failures leave it in the journal."""
@@ -187,7 +184,9 @@ class Reporter:
     async def _drain(self, *, urgent: bool) -> None:
         """Deliver everything that was reported before the call."""
         await self._work(self._journal.retry_disk)
-        await self._deliver_edits()
+        await self._work(self.outbox.note_changes)
+        async with self._editing:
+            await self.outbox.deliver()
         goal = await self._work(self._reader.end)
         while True:
             again = self._reader.midway  # then there may be more, behind the position, that was reported since

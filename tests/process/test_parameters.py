@@ -34,6 +34,13 @@ def anyone(request: pytest.FixtureRequest, user: User, monkeypatch: pytest.Monke
     return User(user.home, user.directory, server.environment)
 
 
+def get(task: str) -> Task:
+    """A task that is there."""
+    found = Task.get_task(task)
+    assert found is not None
+    return found
+
+
 def as_agent(task: str) -> dict[str, str]:
     """The environment that an agent gives to the process that it runs a task in."""
     names = {"TASK_ID": task, **AGENT}
@@ -211,6 +218,8 @@ AFTER = BEFORE | {
 @pytest.mark.parametrize("source", SOURCES)
 def test_an_agent_runs_a_script_with_the_values_of_the_task(anyone: User, source: str) -> None:
     """Each kind of source sees the values that somebody edited, in its own types; what cannot be cast is named."""
+    if source in {"attrs", "pydantic"}:
+        pytest.importorskip(source)
     script = HEAD + SOURCES[source]
     first = anyone.run(script)
     assert first.code == 0, first.stderr
@@ -231,7 +240,7 @@ def test_an_agent_runs_a_script_with_the_values_of_the_task(anyone: User, source
     clone.reload()
     assert clone.status == "in_progress", "the agent ends it"
     assert {name: clone.get_parameter(f"General/{name}") for name in CHANGED} == CHANGED
-    assert Task.get_task(first.task_ids[0]).get_parameter("General/n") == "1"
+    assert get(first.task_ids[0]).get_parameter("General/n") == "1"
 
 
 def test_an_agent_stores_what_the_task_does_not_hold_and_takes_nothing_else(anyone: User) -> None:
@@ -289,7 +298,7 @@ if __name__ == "__main__":
 def test_edits_of_a_parent_and_eight_children_are_all_kept(anyone: User, method: str) -> None:
     done = anyone.run(CHILDREN, method, PYTHONWARNINGS="ignore")
     assert done.code == 0, done.stderr
-    found = Task.get_task(done.task_ids[0]).get_parameters()
+    found = get(done.task_ids[0]).get_parameters()
     expected = {f"Children/{number}": str(number) for number in range(8)}
     expected |= {f"Section {number}/connected": str(number) for number in range(8)}
     expected |= {"General/parent": "199", "Parent/set": "1"} | {f"General/step {step}": str(190 + step) for step in range(10)}
@@ -318,7 +327,7 @@ sys.stdin.read()
     process.communicate()
     recovered = anyone.run("from atrains import Task; Task.init('project', 'next').close()", name="next.py")
     assert recovered.code == 0, recovered.stderr
-    found = Task.get_task(task)
+    found = get(task)
     deadline = time.monotonic() + 20
     while found.get_parameter("a") != "2" and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -4,11 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
-from atrains import Artifact, AsyncArtifact, AsyncTask, Logger, MetricsManager, Receipt, Reporter, Stats, Task, TaskStatusEnum, TaskTypes
+from atrains import (
+    Artifact,
+    AsyncArtifact,
+    AsyncTask,
+    Logger,
+    MetricsManager,
+    Receipt,
+    Reporter,
+    Stats,
+    Task,
+    TaskParameters,
+    TaskStatusEnum,
+    TaskTypes,
+    param,
+    percent_param,
+)
 from atrains.types import LastMetric, MetricSummary, ScalarChunk, ScalarCurve
+
+
+class Parameters(TaskParameters):
+    """Declared with limits and descriptions."""
+
+    iterations: int = param(100, type=int, desc="how many", range=(0, 1000))
+    accuracy = percent_param(0.9)
+
+
+@dataclass
+class Model:
+    """Declared as a data class."""
+
+    depth: int = 3
 
 
 def blocking() -> None:
@@ -22,6 +52,11 @@ def blocking() -> None:
     assert_type(task.flush(), Receipt)
     assert_type(task.stats(), Stats)
     assert_type(task.connect({"rate": 0.1}), dict[str, float])
+    assert_type(task.connect(Parameters(200), name="Mine"), Parameters)
+    assert_type(task.connect(Model()), Model)
+    assert_type(task.get_parameters_as_dict(), dict[str, Any])
+    task.set_parameter("rate", 0.2, "how fast", value_type=float)
+    task.set_parameters({"rate": 0.2}, [("name", "sgd")], depth=3)
     assert_type(task.get_reported_scalars(), dict[str, dict[str, ScalarCurve]])
     assert_type(task.get_last_scalar_metrics(), dict[str, dict[str, LastMetric]])
     for chunk in task.iter_reported_scalars("loss", series="train"):
