@@ -87,10 +87,10 @@ CASES: list[Case] = [
     ("unknown project", lambda: Task.get_task(project_name="nowhere", task_name="a run"), NotFoundError, ("'nowhere'", "check the name")),
     ("nothing to get", Task.get_task, UsageError, ("task_id", "task_name")),
     (
-        "reuse of an unknown id",
-        lambda: Task.init("project", "a run", reuse_last_task_id=NO_ID),
+        "going on with an unknown id",
+        lambda: Task.init("project", "a run", continue_last_task=NO_ID),
         NotFoundError,
-        (NO_ID, "reuse_last_task_id"),
+        (NO_ID, "continue_last_task"),
     ),
     ("draft without project", lambda: Task.create(task_name="a draft"), UsageError, ("project_name", "Task.init")),
     ("constructor", Task, UsageError, ("Task()", "Task.init", "Task.ainit", "Task.get_task")),
