@@ -19,8 +19,8 @@ from atrains._engine import journals, sessions
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import UNCLOSED
-from atrains._engine.files import FolderLock
 from atrains._engine.notices import say
+from atrains._storage.locks import FolderLock
 from atrains._wire import endpoints
 from atrains.errors import HomeError, NotFoundError
 from atrains.types import TaskStatusEnum

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from atrains._engine import jobs
-from atrains._engine.files import FolderLock
 from atrains._engine.jobs import Job
 from atrains._engine.records import FrameFile, read_frames
 from atrains._engine.segment import Segment
 from atrains._engine.sent import SentMark
 from atrains._engine.slots import SLOT, VOID, column
 from atrains._engine.spans import forgotten
+from atrains._storage.locks import FolderLock
 from atrains._wire.events import Span
 from atrains._wire.frames import Damage, Frame, scan_frames
 

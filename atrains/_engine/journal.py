@@ -22,13 +22,14 @@ import orjson
 
 from atrains._capture.host import ProcessIdentity
 from atrains._config.settings import JournalSettings
-from atrains._engine.files import FolderLock, sync_folder
+from atrains._engine.files import sync_folder
 from atrains._engine.ledger import NO_ROOM
 from atrains._engine.records import FrameFile, RecordStream, read_frames
 from atrains._engine.room import Room
 from atrains._engine.segments import ScalarStream
 from atrains._engine.sent import SentMark
 from atrains._local.disk import sync_file
+from atrains._storage.locks import FolderLock
 from atrains._wire.frames import encode_frame
 from atrains.errors import HomeError
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 import orjson
 
 from atrains._engine.dead import DeadJournal
-from atrains._engine.files import FolderLock
 from atrains._engine.journal import FORMAT_VERSION, Journal
+from atrains._storage.locks import FolderLock
 from atrains.errors import HomeError
 
 RECOVERING: Final = "recovering-"

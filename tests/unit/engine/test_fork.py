@@ -13,7 +13,7 @@ import pytest
 SCRIPT = """
 import json, os, sys, threading, time
 from pathlib import Path
-from atrains._engine.files import FolderLock
+from atrains._storage.locks import FolderLock
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader

@@ -14,12 +14,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from atrains._engine.files import FolderLock
 from atrains._engine.journal import FORMAT_VERSION, Journal
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader
 from atrains._engine.records import read_frames
 from atrains._engine.workers import DaemonExecutor
+from atrains._storage.locks import FolderLock
 from atrains._wire.events import EventBlock
 from atrains.errors import HomeError
 
@@ -54,7 +54,7 @@ def test_nobody_else_gets_the_lock_until_the_journal_is_closed_or_its_process_de
     assert other.acquire()
     other.release()
     other.release()
-    script = "import sys, time, pathlib; from atrains._engine.files import FolderLock; lock = FolderLock(pathlib.Path(sys.argv[1])); "
+    script = "import sys, time, pathlib; from atrains._storage.locks import FolderLock; lock = FolderLock(pathlib.Path(sys.argv[1])); "
     script += "print(lock.acquire(), flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
