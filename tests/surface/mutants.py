@@ -83,9 +83,11 @@ def _all_cases() -> tuple[tuple[str, str], ...]:
 
 
 def cases_of(name: str) -> list[str]:
-    """The conformance cases that name a member."""
-    mention = re.compile(rf"""\.{name}\b|["']{name}["']""")
-    return [case for case, body in _all_cases() if mention.search(body)]
+    """The conformance cases that use a member, or else those that name it as text."""
+    for mention in (rf"\.{name}\b", rf"""["']{name}["']"""):
+        if found := [case for case, body in _all_cases() if re.search(mention, body)]:
+            return found
+    return []
 
 
 def run(cases: Iterable[str], mutant: str | None = None) -> dict[str, str]:
