@@ -40,6 +40,8 @@ figure{margin:0;padding:12px;border:1px solid var(--line);border-radius:8px;back
 figcaption{font-weight:600;margin-bottom:4px;overflow-wrap:anywhere}
 svg{width:100%;height:auto;display:block}
 .grid path{stroke:var(--line);fill:none}.grid .axis{stroke:var(--soft)}.grid text{fill:var(--soft);font-size:11px}
+.wide{overflow-x:auto}.matrix{width:auto}.matrix td,.matrix th{padding:4px 10px;text-align:right;min-width:0;border:0}
+.figure{min-height:420px}
 .line{fill:none;stroke-width:1.6;stroke-linejoin:round}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 16px;margin:6px 0 0;padding:0;font-size:12px;max-height:108px;overflow:auto}
 .legend li{overflow-wrap:anywhere}.legend b{font-weight:500;color:var(--soft)}
@@ -90,8 +92,8 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    """A table of heads that are text, and of cells that are HTML already."""
+    head = "".join(f"<th>{text(name)}</th>" for name in heads)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 

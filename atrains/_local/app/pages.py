@@ -11,7 +11,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from atrains._local import services
-from atrains._local.app import addresses, charts, markup
+from atrains._local.app import addresses, charts, markup, plots
 from atrains._local.app.api import set_cookie
 from atrains._local.app.auth import COOKIE, Doorkeeper
 from atrains._local.app.tokens import USUAL_SECONDS, Identity, Tokens
@@ -22,10 +22,13 @@ from atrains.errors import ServerError
 
 _TASK: Final = re.compile(r"/projects/(?:[^/]+)/(?:experiments|tasks)/(?P<task>[0-9A-Za-z_-]{1,64})(?:/.*)?")
 """Server: below 2.31 a task's page is under `experiments`, from then on under `tasks`; the project may be a star."""
+_PLOTS: Final = re.compile(r"/projects/(?:[^/]+)/tasks/(?P<task>[0-9A-Za-z_-]{1,64})/plots/?")
+"""Our own: each of a task's plots, drawn."""
 _PROJECT: Final = re.compile(r"/projects/(?P<project>[0-9a-f]{32})/?")
 _SHOWN_TASKS: Final = 500
 _SHOWN_LINES: Final = 300
 _SHOWN_CHARTS: Final = 60
+_SHOWN_PLOTS: Final = 100
 _SAMPLES: Final = 400
 _REFRESH: Final = 20
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
@@ -46,7 +49,7 @@ class Pages:
         self._store, self._doorkeeper, self._tokens, self._work = store, doorkeeper, tokens, work
         self._open_here = open_here
 
-    async def answer(self, request: web.Request, path: str) -> web.Response | None:
+    async def answer(self, request: web.Request, path: str) -> web.StreamResponse | None:
         """The page of a path; None when there is none there."""
         if request.method == hdrs.METH_POST:
             return await self._answer_form(request, path)
@@ -54,6 +57,8 @@ class Pages:
             return None
         if path == "/login":
             return _page("Log in", _login_form(request.query.get("next", "/")))
+        if (script := _script(path)) is not None:
+            return script
         make = self._page_of(path)
         if make is None:
             return None
@@ -66,7 +71,8 @@ class Pages:
             if error.code != 400:
                 raise
             return _page("Not found", f"<h1>Not found</h1><p>{markup.text(error)}</p>", status=404)
-        return _page(title, body, refresh=refresh, logged_in=request.cookies.get(COOKIE) is not None)
+        policy = plots.POLICY if _PLOTS.fullmatch(path) else markup.POLICY
+        return _page(title, body, refresh=refresh, logged_in=request.cookies.get(COOKIE) is not None, policy=policy)
 
     def _page_of(self, path: str) -> Callable[[], tuple[str, str, int]] | None:
         if path == "/":
@@ -74,6 +80,9 @@ class Pages:
         if (found := _PROJECT.fullmatch(path)) is not None:
             project = found["project"]
             return lambda: self._index(project)
+        if (found := _PLOTS.fullmatch(path)) is not None:
+            task = found["task"]
+            return lambda: self._gallery(task)
         if (found := _TASK.fullmatch(path)) is not None and "." not in found["task"]:
             task = found["task"]
             return lambda: self._task(task)
@@ -125,18 +134,35 @@ class Pages:
         curves = self._call(endpoints.EVENTS_SCALAR_HISTOGRAM, task=task, samples=_SAMPLES)
         values = self._call(endpoints.EVENTS_SINGLE_VALUES, tasks=[task])["tasks"]
         lines = self._call(endpoints.EVENTS_GET_TASK_LOG, task=task, batch_size=_SHOWN_LINES)["events"]
+        figures = self._plots(task)
         title = str(record["name"])
         body = [
             f"<h1>{markup.text(title)} {markup.status(record['status'])}</h1>",
             self._facts_of(record),
             markup.section("Single values", _single_values(values)),
             markup.section("Scalars", _charts(curves)),
+            markup.section(
+                "Plots", plots.overview(figures, markup.path_of("projects", record.get("project") or "*", "tasks", task, "plots"))
+            ),
             markup.section("Parameters", _parameters(record)),
             markup.section("Configuration", _configuration(record)),
             markup.section("Artifacts", self._artifacts(record)),
             markup.section("Console", markup.console(line["msg"] for line in reversed(lines)) if lines else ""),
         ]
         return title, "".join(body), _REFRESH if record["status"] == "in_progress" else 0
+
+    def _gallery(self, task: str) -> tuple[str, str, int]:
+        record = self._call(endpoints.TASKS_GET_BY_ID, task=task)["task"]
+        title, back = str(record["name"]), markup.path_of("projects", record.get("project") or "*", "tasks", task)
+        body = plots.gallery(self._plots(task))
+        if plots.library() is None:
+            body = "<p class=none>Plots are drawn once the package plotly is installed beside atrains.</p>"
+        return title, f"<h1>{markup.link(back, title)}</h1>{body}", 0
+
+    def _plots(self, task: str) -> list[dict[str, Any]]:
+        """The newest plot of each title and series, by name; a hundred at most."""
+        found: list[dict[str, Any]] = self._call(endpoints.EVENTS_GET_TASK_PLOTS, task=task)["plots"][:_SHOWN_PLOTS]
+        return sorted(found, key=lambda plot: (plot["metric"], plot["variant"]))
 
     def _facts_of(self, record: dict[str, Any]) -> str:
         project = record.get("project")
@@ -189,9 +215,20 @@ def _own_path(path: str) -> str:
     return path if re.fullmatch(r"/(?![/\\])[^\x00-\x20\\]*", path) else "/"
 
 
-def _page(title: str, body: str, *, status: int = 200, refresh: int = 0, logged_in: bool = False) -> web.Response:
+def _script(path: str) -> web.StreamResponse | None:
+    """A script of the page with plots: plotly's, from its package, and the one that calls it; both are no secret."""
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "max-age=3600", hdrs.CONTENT_TYPE: "text/javascript; charset=utf-8"}
+    if path == plots.SCRIPT_PATH:
+        return web.Response(body=plots.SCRIPT.encode(), headers=headers)
+    library = plots.library() if path == plots.LIBRARY_PATH else None
+    return None if library is None else web.FileResponse(library, headers=headers)
+
+
+def _page(
+    title: str, body: str, *, status: int = 200, refresh: int = 0, logged_in: bool = False, policy: str = markup.POLICY
+) -> web.Response:
     headers = {
-        "Content-Security-Policy": markup.POLICY,
+        "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store",

@@ -25,7 +25,7 @@ def table(
     extra_layout: Mapping[str, Any] | None = None,
     extra_data: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a table. NaN and infinities, which JSON has no word for, are the texts `NaN`, `Inf` and `-Inf`; what is missing is empty.
+    """Return a table. NaN and infinities, which JSON has no word for, are the texts `NaN`, `Inf` and `-Inf`; what is missing is null.
 
     Args:
         title: What stands above it.

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree as ET
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atrains._local.app import charts, markup, pages
+from atrains._local.app import charts, markup, pages, plots
 from atrains.testing import RunningServer
 
 Calls = Callable[..., Any]
@@ -64,6 +65,14 @@ def task(call: Calls) -> str:
     ]
     events.append({**events[0], "metric": "Summary", "iter": -(2**31), "value": 0.75})
     events += [{"type": "log", "task": created, "timestamp": number, "msg": f"line {number} {HOSTILE}"} for number in range(500)]
+    figures = (
+        {"data": [{"type": "table", "header": {"values": [HOSTILE, ["b"]]}, "cells": {"values": [[HOSTILE, 1], [None]]}}]},
+        {"data": [{"type": "heatmap", "z": [[1, 2], [3, None]], "x": [HOSTILE, "q"]}], "layout": {"xaxis": {"title": HOSTILE}}},
+        {"data": [{"type": HOSTILE}], "layout": {"title": "</script><script>alert(1)</script>"}},
+    )
+    texts = [*map(json.dumps, figures), "no JSON", "[]", "null", '{"data": [1, {"type": "table", "cells": 5}], "layout": []}']
+    plot = {"type": "plot", "task": created, "metric": HOSTILE, "iter": 7}
+    events += [{**plot, "variant": f"plot {number}", "plot_str": text} for number, text in enumerate(texts)]
     body = b"\n".join(json.dumps(event).encode() for event in events)
     call("events.add_batch", body, "POST", Content_Type="application/json-lines")
     return created
@@ -84,6 +93,44 @@ def test_the_page_of_a_task_shows_all_of_it_and_nothing_breaks_out(server: Runni
     assert not [link for link in seen.links if link.startswith("javascript")]
     assert "\x1b" not in page
     assert "\u202e" not in page
+
+
+def test_tables_and_matrices_are_drawn_and_other_plots_listed(server: RunningServer, ask: Calls, task: str) -> None:
+    page = ask(f"{server.url}/projects/*/tasks/{task}").text.decode()
+    part = page[page.index("<h2>Plots</h2>") :]
+    assert part.count("<figcaption>") == 2
+    assert '<table class="matrix">' in part
+    assert part.index(">3</td>") < part.index(">1</td>"), "the first row of a heat map is the lowest"
+    seen = Seen(part)
+    assert [f"plot {number}" in seen.text for number in range(7)] == [True] * 7
+    assert seen.text.count("alert(1)") >= 10
+    assert not {"script", "img"} & set(seen.tags)
+
+
+def test_plots_are_drawn_where_plotly_is_installed(
+    server: RunningServer, ask: Calls, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"{server.url}/projects/*/tasks/{task}/plots"
+    monkeypatch.setattr(plots, "library", lambda: None)
+    assert "once the package plotly is installed" in ask(address).text.decode()
+    assert ask(f"{server.url}/static/plotly.min.js").status != 200
+    script = tmp_path / "plotly.min.js"
+    script.write_text("the library")
+    monkeypatch.setattr(plots, "library", lambda: script)
+    answer = ask(address)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "script-src 'self'" in policy
+    assert "default-src 'none'" in policy
+    assert policy.count("unsafe-inline") == 1, "of styles"
+    page = answer.text.decode()
+    seen = Seen(page)
+    assert seen.tags.count("script") == 7 + 2
+    assert "img" not in seen.tags
+    assert "</script><script>alert" not in page
+    for name, content in (("plotly.min.js", "the library"), ("figures.js", plots.SCRIPT)):
+        found = ask(f"{server.url}/static/{name}")
+        assert (found.status, found.text.decode()) == (200, content)
+        assert found.headers["Content-Type"].startswith("text/javascript")
 
 
 @pytest.mark.parametrize("form", ["projects/{p}/experiments/{t}/output/log", "projects/{p}/tasks/{t}/output/log", "projects/*/tasks/{t}"])
