@@ -7,23 +7,16 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from atrains._async.base import connect
 from atrains._config import Settings, settings
 from atrains._engine.channel import Channel, check_place, place_of
 from atrains._engine.disabled import DisabledChannel
-from atrains._wire.artifacts import ArtifactRecord, Decoded
+from atrains._wire.artifacts import ArtifactRecord, Decoded, resolve_url
 from atrains.errors import StorageError
 
 A = TypeVar("A")
-HOME_URL: Final = "home://"
-"""Scheme of files inside the local home: relative to it, so that a home can be moved and copied."""
-
-
-def resolve_url(url: str, home: Path) -> str:
-    """The URL under which a storage finds a file."""
-    return f"file://{home / url.removeprefix(HOME_URL)}" if url.startswith(HOME_URL) else url
 
 
 async def import_codec(channel: Channel | DisabledChannel) -> None:

@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from atrains._async.artifact import HOME_URL, ArtifactMapping, AsyncArtifact, import_codec, resolve_url
+from atrains._async.artifact import ArtifactMapping, AsyncArtifact, import_codec
 from atrains._async.identity import Identity
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.notices import say
 from atrains._wire import endpoints
-from atrains._wire.artifacts import ArtifactRecord
+from atrains._wire.artifacts import HOME_URL, ArtifactRecord, resolve_url
 from atrains.errors import StorageError, TaskStatusError, UnsupportedTypeError
 from atrains.types import TaskStatusEnum
 

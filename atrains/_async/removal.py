@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-from atrains._async.artifact import HOME_URL, resolve_url
 from atrains._async.base import call
 from atrains._async.lifecycle import Lifecycle
 from atrains._async.status import FLUSH_BUDGET
@@ -14,6 +13,7 @@ from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import ending_of
 from atrains._wire import edits, endpoints
+from atrains._wire.artifacts import HOME_URL, resolve_url
 from atrains.errors import StorageError, TaskStatusError, TransportError
 from atrains.types import Deletion, TaskStatusEnum
 

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+
+from atrains.errors import StorageError
 
 Result = TypeVar("Result")
+Progress: TypeAlias = Callable[[int], None]
+"""Told how many bytes of a file have gone, from any thread; fewer than before where a transfer begins anew."""
+
+
+class UnreachableError(StorageError):
+    """The place cannot take or give a file now, and may do so later: it is away, or its disk is full."""
+
+
+class SourceError(StorageError):
+    """The file that is to be stored cannot be read."""
+
+
+class ChangedError(SourceError):
+    """The file that is to be stored changed while it was read."""
 
 
 class RunInThread(Protocol):
@@ -34,11 +50,19 @@ class StoredFile(NamedTuple):
 class Storage(Protocol):
     """One kind of place. Every method may be called many times at once; a reader never sees half a file."""
 
-    async def put(self, source: Path, target_url: str) -> StoredFile:
+    async def put(self, source: Path, target_url: str, *, progress: Progress | None = None, still: bool = False) -> StoredFile:
         """Store a file, replacing what is there.
 
+        Args:
+            source: The file.
+            target_url: Where to.
+            progress: Told how far it is.
+            still: Whether nobody will ever write to the source again, so that a link to it is as good as a copy.
+
         Raises:
-            StorageError: the source cannot be read or changed meanwhile, or the target cannot be written. Nothing half-written is left.
+            SourceError: the source cannot be read; `ChangedError` if it changed meanwhile.
+            UnreachableError: the target cannot be written now.
+            StorageError: it never can. Nothing half-written is left, whatever is raised.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -10,14 +11,24 @@ from pathlib import Path
 from threading import Event
 from typing import BinaryIO, Final
 
+from atrains._storage.base import ChangedError, Progress, SourceError, UnreachableError
 from atrains.errors import StorageError
 
 _BLOCK: Final = 1 << 20
 """Bytes read at once: large enough that the interpreter lock is let go of for nearly all of the time."""
 
 
-def hash_file(path: Path) -> tuple[str, int]:
+_PASSING: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.EMFILE, errno.ENFILE})
+"""What is wrong with a disk that may be put right."""
+
+
+def hash_file(path: Path, *, stop: Event | None = None, progress: Progress | None = None) -> tuple[str, int]:
     """Return the SHA-256 of a file, in hex, and its size.
+
+    Args:
+        path: The file.
+        stop: Set from another thread, it ends the reading at the next block.
+        progress: Told how many bytes were read.
 
     Raises:
         StorageError: it cannot be read, is no regular file, or changed meanwhile.
@@ -27,16 +38,42 @@ def hash_file(path: Path) -> tuple[str, int]:
     for block in read_blocks(path):
         digest.update(block)
         size += len(block)
+        if progress is not None:
+            progress(size)
+        if stop is not None and stop.is_set():
+            raise StorageError(f"reading {path} was cancelled")
     return digest.hexdigest(), size
 
 
-def copy_file(source: Path, target: Path, *, stop: Event) -> tuple[str, int]:
+def link_file(source: Path, target: Path, *, stop: Event, progress: Progress | None = None) -> tuple[str, int] | None:
+    """Like `copy_file`, by a second name of the same file; None where that cannot be, such as on another disk.
+
+    Raises:
+        StorageError: the source cannot be read, or `stop` was set.
+    """
+    found = hash_file(source, stop=stop, progress=progress)
+    partial = target.parent / f".{os.urandom(8).hex()}.partial"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, partial)
+        partial.replace(target)
+    except (OSError, AttributeError):  # whatever keeps it from being linked, copying tells whether it can be stored at all
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        return None
+    with suppress(OSError):  # to replace a name of a file by another one of the same file leaves both
+        partial.unlink(missing_ok=True)
+    return found
+
+
+def copy_file(source: Path, target: Path, *, stop: Event, progress: Progress | None = None) -> tuple[str, int]:
     """Copy a file so that `target` is always the old file or the whole new one; return SHA-256 and size of what was written.
 
     Args:
         source: A regular file.
         target: Its folder is made where it is missing.
         stop: Set from another thread, it ends the copying at the next block.
+        progress: Told how many bytes were written.
 
     Raises:
         StorageError: the source cannot be read or changed meanwhile, the target cannot be written, or `stop` was set; nothing is left.
@@ -52,6 +89,8 @@ def copy_file(source: Path, target: Path, *, stop: Event) -> tuple[str, int]:
                 file.write(block)
                 digest.update(block)
                 size += len(block)
+                if progress is not None:
+                    progress(size)
                 if stop.is_set():
                     raise StorageError(f"copying {source} to {target} was cancelled")
         partial.replace(target)
@@ -61,7 +100,8 @@ def copy_file(source: Path, target: Path, *, stop: Event) -> tuple[str, int]:
         if isinstance(error, StorageError):
             raise
         reason = error.strerror or error
-        raise StorageError(f"{target} cannot be written ({reason}); check the folder, its permissions and the room left") from error
+        kind = UnreachableError if error.errno in _PASSING else StorageError
+        raise kind(f"{target} cannot be written ({reason}); check the folder, its permissions and the room left") from error
     return digest.hexdigest(), size
 
 
@@ -74,7 +114,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     try:
         # Looked at before it is opened: opening a pipe would wait for its other end.
         if not path.is_file():
-            raise StorageError(f"there is no regular file {path}; check the path")
+            raise SourceError(f"there is no regular file {path}; check the path")
         with path.open("rb") as file:
             before = _stamp(os.fstat(file.fileno()))
             yield from _read(file, before[1])
@@ -82,9 +122,9 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     except OSError as error:
         if isinstance(error, StorageError):
             raise
-        raise StorageError(f"{path} cannot be read ({error.strerror or error}); check that it is there and readable") from error
+        raise SourceError(f"{path} cannot be read ({error.strerror or error}); check that it is there and readable") from error
     if after != (before, before):
-        raise StorageError(f"{path} changed while it was read; try again when nothing writes to it any more")
+        raise ChangedError(f"{path} changed while it was read; try again when nothing writes to it any more")
 
 
 def _read(file: BinaryIO, size: int) -> Iterator[bytes]:

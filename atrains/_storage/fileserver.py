@@ -21,12 +21,12 @@ from urllib.parse import quote, unquote, urlsplit
 import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from atrains._storage.base import RunInThread, StoredFile
+from atrains._storage.base import ChangedError, Progress, RunInThread, SourceError, StoredFile, UnreachableError
 from atrains._storage.copying import read_blocks
 from atrains._transport.answers import TRANSIENT
 from atrains._transport.client import HttpClient
 from atrains._transport.failures import Exchange, UnavailableError
-from atrains.errors import StorageError, TransportError
+from atrains.errors import AccessError, StorageError, TransportError
 
 T = TypeVar("T")
 
@@ -57,10 +57,11 @@ class FileServerStorage:
         self._run = run
         self._files_host = client.settings.api.files_host
 
-    async def put(self, source: Path, target_url: str) -> StoredFile:
+    async def put(self, source: Path, target_url: str, *, progress: Progress | None = None, still: bool = False) -> StoredFile:
         """Upload a file; see `Storage.put`. Its bytes are hashed while they are sent, and never all in memory."""
+        del still
         root, path = self._split(target_url)
-        upload = _Upload(self._run, source, path)
+        upload = _Upload(self._run, source, path, progress)
         url = self._quoted(target_url)
 
         async def attempt() -> None:
@@ -172,6 +173,8 @@ class FileServerStorage:
         )
         try:
             return await retrying(attempt)
+        except (UnavailableError, AccessError) as error:
+            raise UnreachableError(f"{failure}: {error}") from error
         except TransportError as error:
             raise StorageError(f"{failure}: {error}") from error
 
@@ -210,8 +213,9 @@ class FileServerStorage:
 class _Upload:
     """A file on its way: the bytes of the request's body, made as they are sent."""
 
-    def __init__(self, run: RunInThread, source: Path, path: str) -> None:
+    def __init__(self, run: RunInThread, source: Path, path: str, progress: Progress | None) -> None:
         self._run = run
+        self._progress = progress
         self._source = source
         self.path = path
         self.boundary = os.urandom(16).hex()
@@ -222,7 +226,7 @@ class _Upload:
         try:
             self._expected = self._source.stat().st_size
         except OSError as error:
-            raise StorageError(f"{self._source} cannot be read ({error.strerror or error}); check that it is there and readable") from error
+            raise SourceError(f"{self._source} cannot be read ({error.strerror or error}); check that it is there and readable") from error
 
     @property
     def length(self) -> int:
@@ -237,6 +241,8 @@ class _Upload:
         try:
             while (block := await self._run(partial(self._next, blocks))) is not None:
                 yield block
+                if self._progress is not None:
+                    self._progress(self.size)
         except StorageError as error:
             self.error = error  # aiohttp hides it behind one of its own
             raise
@@ -250,7 +256,7 @@ class _Upload:
         # Against the size that the request was begun with: it may have changed before the first byte was read, and a server that is
         # promised more than comes waits for it.
         if self.size > self._expected or (block is None and self.size < self._expected):
-            raise StorageError(f"{self._source} changed while it was read; try again when nothing writes to it any more")
+            raise ChangedError(f"{self._source} changed while it was read; try again when nothing writes to it any more")
         return block
 
 
@@ -351,7 +357,7 @@ class _Download:
 
 def _frame(boundary: str, path: str, name: str) -> tuple[bytes, bytes]:
     """What stands before and after the file in a body of one part. Raw UTF-8: the server takes the name of the part literally."""
-    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    kind = mimetypes.guess_type(path.rpartition("/")[2])[0] or "application/octet-stream"
     names = f'name="{_escaped(path)}"; filename="{_escaped(name)}"'
     head = f"--{boundary}\r\nContent-Disposition: form-data; {names}\r\nContent-Type: {kind}\r\n\r\n"
     return head.encode("utf-8", "replace"), f"\r\n--{boundary}--\r\n".encode()
@@ -372,10 +378,9 @@ def _paths(answer: str) -> list[object]:
 def _refuse(response: aiohttp.ClientResponse) -> NoReturn:
     """Raise for a status that is no success."""
     host = f"{response.url.scheme}://{response.url.authority}"
-    if response.status in TRANSIENT or response.status == 408:
+    if response.status in TRANSIENT or response.status in {401, 408} or response.status >= 500:
         raise UnavailableError(f"{host} cannot answer now (status {response.status})", connected=True)
     words = {
-        401: "it does not accept our token",
         403: "it does not allow that",
         404: "there is no such file",
         405: "it does not do that; is it a file server?",

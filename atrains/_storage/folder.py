@@ -9,8 +9,9 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
-from atrains._storage.base import Result, RunInThread, StoredFile
-from atrains._storage.copying import copy_file
+from atrains._storage.base import Progress, Result, RunInThread, StoredFile
+from atrains._storage.copying import copy_file, link_file
+from atrains._wire.artifacts import HOME_URL
 from atrains.errors import StorageError
 
 _FILE_URL: Final = re.compile(r"file://(?P<host>[^/\\]*)(?P<path>.*)", re.IGNORECASE | re.DOTALL)
@@ -18,35 +19,51 @@ _DRIVE: Final = re.compile(r"/[A-Za-z]:(?:[/\\]|$)")
 
 
 class FolderStorage:
-    """Implements Storage on the file system."""
+    """Implements Storage on the file system.
 
-    def __init__(self, run: RunInThread = asyncio.to_thread) -> None:
+    Args:
+        run: Runs blocking work in a worker thread.
+        home: The local home, for `home://` URLs.
+    """
+
+    def __init__(self, run: RunInThread = asyncio.to_thread, *, home: Path | None = None) -> None:
         self._run = run
+        self._home = home
 
-    async def put(self, source: Path, target_url: str) -> StoredFile:
+    async def put(self, source: Path, target_url: str, *, progress: Progress | None = None, still: bool = False) -> StoredFile:
         """Copy a file to a path or `file://` URL; see `Storage.put`."""
-        return await self._copy(source, to_path(target_url), target_url)
+        return await self._copy(source, self._path(target_url), target_url, progress=progress, still=still)
 
     async def get(self, url: str, target: Path) -> StoredFile:
         """Copy a file from a path or `file://` URL; see `Storage.get`."""
-        return await self._copy(to_path(url), target, url)
+        return await self._copy(self._path(url), target, url)
 
     async def delete(self, url: str) -> bool:
         """Remove a file; see `Storage.delete`. Its folder stays."""
-        return await self._run(_bind(_delete, to_path(url)))
+        return await self._run(_bind(_delete, self._path(url)))
 
     async def exists(self, url: str) -> bool:
         """Whether there is a regular file; see `Storage.exists`."""
-        return await self._run(to_path(url).is_file)
+        return await self._run(self._path(url).is_file)
 
     def local_path(self, url: str) -> Path | None:
         """The path of the file; see `Storage.local_path`."""
+        return self._path(url)
+
+    def _path(self, url: str) -> Path:
+        if self._home is not None and url.startswith(HOME_URL):
+            return self._home / url.removeprefix(HOME_URL)
         return to_path(url)
 
-    async def _copy(self, source: Path, target: Path, url: str) -> StoredFile:
+    async def _copy(self, source: Path, target: Path, url: str, *, progress: Progress | None = None, still: bool = False) -> StoredFile:
         stop = Event()
+
+        def work() -> tuple[str, int]:
+            linked = link_file(source, target, stop=stop, progress=progress) if still else None
+            return linked or copy_file(source, target, stop=stop, progress=progress)
+
         try:
-            digest, size = await self._run(lambda: copy_file(source, target, stop=stop))
+            digest, size = await self._run(work)
         finally:
             # A cancelled caller leaves the thread behind: it must not go on copying gigabytes, nor put them in place afterwards.
             stop.set()

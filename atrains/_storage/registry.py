@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from atrains._storage.base import RunInThread, Storage
@@ -47,20 +48,25 @@ def scheme_of(url: str) -> str:
     return found[1].lower() if found else "file"
 
 
-def default_registry(run: RunInThread = asyncio.to_thread, *, client: HttpClient | None = None) -> StorageRegistry:
+def default_registry(
+    run: RunInThread = asyncio.to_thread, *, client: HttpClient | None = None, home: Path | None = None
+) -> StorageRegistry:
     """Return a registry of every storage that there is.
 
     Args:
         run: Runs their blocking work.
         client: The connections for http(s); without it those schemes are unknown.
+        home: The local home; without it `home://` is unknown.
     """
 
     def folder() -> Storage:
         from atrains._storage.folder import FolderStorage
 
-        return FolderStorage(run)
+        return FolderStorage(run, home=home)
 
     factories: dict[str, StorageFactory] = {"file": folder}
+    if home is not None:
+        factories["home"] = folder
     if client is not None:
         connections = client
 

@@ -16,6 +16,8 @@ ARCHIVE: Final = "archive"
 JSON_TYPES: Final = frozenset({JSON, "dict"})
 """Old clients write the first name for a dictionary, newer ones the second; readers accept both."""
 
+HOME_URL: Final = "home://"
+"""Scheme of files inside the local home: relative to it, so that a home can be moved and copied."""
 PREVIEW_LIMIT: Final = 65_536
 """Characters of a preview before it is cut."""
 
@@ -87,6 +89,11 @@ class ArtifactRecord:
             # A pair of another length is not ours to repair: its first two strings are what every reader shows.
             metadata={str(pair[0]): str(pair[1]) for pair in pairs if len(pair) > 1},
         )
+
+
+def resolve_url(url: str, home: Path) -> str:
+    """Return the URL under which anybody finds a file; `home` is the local home."""
+    return f"file://{home / url.removeprefix(HOME_URL)}" if url.startswith(HOME_URL) else url
 
 
 def cut_preview(text: str) -> str:

@@ -7,9 +7,8 @@ import json
 from datetime import datetime
 from typing import Any, Final
 
-from atrains._async.artifact import resolve_url
 from atrains._wire import endpoints
-from atrains._wire.artifacts import ArtifactRecord, human_size
+from atrains._wire.artifacts import ArtifactRecord, human_size, resolve_url
 from atrains._wire.events import SINGLE_VALUE_ITERATION
 from atrains.cli.home import Home, opened
 from atrains.cli.output import STATUS_STYLES, Output, Part, age, cell_width, clean, clean_lines, local_time, sparkline

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
+from atrains._wire.artifacts import HOME_URL
 from atrains._wire.names import TASK_ID
 
-HOME_URL: Final = "home://"
 _TASK_FILE: Final = re.compile(rf"tasks/(?P<id>{TASK_ID.pattern})/files/(?P<rest>.+)", re.DOTALL)
 _IN_TASK_FOLDER: Final = re.compile(
     rf"(?:[^/]+/)+[^/]*\.(?P<id>[0-9a-f]{{32}}|{TASK_ID.pattern}(?=/(?:artifacts|models|metrics)/))/[^/].*", re.DOTALL
