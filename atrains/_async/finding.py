@@ -140,6 +140,7 @@ class Finding(TaskPart):
 
     @classmethod
     async def _load(cls, channel: Channel | DisabledChannel, runtime: Runtime | None, task_id: str) -> Self:
+        await channel.send_edits(task_id)  # of a run of this process
         answer = await call(channel, endpoints.TASKS_GET_BY_ID, f"cannot read task {task_id}", task=task_id)
         return cls._bound(answer["task"], channel, runtime)
 

@@ -54,6 +54,7 @@ class Queueing(Finding):
             raise UsageError("Task.clone needs source_task when there is no current task: pass a task or its id")
         channel, runtime = await connect(source)
         task = _task_id(source, "source_task")
+        await channel.send_edits(source.reported_as if isinstance(source, Finding) else task)  # what a connected dictionary holds by now
         record = (await call(channel, endpoints.TASKS_GET_BY_ID, f"cannot clone task {task}", task=task))["task"]
         request = {
             "new_task_name": None if name is None else validate_name(name, what="task"),

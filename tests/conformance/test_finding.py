@@ -101,6 +101,16 @@ async def test_a_clone_is_a_draft_with_what_describes_the_task(world: World) -> 
     assert "development" not in copy.get_system_tags()
 
 
+async def test_what_was_changed_a_moment_ago_is_in_the_copy_and_in_what_is_looked_up(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    live = await world(task.connect({"rate": 0.5}))
+    expected = {"General/rate": "0.5"}
+    for number, take in enumerate((lambda: world.Task.clone(task), lambda: world.Task.clone(task.id), lambda: world.Task.get_task(task.id))):
+        live[f"new {number}"] = number
+        expected[f"General/new {number}"] = str(number)
+        assert (await world(take())).get_parameters() == expected
+
+
 async def test_the_four_parents_of_a_clone(world: World) -> None:
     source, other = await make(world, "source", "other")
     first = await world(world.Task.clone(source.id))
