@@ -198,7 +198,7 @@ async def test_reports_to_another_task_arrive_while_it_runs_and_after(world: Wor
 async def test_connected_dictionaries_are_stored_as_text(world: World) -> None:
     task = await world(world.Task.init("project", "a run"))
     given: dict[str, Any] = {"lr": 1e-3, "epochs": 3, "shuffle": True, "name": "adam", "none": None, "sizes": [1, 2]}
-    assert await world(task.connect(given)) is given
+    assert await world(task.connect(given)) == given
     await world(task.connect({"optimizer": {"name": "adam", "decay": {"rate": 0.5}}}, name="Model"))
     expected = {
         "General": {"lr": "0.001", "epochs": "3", "shuffle": "True", "name": "adam", "none": "", "sizes": "[1, 2]"},
