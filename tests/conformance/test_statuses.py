@@ -45,6 +45,14 @@ async def test_a_draft_is_started_and_ended_by_hand(world: World) -> None:
     assert await world(draft.status) == TaskStatusEnum.published
 
 
+async def test_a_signal_answers_what_became_of_the_task(world: World) -> None:
+    draft = await world(world.Task.create("project", "a draft"))
+    for status in ("in_progress", "stopped"):
+        answer = await world((draft.started if status == "in_progress" else draft.stopped)(ignore_errors=False))
+        assert (answer["updated"], answer["fields"]["status"]) == (1, status)
+        assert await world(draft.get_status()) == status
+
+
 async def test_a_failure_keeps_its_reason(world: World) -> None:
     task = await world(world.Task.init("project", "a run"))
     await world(task.mark_failed(status_reason="out of memory", status_message="after 3 hours"))
