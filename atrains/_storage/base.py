@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -47,6 +47,22 @@ class StoredFile(NamedTuple):
     sha256: str
 
 
+class FileInfo(NamedTuple):
+    """What is known of a file without fetching it.
+
+    Attributes:
+        url: Where it is.
+        path: Its path below the URL that was listed, with `/`; its name where it was asked for itself.
+        size: Bytes; None where the place does not say.
+        modified: When it was stored, in seconds since 1970; None where the place does not say.
+    """
+
+    url: str
+    path: str
+    size: int | None
+    modified: float | None
+
+
 class Storage(Protocol):
     """One kind of place. Every method may be called many times at once; a reader never sees half a file."""
 
@@ -66,8 +82,14 @@ class Storage(Protocol):
         """
         ...
 
-    async def get(self, url: str, target: Path) -> StoredFile:
+    async def get(self, url: str, target: Path, *, kept: Path | None = None) -> StoredFile:
         """Fetch a file, replacing `target`.
+
+        Args:
+            url: Where it is.
+            target: Where to.
+            kept: A file that holds what came, where the transfer fails, is cancelled or killed: the next one goes on from there, if the
+                place can tell that it is the same file. Nobody else may use it meanwhile. Without it nothing is left.
 
         Raises:
             StorageError: there is no such file, or it cannot be read or written.
@@ -84,6 +106,18 @@ class Storage(Protocol):
 
     async def exists(self, url: str) -> bool:
         """Whether there is a file."""
+        ...
+
+    async def stat(self, url: str) -> FileInfo | None:
+        """What is known of a file; None when there is none."""
+        ...
+
+    def list(self, url: str) -> AsyncGenerator[FileInfo]:
+        """Yield every file below a URL, at any depth, or the one that it names itself; nothing where there is none.
+
+        Raises:
+            StorageError: this kind of place has no way to list files.
+        """
         ...
 
     def local_path(self, url: str) -> Path | None:

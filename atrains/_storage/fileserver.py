@@ -11,19 +11,22 @@ import hashlib
 import json
 import mimetypes
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, Final, NoReturn, TypeVar
+from typing import Final, NoReturn, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from atrains._storage.base import ChangedError, Progress, RunInThread, SourceError, StoredFile, UnreachableError
+from atrains._storage.base import ChangedError, FileInfo, Progress, RunInThread, SourceError, StoredFile, UnreachableError
 from atrains._storage.copying import read_blocks
-from atrains._transport.answers import TRANSIENT
+from atrains._storage.downloads import Download
+from atrains._transport.answers import TRANSIENT, retry_after
 from atrains._transport.client import HttpClient
 from atrains._transport.failures import Exchange, UnavailableError
 from atrains.errors import AccessError, StorageError, TransportError
@@ -31,6 +34,10 @@ from atrains.errors import AccessError, StorageError, TransportError
 T = TypeVar("T")
 
 _ATTEMPTS: Final = 3
+_READ_ATTEMPTS: Final = 5
+_BACKOFF: Final = wait_exponential_jitter(multiplier=0.2, max=5.0)
+_LONGEST_REST: Final = 30.0
+"""Seconds that a server may ask us to wait before we try again."""
 _RESUMPTIONS: Final = 20
 """Times that a download is taken up again, as long as each brings something."""
 _CONNECT: Final = 10.0
@@ -75,20 +82,20 @@ class FileServerStorage:
         await self._retried(attempt, f"{source} cannot be stored at {url}")
         return StoredFile(url=target_url, size=upload.size, sha256=upload.digest.hexdigest())
 
-    async def get(self, url: str, target: Path) -> StoredFile:
+    async def get(self, url: str, target: Path, *, kept: Path | None = None) -> StoredFile:
         """Download a file; see `Storage.get`. A transfer that breaks is taken up where it broke."""
-        download = _Download(self._run, target)
+        download = Download(self._run, target, kept=kept)
         try:
             await download.open()
-            await self._retried(partial(self._fetch, self._quoted(url), download), f"{url} cannot be fetched")
+            await self._retried(partial(self._fetch, self._quoted(url), download), f"{url} cannot be fetched", attempts=_READ_ATTEMPTS)
             await download.finish()
         finally:
-            await download.discard()
+            await download.close()
         return StoredFile(url=url, size=download.size, sha256=download.digest.hexdigest())
 
     async def delete(self, url: str) -> bool:
         """Remove a file; see `Storage.delete`."""
-        return await self._ask("DELETE", url, f"{url} cannot be removed")
+        return await self._ask("DELETE", url, f"{url} cannot be removed") is not None
 
     async def exists(self, url: str) -> bool:
         """Whether there is a file; see `Storage.exists`.
@@ -96,7 +103,25 @@ class FileServerStorage:
         Raises:
             StorageError: the server does not say.
         """
-        return await self._ask("HEAD", url, f"whether there is {url} cannot be said")
+        return await self.stat(url) is not None
+
+    async def stat(self, url: str) -> FileInfo | None:
+        """What is known of a file; see `Storage.stat`. The size is None where the server does not say it."""
+        headers = await self._ask("HEAD", url, f"whether there is {url} cannot be said")
+        if headers is None:
+            return None
+        size, modified = headers.get("Content-Length", ""), headers.get("Last-Modified")
+        with suppress(ValueError):
+            return FileInfo(url, _name(url), int(size), parsedate_to_datetime(modified).timestamp() if modified else None)
+        return FileInfo(url, _name(url), None, None)
+
+    async def list(self, url: str) -> AsyncGenerator[FileInfo]:
+        """Refuse; see `Storage.list`. No request of http asks for the files below a URL."""
+        raise StorageError(
+            f"the files below {url} cannot be listed: http servers have no such request. Folders can be listed, and home:// of a local "
+            "home; over http name each file, or keep a list of them in one"
+        )
+        yield  # what makes this an iterator
 
     def local_path(self, url: str) -> Path | None:
         """None: a file elsewhere has no path here."""
@@ -151,23 +176,23 @@ class FileServerStorage:
                 response = await stack.enter_async_context(send(await self._client.renewed_authorization(authorization)))
             yield response
 
-    async def _ask(self, method: str, url: str, failure: str) -> bool:
-        """Send a request that is answered by its status alone."""
+    async def _ask(self, method: str, url: str, failure: str) -> Mapping[str, str] | None:
+        """Send a request that is answered without a body; gives the headers, None where there is no such file."""
 
-        async def attempt() -> bool:
+        async def attempt() -> Mapping[str, str] | None:
             async with self._response(method, self._quoted(url), redirects=method == "HEAD") as response:
                 if response.status not in {200, 204, 404, 410}:
                     _refuse(response)
-                return response.status in {200, 204}
+                return response.headers if response.status in {200, 204} else None
 
         return await self._retried(attempt, failure)
 
-    async def _retried(self, attempt: Callable[[], Awaitable[T]], failure: str) -> T:
+    async def _retried(self, attempt: Callable[[], Awaitable[T]], failure: str, *, attempts: int = _ATTEMPTS) -> T:
         """Do something again where it failed in passing; what remains is a StorageError."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(UnavailableError),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
+            stop=stop_after_attempt(attempts),
+            wait=_rest,
             sleep=asyncio.sleep,
             reraise=True,
         )
@@ -188,7 +213,7 @@ class FileServerStorage:
         if upload.path not in _paths(answer):
             raise TransportError(f"the server answered without naming the file as stored; is {root} a file server?")
 
-    async def _fetch(self, url: str, download: _Download) -> None:
+    async def _fetch(self, url: str, download: Download) -> None:
         for _ in range(_RESUMPTIONS):
             before = download.size
             try:
@@ -198,8 +223,12 @@ class FileServerStorage:
                     raise
         raise UnavailableError(f"the transfer broke {_RESUMPTIONS} times")
 
-    async def _fetch_rest(self, url: str, download: _Download) -> None:
-        async with self._response("GET", url, headers=download.range_headers(), redirects=True) as response:
+    async def _fetch_rest(self, url: str, download: Download) -> None:
+        asked = download.range_headers()
+        async with self._response("GET", url, headers=asked, redirects=True) as response:
+            if response.status == 416 and asked:  # there is no rest: what was kept is all of it, or more
+                await download.start_over()
+                raise UnavailableError("the file is no longer the one that was begun", connected=True)
             if response.status not in {200, 206}:
                 _refuse(response)
             await download.begin(response)
@@ -260,101 +289,6 @@ class _Upload:
         return block
 
 
-class _Download:
-    """A file on its way here: a partial file beside the target, put in its place when it is whole."""
-
-    def __init__(self, run: RunInThread, target: Path) -> None:
-        self._run = run
-        self._target = target
-        self._partial = target.parent / f".{os.urandom(8).hex()}.partial"
-        self._file: IO[bytes] | None = None
-        self._version = ""
-        self._waiting = bytearray()
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    async def open(self) -> None:
-        """Make the partial file."""
-        await self._on_disk(self._make)
-
-    def _make(self) -> None:
-        self._target.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._partial.open("xb")
-
-    def range_headers(self) -> dict[str, str]:
-        """What to ask for: the rest of the version that was begun, where the server told versions apart."""
-        if not self.size or not self._version:
-            return {}
-        return {"Range": f"bytes={self.size}-", "If-Range": self._version}
-
-    async def begin(self, response: aiohttp.ClientResponse) -> None:
-        """Take note of what comes: the rest, or all of it anew."""
-        etag = response.headers.get("ETag", "")
-        self._version = response.headers.get("Last-Modified", "") if not etag or etag.startswith("W/") else etag
-        self._waiting.clear()
-        begins = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-        if response.status == 206 and begins == str(self.size):
-            return
-        if response.status == 206:
-            self._version = ""
-            raise UnavailableError("the server sent another part of the file than it was asked for", connected=True)
-        await self._on_disk(self._empty)
-        self.digest, self.size = hashlib.sha256(), 0
-
-    def _empty(self) -> None:
-        assert self._file is not None
-        self._file.seek(0)
-        self._file.truncate()
-
-    async def write(self, piece: bytes) -> None:
-        """Add to it; small pieces are gathered."""
-        self._waiting += piece
-        if len(self._waiting) >= _PIECE:
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Write what was gathered."""
-        if self._waiting:
-            piece, self._waiting = self._waiting, bytearray()
-            await self._on_disk(partial(self._write, piece))
-
-    def _write(self, piece: bytearray) -> None:
-        assert self._file is not None
-        self._file.write(piece)
-        self._file.flush()
-        self.digest.update(piece)
-        self.size += len(piece)
-
-    async def finish(self) -> None:
-        """Put it in its place."""
-        await self._on_disk(self._place)
-
-    def _place(self) -> None:
-        assert self._file is not None
-        self._file.close()
-        self._partial.replace(self._target)
-
-    async def discard(self) -> None:
-        """Remove what is left of it."""
-        if self._file is not None:
-            await asyncio.shield(self._run(self._remove))
-
-    def _remove(self) -> None:
-        assert self._file is not None
-        self._file.close()
-        with suppress(OSError):
-            self._partial.unlink(missing_ok=True)
-
-    async def _on_disk(self, work: Callable[[], None]) -> None:
-        try:
-            await self._run(work)
-        except OSError as error:
-            reason = error.strerror or error
-            raise StorageError(
-                f"{self._target} cannot be written ({reason}); check the folder, its permissions and the room left"
-            ) from error
-
-
 def _frame(boundary: str, path: str, name: str) -> tuple[bytes, bytes]:
     """What stands before and after the file in a body of one part. Raw UTF-8: the server takes the name of the part literally."""
     kind = mimetypes.guess_type(path.rpartition("/")[2])[0] or "application/octet-stream"
@@ -375,11 +309,24 @@ def _paths(answer: str) -> list[object]:
     return paths if isinstance(paths, list) else []
 
 
+def _rest(state: RetryCallState) -> float:
+    """Seconds until the next attempt: as many as the server asks for, within reason."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = error.retry_after if isinstance(error, UnavailableError) else None
+    return max(_BACKOFF(state), min(asked or 0.0, _LONGEST_REST))
+
+
+def _name(url: str) -> str:
+    """The last part of the path of a URL."""
+    return unquote(urlsplit(url).path.rstrip("/").rpartition("/")[2])
+
+
 def _refuse(response: aiohttp.ClientResponse) -> NoReturn:
     """Raise for a status that is no success."""
     host = f"{response.url.scheme}://{response.url.authority}"
     if response.status in TRANSIENT or response.status in {401, 408} or response.status >= 500:
-        raise UnavailableError(f"{host} cannot answer now (status {response.status})", connected=True)
+        after = retry_after(response.headers.get("Retry-After"), time.time())
+        raise UnavailableError(f"{host} cannot answer now (status {response.status})", connected=True, retry_after=after)
     words = {
         403: "it does not allow that",
         404: "there is no such file",

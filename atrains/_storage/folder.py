@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from itertools import islice
 from pathlib import Path
+from stat import S_ISREG
 from threading import Event
 from typing import Final
 
-from atrains._storage.base import Progress, Result, RunInThread, StoredFile
+from atrains._storage.base import FileInfo, Progress, Result, RunInThread, StoredFile
 from atrains._storage.copying import copy_file, link_file
 from atrains._wire.artifacts import HOME_URL
 from atrains.errors import StorageError
 
 _FILE_URL: Final = re.compile(r"file://(?P<host>[^/\\]*)(?P<path>.*)", re.IGNORECASE | re.DOTALL)
 _DRIVE: Final = re.compile(r"/[A-Za-z]:(?:[/\\]|$)")
+_ON_ITS_WAY: Final = re.compile(r"\.[0-9a-f]{16}\.partial")
+_BATCH: Final = 256
+"""Files that are looked at in one turn of a worker thread."""
 
 
 class FolderStorage:
@@ -34,8 +40,9 @@ class FolderStorage:
         """Copy a file to a path or `file://` URL; see `Storage.put`."""
         return await self._copy(source, self._path(target_url), target_url, progress=progress, still=still)
 
-    async def get(self, url: str, target: Path) -> StoredFile:
-        """Copy a file from a path or `file://` URL; see `Storage.get`."""
+    async def get(self, url: str, target: Path, *, kept: Path | None = None) -> StoredFile:
+        """Copy a file from a path or `file://` URL; see `Storage.get`. It is begun anew each time."""
+        del kept
         return await self._copy(self._path(url), target, url)
 
     async def delete(self, url: str) -> bool:
@@ -45,6 +52,18 @@ class FolderStorage:
     async def exists(self, url: str) -> bool:
         """Whether there is a regular file; see `Storage.exists`."""
         return await self._run(self._path(url).is_file)
+
+    async def stat(self, url: str) -> FileInfo | None:
+        """Size and time of a regular file; see `Storage.stat`."""
+        path = self._path(url)
+        return await self._run(lambda: _info(url, path, path.name))
+
+    async def list(self, url: str) -> AsyncGenerator[FileInfo]:
+        """Yield the files below a folder; see `Storage.list`. Links to folders are not followed."""
+        found = _walk(url, self._path(url))
+        while batch := await self._run(lambda: [*islice(found, _BATCH)]):
+            for info in batch:
+                yield info
 
     def local_path(self, url: str) -> Path | None:
         """The path of the file; see `Storage.local_path`."""
@@ -88,6 +107,36 @@ def to_path(url: str) -> Path:
     if not path or "\0" in path:
         raise StorageError(f"{url!r} names no file; give a path or a URL such as file:///absolute/path")
     return Path(path).absolute()
+
+
+def _info(url: str, path: Path, relative: str) -> FileInfo | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read ({error.strerror or error}); check that it is readable") from error
+    return FileInfo(url, relative, status.st_size, status.st_mtime) if S_ISREG(status.st_mode) else None
+
+
+def _walk(url: str, root: Path) -> Iterator[FileInfo]:
+    """What can be fetched below a folder, in the order of names; nothing that is only on its way there."""
+    itself = _info(url, root, root.name)
+    if itself is not None:
+        yield itself
+        return
+    for parent, folders, names in os.walk(root, onerror=_refuse):
+        folders.sort()
+        for path in (Path(parent, name) for name in sorted(names) if not _ON_ITS_WAY.fullmatch(name)):
+            relative = path.relative_to(root).as_posix()
+            info = _info(f"{url.rstrip('/')}/{relative}", path, relative)
+            if info is not None:
+                yield info
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise StorageError(f"{error.filename} cannot be listed ({error.strerror or error}); check its permissions") from error
 
 
 def _bind(work: Callable[[Path], Result], path: Path) -> Callable[[], Result]:
