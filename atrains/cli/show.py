@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from atrains._local.app.plots import figure_of, kinds, text_rows
 from atrains._wire import endpoints
 from atrains._wire.artifacts import ArtifactRecord, human_size, resolve_url
 from atrains._wire.events import SINGLE_VALUE_ITERATION
@@ -24,6 +26,13 @@ _NARROWEST_PLOT: Final = 10
 _PLOT_IN_A_PIPE: Final = 40
 _MOST_LINES: Final = 10_000
 
+_MOST_PLOTS: Final = 100
+_MOST_ROWS: Final = 12
+"""Rows of a table or a matrix."""
+_MOST_COLUMNS: Final = 8
+
+NamedFigure = tuple[str, str, Any, Mapping[str, Any]]
+"""Title, series, iteration and figure of a plot."""
 Curves = dict[str, dict[str, list[float]]]
 """The values of each curve by title and series, as many as a plot shows."""
 
@@ -39,7 +48,11 @@ async def run(options: argparse.Namespace) -> None:
     output = Output()
     async with opened(options.home) as home:
         task = await _facts(home, await home.find_task(options.task), options.lines)
+        figures = await _figures(home, task["id"])
         curves = {} if options.json or not task["scalars"] else await _curves(home, task["id"], _plot_width(output, task))
+    task["plots"] = [
+        {"title": title, "series": series, "iteration": step, "kinds": kinds(figure)} for title, series, step, figure in figures
+    ]
     if options.json:
         print(json.dumps(task, indent=2))
         return
@@ -53,6 +66,9 @@ async def run(options: argparse.Namespace) -> None:
     if task["single_values"]:
         output.heading("Single values")
         output.table([[clean(name), _number(value)] for name, value in task["single_values"].items()], indent=2, cut=[0])
+    if figures:
+        output.heading("Plots")
+        _print_plots(output, figures)
     _print_rest(output, task)
 
 
@@ -123,6 +139,14 @@ async def _curves(home: Home, task_id: str, samples: int) -> Curves:
     return {title: {series: curve["y"] for series, curve in held.items()} for title, held in answer.items()}
 
 
+async def _figures(home: Home, task_id: str) -> list[NamedFigure]:
+    """The newest plot of each title and series, by name."""
+    what = f"cannot read the plots of task {task_id}"
+    answer = await home.call(endpoints.EVENTS_GET_TASK_PLOTS, what, task=task_id, iters=1)
+    found = [(str(plot.get("metric", "")), str(plot.get("variant", "")), plot.get("iter"), figure_of(plot)) for plot in answer["plots"]]
+    return sorted(found, key=lambda figure: figure[:2])
+
+
 def _plot_width(output: Output, task: dict[str, Any]) -> int:
     """What is left of a line beside the longest name and three numbers."""
     if output.width is None:
@@ -170,6 +194,22 @@ def _print_curves(output: Output, scalars: dict[str, dict[str, dict[str, Any]]],
             numbers = [f"{name} {_number(known[name])}" for name in ("last", "min", "max")]
             rows.append([clean(f"{title}/{series}"), (plot, "cyan"), *numbers])
     output.table(rows, indent=2, cut=[0])
+
+
+def _print_plots(output: Output, figures: list[NamedFigure]) -> None:
+    """A line for each plot, under it the beginning of a table or a matrix."""
+    for title, series, step, figure in figures:
+        output.line(
+            f"  {clean('/'.join(filter(None, (title, series))))}  ", (f"{clean(', '.join(kinds(figure)))}, iteration {step}", "dim")
+        )
+        rows = text_rows(figure)
+        if rows:
+            shown: list[list[Part]] = [[output.cut(clean(cell), 24) for cell in row[:_MOST_COLUMNS]] for row in rows[: _MOST_ROWS + 1]]
+            output.table(shown, indent=4)
+        if len(rows) > _MOST_ROWS + 1 or (rows and len(rows[0]) > _MOST_COLUMNS):
+            output.line((f"    ({len(rows) - 1} rows, {len(rows[0])} columns)", "dim"))
+    if len(figures) > _MOST_PLOTS:
+        output.line((f"  and {len(figures) - _MOST_PLOTS} more", "dim"))
 
 
 def _print_rest(output: Output, task: dict[str, Any]) -> None:

@@ -28,6 +28,9 @@ with Task.init("vision/cats", "first", task_type="training") as task:
     for step in range(200):
         logger.report_scalar("loss", "train", value=1 / (step + 1), iteration=step)
     logger.report_single_value("score", 0.75)
+    logger.report_confusion_matrix("confusion", "test", [[50, 2], [1, 47]], 7, xlabels=["cat", "dog"], ylabels=["cat", "dog"])
+    logger.report_table("worst", "ten", 7, [["image", "error"], *([f"{number}.png\\x1b[2J", number / 2] for number in range(20))])
+    logger.report_histogram("bars", "b", [1, 2])
     for number in range(30):
         logger.report_text(f"line {number}", print_console=False)
     task.upload_artifact("weights", {"bias": [1, 2, 3]})
@@ -178,6 +181,21 @@ def test_show_prints_what_another_process_recorded(home: Path, first: str) -> No
     ]
     assert '{ "bias": [ 1, 2, 3 ] }' in text
     assert str(home / "tasks" / first) in text
+
+
+def test_show_draws_tables_and_matrices_and_lists_plots(home: Path, first: str) -> None:
+    text = ok(home, "show", first)
+    lines = [" ".join(line.split()) for line in text[text.index("Plots") :].splitlines()]
+    assert lines[1:6] == ["bars/b bar, iteration 0", "confusion/test heatmap, iteration 7", "cat dog", "dog 1 47", "cat 50 2"]
+    assert lines[6:9] == ["worst/ten table, iteration 7", "image error", "0.png 0"]
+    assert "(20 rows, 2 columns)" in lines
+    assert "12.png" not in text
+    assert "\x1b" not in text
+    assert json.loads(ok(home, "show", first, "--json"))["plots"] == [
+        {"title": "bars", "series": "b", "iteration": 0, "kinds": ["bar"]},
+        {"title": "confusion", "series": "test", "iteration": 7, "kinds": ["heatmap"]},
+        {"title": "worst", "series": "ten", "iteration": 7, "kinds": ["table"]},
+    ]
 
 
 def test_show_json_has_the_values_that_were_reported(home: Path, first: str) -> None:

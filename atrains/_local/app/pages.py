@@ -18,6 +18,7 @@ from atrains._local.app.tokens import USUAL_SECONDS, Identity, Tokens
 from atrains._local.app.work import Work
 from atrains._local.store import Store
 from atrains._wire import endpoints
+from atrains._wire.artifacts import HOME_URL
 from atrains.errors import ServerError
 
 _TASK: Final = re.compile(r"/projects/(?:[^/]+)/(?:experiments|tasks)/(?P<task>[0-9A-Za-z_-]{1,64})(?:/.*)?")
@@ -189,9 +190,9 @@ class Pages:
     def _file_link(self, uri: str) -> str:
         """A link that a browser can follow: to a file of the home with a ticket for it."""
         path = addresses.to_client(uri, "")
-        if not uri.startswith(addresses.HOME_URL):
+        if not uri.startswith(HOME_URL):
             return path
-        name = uri.removeprefix(addresses.HOME_URL)
+        name = uri.removeprefix(HOME_URL)
         return f"/{quote(name)}?ticket={self._tokens.ticket(name)}"
 
 

@@ -106,6 +106,21 @@ def as_html(figure: Mapping[str, Any]) -> str:
     return _matrix(traces[0], _layout(figure)) if traces[0].get("type") == "heatmap" else ""
 
 
+def text_rows(figure: Mapping[str, Any]) -> list[list[str]]:
+    """A figure that is one table or one matrix as rows of equal length, the heads first; nothing for any other."""
+    traces = _traces(figure)
+    if len(traces) != 1 or traces[0].get("type") not in {"table", "heatmap"}:
+        return []
+    if traces[0]["type"] == "table":
+        heads, rows = table_of(traces[0])
+    else:
+        across, names, cells = matrix_of(traces[0])
+        named = [[name, *map(_cell, row)] for name, row in zip(names, cells, strict=False)]
+        heads, rows = ["", *across], named if _is_reversed(figure) else named[::-1]
+    width = max(map(len, [heads, *rows]))
+    return [row + [""] * (width - len(row)) for row in [heads, *rows]] if width else []
+
+
 def table_of(trace: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Heads and rows of a table, as text; of cells that are lists the parts."""
     heads = [_cell(head) for head in _list(_mapping(trace.get("header")).get("values"))]
@@ -147,7 +162,7 @@ def _matrix(trace: Mapping[str, Any], layout: Mapping[str, Any]) -> str:
     numbers = [value for row in cells for value in row if isinstance(value, int | float)]
     low, high = min(numbers, default=0), max(numbers, default=0)
     rows = list(zip_longest(up, cells, fillvalue=""))
-    if _mapping(layout.get("yaxis")).get("autorange") != "reversed":
+    if not _is_reversed({"layout": layout}):
         rows.reverse()  # the first row of a heat map is at the bottom
     lines = [f"<tr><th>{markup.text(name)}</th>{''.join(_shaded(value, low, high) for value in row)}</tr>" for name, row in rows]
     foot = "".join(f"<th>{markup.text(name)}</th>" for name in across)
@@ -188,6 +203,11 @@ def _traces(figure: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _layout(figure: Mapping[str, Any]) -> Mapping[str, Any]:
     return _mapping(figure.get("layout"))
+
+
+def _is_reversed(figure: Mapping[str, Any]) -> bool:
+    """Whether the first row of a heat map is at the top."""
+    return _mapping(_layout(figure).get("yaxis")).get("autorange") == "reversed"
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
