@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 from atrains._api import current
 from atrains._api.deprecation import deprecated
@@ -17,6 +17,7 @@ from atrains._engine.channel import Channel, place_of
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
+from atrains._wire.events import whole_number
 from atrains.errors import NotFoundError, TaskClosedError, UsageError, ValidationError
 from atrains.types import TaskStatusEnum, TaskTypes
 
@@ -166,11 +167,11 @@ class TaskBase:
         """Nothing: `{}`, always. It counted the labels of frames, which belong to data sets that no open home has."""
         return {}
 
-    def set_initial_iteration(self, offset: int = 0) -> int:
+    def set_initial_iteration(self, offset: SupportsIndex = 0) -> int:
         """Shift the iterations of what is reported from now on, for training that continues from a checkpoint.
 
         Args:
-            offset: Added to every iteration at the call.
+            offset: Added to every iteration at the call; an integer of 64 bits, as Python or NumPy have it.
 
         Returns:
             The offset.
@@ -178,12 +179,13 @@ class TaskBase:
         Raises:
             ValidationError: `offset` is not an integer.
         """
-        if not isinstance(offset, int) or isinstance(offset, bool):
-            raise ValidationError(f"the initial iteration of task {self.id} is an integer, not {offset!r}; give an int")
-        self._offset = offset
+        number = whole_number(offset)
+        if number is None:
+            raise ValidationError(f"the initial iteration of task {self.id} is an integer of 64 bits, not {offset!r}; give an int")
+        self._offset = number
         if self._logger is not None:
-            self._logger.set_offset(offset)
-        return offset
+            self._logger.set_offset(number)
+        return number
 
     def get_initial_iteration(self) -> int:
         """The number that is added to every reported iteration; 0 by default."""

@@ -6,14 +6,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, SupportsIndex
 
 from atrains._async.base import TaskPart
 from atrains._async.metrics import AsyncMetricsManager
 from atrains._async.status import FLUSH_BUDGET
 from atrains._wire import endpoints
 from atrains._wire.curves import X_AXES, CurveBuilder, chunks, without_single_values
-from atrains._wire.events import SINGLE_VALUE_TITLE, ScalarBlock
+from atrains._wire.events import SINGLE_VALUE_TITLE, ScalarBlock, whole_number
 from atrains._wire.metrics import by_title
 from atrains._wire.refusals import as_public_error
 from atrains.errors import ServerError, ValidationError
@@ -28,7 +28,7 @@ _LOG_PAGE: Final = 10_000
 class Queries(TaskPart):
     """Reading back. What this process reported to the task before the call is stored first, so that it is seen."""
 
-    async def get_reported_scalars(self, max_samples: int = 0, x_axis: XAxis = "iter") -> dict[str, dict[str, ScalarCurve]]:
+    async def get_reported_scalars(self, max_samples: SupportsIndex = 0, x_axis: XAxis = "iter") -> dict[str, dict[str, ScalarCurve]]:
         """Every curve that the task reported, by title and series.
 
         Args:
@@ -45,11 +45,11 @@ class Queries(TaskPart):
         what = f"cannot read the scalars of task {self.id}"
         if x_axis not in X_AXES:
             raise ValidationError(f"{what}: unknown x_axis {x_axis!r}; use one of {', '.join(X_AXES)}")
-        _count(f"{what}: max_samples", max_samples, 0, "the number of points of a curve at most, or 0 for all")
+        most = _count(f"{what}: max_samples", max_samples, 0, "the number of points of a curve at most, or 0 for all")
         builder = await self._collect()
         if x_axis == "timestamp":
             await self.reload()  # another process may have started it meanwhile
-        return await self._channel.run(partial(builder.curves, x_axis, start=self._start_time(), max_samples=max_samples))
+        return await self._channel.run(partial(builder.curves, x_axis, start=self._start_time(), max_samples=most))
 
     async def iter_reported_scalars(self, title: str | None = None, series: str | None = None) -> AsyncGenerator[ScalarChunk]:
         """Go through the points of the task's curves piece by piece: memory stays flat, however many there are.
@@ -116,7 +116,7 @@ class Queries(TaskPart):
         what = f"cannot read the last iteration of task {self.id}"
         return max(int((await self._fetch_fields(what, ["last_iteration"])).get("last_iteration") or 0), self._last_iteration)
 
-    async def set_last_iteration(self, last_iteration: int) -> None:
+    async def set_last_iteration(self, last_iteration: SupportsIndex) -> None:
         """Set the last iteration, whatever was reported so far; a larger one that is reported afterwards counts again.
 
         A home of atrains keeps it: every process sees it, and a run that continues goes on behind it. No call of another server sets the
@@ -130,15 +130,15 @@ class Queries(TaskPart):
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.
         """
-        _count(f"task {self.id}: last_iteration", last_iteration, 0, "the last iteration, 0 or more")
+        iteration = _count(f"task {self.id}: last_iteration", last_iteration, 0, "the last iteration, 0 or more")
         self._check_open()
         if not self._is_ahead:  # then all of it waits, in its order
             await self._channel.flush(self.reported_as, FLUSH_BUDGET)  # what was reported before must not count afterwards
-        await self._edit("set the last iteration of", last_iteration=last_iteration)
-        kept = not self._is_ahead and self._record.get("last_iteration") == last_iteration
-        self._last_iteration = 0 if kept else last_iteration
+        await self._edit("set the last iteration of", last_iteration=iteration)
+        kept = not self._is_ahead and self._record.get("last_iteration") == iteration
+        self._last_iteration = 0 if kept else iteration
 
-    async def get_reported_console_output(self, number_of_reports: int = 1) -> list[str]:
+    async def get_reported_console_output(self, number_of_reports: SupportsIndex = 1) -> list[str]:
         """The latest texts of the task's console, the oldest of them first.
 
         Args:
@@ -152,18 +152,18 @@ class Queries(TaskPart):
             TransportError: the home cannot be reached.
         """
         what = f"cannot read the console of task {self.id}"
-        _count(f"{what}: number_of_reports", number_of_reports, 1, "the number of reports at most, 1 or more")
+        wanted = _count(f"{what}: number_of_reports", number_of_reports, 1, "the number of reports at most, 1 or more")
         await self._deliver_first()
         found: list[str] = []
         before: dict[str, Any] = {}
-        while (missing := number_of_reports - len(found)) > 0:
+        while (missing := wanted - len(found)) > 0:
             page: dict[str, Any] = {"order": "asc", "navigate_earlier": True, "batch_size": min(missing, _LOG_PAGE)}
             events = (await self._call(endpoints.EVENTS_GET_TASK_LOG, "read the console of", **page, **before))["events"]
             found[:0] = [str(event.get("msg", "")) for event in events]
             if len(events) < page["batch_size"]:
                 break
             before = {"from_timestamp": events[0]["timestamp"]}
-        return found[-number_of_reports:]
+        return found[-wanted:]
 
     @property
     def metrics_manager(self) -> AsyncMetricsManager:
@@ -202,8 +202,9 @@ def _chunks(block: ScalarBlock, begin: int, title: str | None, series: str | Non
     return [chunk for chunk in wanted if chunk.values]
 
 
-def _count(name: str, value: int, least: int, meaning: str) -> int:
+def _count(name: str, value: SupportsIndex, least: int, meaning: str) -> int:
     """Refuse what is no number of things."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    number = whole_number(value)
+    if number is None or number < least:
         raise ValidationError(f"{name} is {meaning}, not {value!r}")
-    return value
+    return number

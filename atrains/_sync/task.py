@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, SupportsIndex, cast
 
 from atrains._api.deprecation import deprecated, quietly
 from atrains._api.logger import Logger
@@ -156,11 +156,11 @@ class Task(TaskTwin):
         """Nothing: `{}`, always. It counted the labels of frames, which belong to data sets that no open home has."""
         return self._core.labels_stats
 
-    def set_initial_iteration(self, offset: int = 0) -> int:
+    def set_initial_iteration(self, offset: SupportsIndex = 0) -> int:
         """Shift the iterations of what is reported from now on, for training that continues from a checkpoint.
 
         Args:
-            offset: Added to every iteration at the call.
+            offset: Added to every iteration at the call; an integer of 64 bits, as Python or NumPy have it.
 
         Returns:
             The offset.
@@ -670,6 +670,7 @@ class Task(TaskTwin):
             tags: The new ones; a text is split at spaces.
 
         Raises:
+            ValidationError: they are no texts.
             TransportError: the home cannot be reached.
         """
         self._block(self._core, lambda: self._core.set_tags(tags), "task.set_tags(...)")
@@ -681,6 +682,7 @@ class Task(TaskTwin):
             tags: The ones to add; a text is split at spaces.
 
         Raises:
+            ValidationError: they are no texts.
             NotFoundError: the task was deleted.
             TransportError: the home cannot be reached.
         """
@@ -693,6 +695,7 @@ class Task(TaskTwin):
             tags: The new ones.
 
         Raises:
+            ValidationError: they are no texts.
             TransportError: the home cannot be reached.
         """
         self._block(self._core, lambda: self._core.set_system_tags(tags), "task.set_system_tags(...)")
@@ -836,9 +839,10 @@ class Task(TaskTwin):
         is stored. A key that the task held keeps the task's value when the code assigns to it later.
 
         Args:
-            mutable: A dictionary, nested as deep as you like; a `TaskParameters`, an argparse namespace, an instance of a data class or of
-                a class of attrs or pydantic; any other object, or class, whose public attributes are the parameters.
-            name: The section to store it under; `General` by default. What follows a `/` in it is the beginning of every name.
+            mutable: A dictionary, nested as deep as you like; a `TaskParameters`, an argparse parser or namespace, an instance of a data
+                class or of a class of attrs or pydantic; any other object, or class, whose public attributes are the parameters.
+            name: The section to store it under; `General` by default, `Args` for what argparse made. What follows a `/` in it is the
+                beginning of every name. A parser is always stored under `Args`, with all of its arguments, whatever `init` was told.
 
         Returns:
             The connected dictionary, or the object that was passed.
@@ -1196,7 +1200,7 @@ class Task(TaskTwin):
             "task.upload_artifact(...)",
         )
 
-    def get_reported_scalars(self, max_samples: int = 0, x_axis: XAxis = "iter") -> dict[str, dict[str, ScalarCurve]]:
+    def get_reported_scalars(self, max_samples: SupportsIndex = 0, x_axis: XAxis = "iter") -> dict[str, dict[str, ScalarCurve]]:
         """Every curve that the task reported, by title and series.
 
         Args:
@@ -1264,7 +1268,7 @@ class Task(TaskTwin):
         """
         return self._block(self._core, lambda: self._core.get_last_iteration(), "task.get_last_iteration()")
 
-    def set_last_iteration(self, last_iteration: int) -> None:
+    def set_last_iteration(self, last_iteration: SupportsIndex) -> None:
         """Set the last iteration, whatever was reported so far; a larger one that is reported afterwards counts again.
 
         A home of atrains keeps it: every process sees it, and a run that continues goes on behind it. No call of another server sets the
@@ -1280,7 +1284,7 @@ class Task(TaskTwin):
         """
         self._block(self._core, lambda: self._core.set_last_iteration(last_iteration), "task.set_last_iteration(...)")
 
-    def get_reported_console_output(self, number_of_reports: int = 1) -> list[str]:
+    def get_reported_console_output(self, number_of_reports: SupportsIndex = 1) -> list[str]:
         """The latest texts of the task's console, the oldest of them first.
 
         Args:

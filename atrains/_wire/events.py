@@ -9,8 +9,8 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import itemgetter
-from typing import Final, TypeAlias, TypeVar
+from operator import index, itemgetter
+from typing import Final, SupportsIndex, TypeAlias, TypeVar
 
 SINGLE_VALUE_ITERATION: Final = -(2**31)
 """The iteration that a server keeps for single values (`Logger.report_single_value`); excluded from curves."""
@@ -22,6 +22,15 @@ Integers: TypeAlias = "array[int] | memoryview"
 Floats: TypeAlias = "array[float] | memoryview[float]"
 Column: TypeAlias = "Integers | Floats"
 N = TypeVar("N", int, float)
+
+
+def whole_number(value: SupportsIndex) -> int | None:
+    """Return an integer of Python, NumPy or a tensor as the former; None for anything else, a bool too, and for more than 64 bits."""
+    try:
+        number = index(value)
+    except TypeError:
+        return None
+    return None if isinstance(value, bool) or not -(2**63) <= number < 2**63 else number
 
 
 class EventKind(StrEnum):

@@ -233,6 +233,16 @@ async def test_the_initial_iteration_shifts_what_is_reported_from_then_on(world:
             task.set_initial_iteration(wrong)
 
 
+async def test_an_iteration_may_be_a_number_of_numpy_as_a_checkpoint_has_it(world: World) -> None:
+    numpy = pytest.importorskip("numpy")
+    task = await world(world.Task.init("project", "offset"))
+    assert type(task.set_initial_iteration(numpy.int64(100))) is int
+    task.get_logger().report_scalar("loss", "train", value=1.0, iteration=1)
+    assert (await world(task.get_reported_scalars(max_samples=numpy.int32(5))))["loss"]["train"]["x"] == [101]
+    await world(task.set_last_iteration(numpy.uint8(7)))
+    assert await world(task.get_last_iteration()) == 7
+
+
 async def test_the_latest_reports_of_the_console_come_in_their_order(world: World) -> None:
     task = await world(world.Task.init("project", "console"))
     assert await world(task.get_reported_console_output()) == []
