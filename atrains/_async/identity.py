@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from atrains._async import opening
 from atrains._async.base import TaskPart, call
@@ -10,7 +10,7 @@ from atrains._capture import seeds
 from atrains._engine.notices import say
 from atrains._wire import endpoints
 from atrains._wire.names import validate_name
-from atrains.errors import UsageError
+from atrains.errors import UsageError, ValidationError
 
 
 class Identity(TaskPart):
@@ -46,9 +46,10 @@ class Identity(TaskPart):
             tags: The new ones; a text is split at spaces.
 
         Raises:
+            ValidationError: they are no texts.
             TransportError: the home cannot be reached.
         """
-        await self._edit("tag", tags=_tag_list(tags))
+        await self._edit("tag", tags=self._tag_list(tags))
 
     async def add_tags(self, tags: Sequence[str] | str) -> None:
         """Add tags to those that the task has, now, whoever else adds some. Has no effect while an agent executes the task.
@@ -57,15 +58,17 @@ class Identity(TaskPart):
             tags: The ones to add; a text is split at spaces.
 
         Raises:
+            ValidationError: they are no texts.
             NotFoundError: the task was deleted.
             TransportError: the home cannot be reached.
         """
+        added = self._tag_list(tags)
         if not self.running_locally() and self.is_main_task():
-            say(self._settings, f"tags {_tag_list(tags)} were not added: an agent executes task {self.id}")
+            say(self._settings, f"tags {added} were not added: an agent executes task {self.id}")
             return
         self._check_open()
         async with self._editing():
-            await self._change(endpoints.TASKS_UPDATE_TAGS, "tag", ids=[self.id], add_tags=_tag_list(tags))
+            await self._change(endpoints.TASKS_UPDATE_TAGS, "tag", ids=[self.id], add_tags=added)
             await self._fetch()
 
     async def set_system_tags(self, tags: Sequence[str] | str) -> None:
@@ -75,9 +78,10 @@ class Identity(TaskPart):
             tags: The new ones.
 
         Raises:
+            ValidationError: they are no texts.
             TransportError: the home cannot be reached.
         """
-        await self._edit("tag", system_tags=_tag_list(tags))
+        await self._edit("tag", system_tags=self._tag_list(tags))
 
     async def set_project(self, project_id: str | None = None, project_name: str | None = None) -> None:
         """Move the task to another project.
@@ -135,6 +139,9 @@ class Identity(TaskPart):
         """
         seeds.set_seed(random_seed)
 
-
-def _tag_list(tags: Sequence[str] | str) -> list[str]:
-    return tags.split() if isinstance(tags, str) else [str(tag) for tag in tags]
+    def _tag_list(self, tags: Iterable[str] | str) -> list[str]:
+        if isinstance(tags, str):
+            return tags.split()
+        if not isinstance(tags, Iterable):
+            raise ValidationError(f"the tags of task {self.id} are a list of texts, or one text with spaces between them, not {tags!r}")
+        return [str(tag) for tag in tags]

@@ -138,6 +138,7 @@ class Queueing(Finding):
         except NotFoundError as error:  # Server: "" is no task, and null leaves the parent as it is; homes of ours take it away
             if parent is not None:
                 raise
+            await self.reload()  # is it the task that is not there?
             raise UsageError(f"task {self.id} keeps its parent {self.parent}: its server cannot take a parent away; set another") from error
 
 

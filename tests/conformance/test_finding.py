@@ -105,7 +105,9 @@ async def test_what_was_changed_a_moment_ago_is_in_the_copy_and_in_what_is_looke
     task = await world(world.Task.init("project", "a run"))
     live = await world(task.connect({"rate": 0.5}))
     expected = {"General/rate": "0.5"}
-    for number, take in enumerate((lambda: world.Task.clone(task), lambda: world.Task.clone(task.id), lambda: world.Task.get_task(task.id))):
+    for number, take in enumerate(
+        (lambda: world.Task.clone(task), lambda: world.Task.clone(task.id), lambda: world.Task.get_task(task.id))
+    ):
         live[f"new {number}"] = number
         expected[f"General/new {number}"] = str(number)
         assert (await world(take())).get_parameters() == expected

@@ -81,6 +81,14 @@ CASES: Final[dict[str, Misuse]] = {
     "less than no samples": Misuse("draft", lambda _, task: task.get_reported_scalars(-1), ValidationError, "0 for all"),
     "less than one report": Misuse("draft", lambda _, task: task.get_reported_console_output(0), ValidationError, "1 or more"),
     "a negative iteration": Misuse("draft", lambda _, task: task.set_last_iteration(-1), ValidationError, "0 or more"),
+    "an iteration of more than 64 bits": Misuse("draft", lambda _, task: task.set_last_iteration(2**63), ValidationError, "0 or more"),
+    "an offset of more than 64 bits": Misuse("draft", lambda _, task: task.set_initial_iteration(2**63), ValidationError, "give an int"),
+    "tags that are a number": Misuse("draft", lambda _, task: task.add_tags(5), ValidationError, "a list of texts"),
+    "no tags": Misuse("draft", lambda _, task: task.set_tags(None), ValidationError, "a list of texts"),
+    "no system tags": Misuse("draft", lambda _, task: task.set_system_tags(None), ValidationError, "a list of texts"),
+    "no parent, of a task that somebody deleted": Misuse(
+        "deleted", lambda _, task: task.set_parent(None), NotFoundError, "check the task id", "tasks.get_by_id", "nvalid task id"
+    ),
     "a name that is too short": Misuse("draft", lambda _, task: task.set_name("x"), ValidationError, "at least 3 characters"),
     "a status that there is not": Misuse(
         "draft", lambda _, task: task.wait_for_status("finished"), ValidationError, "the statuses are created"
