@@ -1,17 +1,15 @@
-"""Zip files of folders: packed with what could not go in by name, and unpacked without trusting a word of what is inside. Blocking work."""
+"""Zip files of folders, packed with what could not go in by name. Blocking work. How archives are unpacked is in `unpacking`."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Final
 
 from atrains._wire.artifacts import human_size
@@ -71,31 +69,6 @@ def pack_folder(source: Path, pattern: str, target: Path) -> PackedFolder:
     return packed
 
 
-def unpack_archive(path: Path, target: Path) -> Path:
-    """Unpack a zip file into `target`, all or nothing, and return it; a `target` that is there is taken as it is.
-
-    Raises:
-        StorageError: if it is no zip file, is damaged, does not fit on the disk, or has an entry that would lead out of the folder.
-    """
-    if target.is_dir():
-        return target
-    partial = target.with_name(f".{os.urandom(8).hex()}.partial")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            partial.mkdir(parents=True)
-            _check_entries(archive, path, free=shutil.disk_usage(partial).free)
-            archive.extractall(partial)
-        partial.rename(target)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError) as error:  # a damaged archive raises any of them
-        shutil.rmtree(partial, ignore_errors=True)
-        if target.is_dir():  # somebody else was faster
-            return target
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"{path} cannot be unpacked ({error}); fetch it again, or upload the artifact once more") from error
-    return target
-
-
 def matching_files(source: Path, pattern: str, *, ours: Path) -> Iterator[Path]:
     """Yield every file at any depth of a folder whose name fits a wildcard, sorted; without `ours`, the folder that we write to."""
     ours = ours.resolve()
@@ -129,20 +102,3 @@ def _add(archive: zipfile.ZipFile, path: Path, packed: PackedFolder) -> None:
             member.write(block)
             size += len(block)
     packed.files.append((name, size))
-
-
-def _check_entries(archive: zipfile.ZipFile, path: Path, *, free: int) -> None:
-    """Refuse the whole archive for one entry that would be written, or lead, elsewhere."""
-    needed = 0
-    for entry in archive.infolist():
-        # Read both ways: an archive packed on one system is unpacked on another.
-        parts = {*PurePosixPath(entry.filename).parts, *PureWindowsPath(entry.filename).parts}
-        absolute = entry.filename.startswith(("/", "\\")) or PureWindowsPath(entry.filename).is_absolute()
-        reason = "would be written outside of the folder" if absolute or ".." in parts else ""
-        if stat.S_ISLNK(entry.external_attr >> 16):
-            reason = "is a link, which could lead anywhere"
-        if reason:
-            raise StorageError(f"{path} was not unpacked: its entry {entry.filename!r} {reason}; do not trust this file")
-        needed += entry.file_size
-    if needed > free:
-        raise StorageError(f"{path} was not unpacked: it needs {human_size(needed)}, and {human_size(free)} are free; make room")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from atrains._engine.archives import matching_files, pack_folder, unpack_archive
+from atrains._engine.archives import matching_files, pack_folder
+from atrains._engine.unpacking import unpack_archive
 from atrains._storage.copying import hash_file
 from atrains._wire.artifacts import ARCHIVE, BYTES, FILE, JSON, JSON_TYPES, STRING, ArtifactRecord, Decoded, cut_preview, human_size
 from atrains.errors import StorageError, UnsupportedTypeError, ValidationError

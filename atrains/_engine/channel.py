@@ -30,6 +30,7 @@ from atrains.errors import HomeError, TransportError, UsageError
 if TYPE_CHECKING:
     from atrains._engine.runtime import Runtime
     from atrains._storage.registry import StorageRegistry
+    from atrains._transport.client import HttpClient
 
 T = TypeVar("T")
 _log = logging.getLogger("atrains")
@@ -104,6 +105,7 @@ class Channel:
         self._users: dict[str, int] = {}
         self._outlet: Outlet | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._web: HttpClient | None = None
         self._lock = threading.RLock()
 
     @property
@@ -224,15 +226,19 @@ class Channel:
         )
 
     def storages(self) -> StorageRegistry:
-        """The storages of files, with the connections of the transport where that is to a server."""
+        """The storages of files, by the scheme of their URLs."""
         from atrains._storage.registry import default_registry
 
-        if self.settings.target.kind == "local":
-            return default_registry(self.run)
-        from atrains._transport.http import HttpTransport
+        return default_registry(self.run, connect=self._web_client, home=self.settings.home.path)
 
-        assert isinstance(self.transport, HttpTransport)
-        return default_registry(self.run, client=self.transport.client)
+    def _web_client(self) -> HttpClient:
+        """The connections to file servers: those of the transport; on the local home their own, made when they are first needed."""
+        from atrains._transport.client import HttpClient
+
+        client = getattr(self.transport, "client", None)
+        with self._lock:
+            self._web = client if isinstance(client, HttpClient) else self._web or HttpClient(self.settings, workers=WORKERS)
+            return self._web
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call that blocks (files, databases) in a worker thread."""
@@ -286,6 +292,7 @@ class Channel:
         """In a forked child: forget the parent's locks, its connection to the home, and its journal."""
         self._lock = threading.RLock()
         self.transport = open_transport(self.settings)
+        self._web = None
         if self._outlet is not None:
             self._outlet.reset_in_child()
 

@@ -200,7 +200,7 @@ class DisabledChannel:
         """The storages of local files."""
         from atrains._storage.registry import default_registry
 
-        return default_registry(self.run)
+        return default_registry(self.run, home=self.settings.home.path)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call where it is: there is no worker thread."""

@@ -49,13 +49,18 @@ def scheme_of(url: str) -> str:
 
 
 def default_registry(
-    run: RunInThread = asyncio.to_thread, *, client: HttpClient | None = None, home: Path | None = None
+    run: RunInThread = asyncio.to_thread,
+    *,
+    client: HttpClient | None = None,
+    connect: Callable[[], HttpClient] | None = None,
+    home: Path | None = None,
 ) -> StorageRegistry:
     """Return a registry of every storage that there is.
 
     Args:
         run: Runs their blocking work.
-        client: The connections for http(s); without it those schemes are unknown.
+        client: The connections for http(s).
+        connect: Makes them when they are first needed, where there are none yet. Without either http(s) is unknown.
         home: The local home; without it `home://` is unknown.
     """
 
@@ -64,16 +69,16 @@ def default_registry(
 
         return FolderStorage(run, home=home)
 
+    def file_server() -> Storage:
+        from atrains._storage.fileserver import FileServerStorage
+
+        connections = client or (connect() if connect is not None else None)
+        assert connections is not None  # or the schemes would not lead here
+        return FileServerStorage(connections, run)
+
     factories: dict[str, StorageFactory] = {"file": folder}
     if home is not None:
         factories["home"] = folder
-    if client is not None:
-        connections = client
-
-        def file_server() -> Storage:
-            from atrains._storage.fileserver import FileServerStorage
-
-            return FileServerStorage(connections, run)
-
+    if client is not None or connect is not None:
         factories |= {"http": file_server, "https": file_server}
     return StorageRegistry(factories)
