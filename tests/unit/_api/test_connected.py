@@ -38,7 +38,7 @@ def flat(values: Mapping[str, Any], at: str = "") -> dict[str, str]:
 
 
 names = st.sampled_from(["a", "b", "c", "a/b"])
-leaves: st.SearchStrategy[object] = st.integers(0, 3) | st.just({}) | st.lists(st.integers(0, 3), max_size=2)
+leaves: st.SearchStrategy[object] = st.integers(0, 3) | st.builds(dict) | st.lists(st.integers(0, 3), max_size=2)
 nested = st.recursive(leaves, lambda inner: st.dictionaries(names, inner, max_size=3), max_leaves=5)
 steps = st.lists(
     st.tuples(
