@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 from atrains._api import current
 from atrains.errors import TaskClosedError
 
 if TYPE_CHECKING:
     from atrains._api.logger import Logger
-    from atrains._api.task import TaskBase
 
-_FORMAT = logging.Formatter(logging.BASIC_FORMAT)
+_FORMAT: Final = logging.Formatter(logging.BASIC_FORMAT)
+
+
+class _Task(Protocol):
+    """A task of either world."""
+
+    def get_logger(self) -> Logger:
+        """Its logger."""
+        ...
 
 
 class LogHandler(logging.Handler):
@@ -30,7 +37,7 @@ class LogHandler(logging.Handler):
         >>> logging.getLogger("training").addHandler(LogHandler(task, level=logging.INFO))
     """
 
-    def __init__(self, logger: Logger | TaskBase | None = None, level: int | str = logging.NOTSET) -> None:
+    def __init__(self, logger: Logger | _Task | None = None, level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
         self.formatter = _FORMAT
         self._logger = logger
@@ -57,8 +64,7 @@ class LogHandler(logging.Handler):
         if chosen is None:
             task = current.current_task()
             return None if task is None else task.get_logger()
-        found: Logger = chosen.get_logger() if hasattr(chosen, "get_logger") else chosen
-        return found
+        return chosen.get_logger() if hasattr(chosen, "get_logger") else chosen
 
 
 class CapturingHandler(LogHandler):

@@ -21,7 +21,7 @@ class PlotReports(FigureReports):
     iteration: a later one replaces it. An argument that cannot be meant (an unknown mode, labels that do not match the data) raises
     `ValidationError`; what else fails is counted in `task.stats()` and named once in the log.
 
-    The data are converted in the caller: about 0.1 ms for a small plot, 100 ms for a million numbers.
+    The data are converted in the caller: about 0.05 ms for a small plot, 0.1 s for a million numbers in arrays and 1 s in lists of points.
     """
 
     __slots__ = ()

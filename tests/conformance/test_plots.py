@@ -16,6 +16,7 @@ import numpy as np  # noqa: TID253  # what users pass
 import pytest
 
 from atrains import Logger, LogHandler, Task
+from atrains._api import figures
 from atrains.errors import SyncInAsyncError, TaskClosedError, UsageError, ValidationError
 from atrains.types import SeriesInfo
 
@@ -204,6 +205,46 @@ async def test_a_table_is_fetched_from_the_web(world: World, caplog: pytest.LogC
     found = await read(world, task)
     assert list(found) == [("web", "a.csv", 0)]
     assert found["web", "a.csv", 0]["data"][0]["cells"]["values"] == [["a"], [1]]
+
+
+async def test_figures_of_matplotlib(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    pyplot: Any = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    task = await world(world.Task.init("project", "plots"))
+    log = task.get_logger()
+    figure, axes = pyplot.subplots()
+    axes.plot([1, 2], [3, 4])
+    log.report_matplotlib_figure("converted", "s", 1, figure)
+    log.report_matplotlib_figure("picture", "s", 1, figure, True)
+    log.report_matplotlib_figure("picture", "t", figure=figure, report_interactive=False)
+    assert not caplog.records
+    axes.set_yscale("symlog")
+    with caplog.at_level(logging.WARNING, logger="atrains"):
+        figures._told.clear()
+        log.report_matplotlib_figure("odd", "s", 1, pyplot)
+        log.report_matplotlib_figure("odd", "t", 1, axes)
+    pyplot.close(figure)
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "atrains"]
+    assert "odd/s" in said
+    assert "symlog" in said
+    assert "picture" in said
+    found = await read(world, task)
+    assert found["converted", "s", 1]["data"][0]["y"] == [3, 4]
+    for name in (("picture", "s", 1), ("picture", "t", 0), ("odd", "s", 1), ("odd", "t", 1)):
+        assert found[name]["data"] == []
+        (image,) = found[name]["layout"]["images"]
+        assert image["source"].startswith("data:image/png;base64,iVBOR")
+        assert (image["sizex"], image["sizey"]) == (640, 480)
+
+
+async def test_a_task_that_is_switched_off_builds_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATRAINS_MODE", "disabled")
+    task = await world(world.Task.init("project", "plots"))
+    task.get_logger().report_histogram("t", "s", Broken())  # type: ignore[arg-type]
+    task.get_logger().set_flush_period(1.0)
+    assert task.get_logger().get_flush_period() == 1.0
+    assert await world(task.get_reported_plots()) == []
+    assert (await world(task.stats())).plots.reported == 0
 
 
 async def test_ten_thousand_titles_and_series(world: World) -> None:

@@ -51,7 +51,7 @@ with open(path, "r+b") as file:
 counts = memoryview(shared).cast("Q")  # in one step, while `struct.pack_into` clears the place first: a kill can come between
 task = Task.init("kills", "killed", reuse_last_task_id=False)
 shared[2048:2080] = task.id.encode()
-logger, journal = task.get_logger(), task._core._channel.outlet.journal
+logger = task.get_logger()
 end = time.monotonic() + seconds
 
 def report(thread):
@@ -66,8 +66,7 @@ def report(thread):
         counts[place + 1] = rounds + 1
         logger.report_text(f"{thread} {rounds}", print_console=False)
         counts[place + 2] = rounds + 1
-        plot = {"timestamp": rounds, "metric": "plots", "variant": str(thread), "iter": rounds, "plot_str": "{}"}
-        journal.records.append({"kind": "plots", "task": task.id, "event": plot})
+        logger.report_plotly("plots", str(thread), rounds, {"data": [{"y": [rounds]}]})
         counts[place + 3] = rounds + 1
         rounds += 1
         if rest:
@@ -289,6 +288,7 @@ def stored(store: Store, task: str) -> dict[tuple[str, str], list[int]]:
         thread, _, number = line["msg"].partition(" ")
         found.setdefault(("texts", thread), []).append(int(number))
     for plot in read_records(folder, EventKind.PLOTS):
+        assert json.loads(plot["plot_str"])["data"] == [{"y": [plot["iter"]]}]
         found.setdefault(("plots", plot["variant"]), []).append(plot["iter"])
     return found
 

@@ -13,6 +13,7 @@ from atrains import (
     AsyncArtifact,
     AsyncTask,
     Logger,
+    LogHandler,
     MetricsManager,
     Receipt,
     Reporter,
@@ -24,7 +25,7 @@ from atrains import (
     param,
     percent_param,
 )
-from atrains.types import LastMetric, MetricSummary, ScalarChunk, ScalarCurve
+from atrains.types import LastMetric, MetricSummary, ReportedPlot, ScalarChunk, ScalarCurve, SeriesInfo
 
 
 class Parameters(TaskParameters):
@@ -64,6 +65,13 @@ def blocking() -> None:
     assert_type(task.metrics_manager, MetricsManager)
     assert_type(task.metrics_manager.get_summary(), dict[str, dict[str, MetricSummary]])
     assert_type(task.reporter, Reporter)
+    assert_type(task.get_reported_plots(max_iterations=2), list[ReportedPlot])
+    log = task.get_logger()
+    log.report_line_plot("loss", [SeriesInfo("train", [[0, 1.0]]), {"name": "test", "data": [[0, 1.0]]}], xaxis="x", yaxis="y")
+    log.report_scatter3d("points", ["a", "b"], [[(1, 2, 3)], [(4, 5, 6)]], 1)
+    log.report_table("table", "t", csv=Path("a.csv"), extra_data={"columnwidth": [1]})
+    log.set_flush_period(None)
+    LogHandler(task).setLevel("INFO")
     assert_type(task.artifacts, Mapping[str, Artifact])
     assert_type(task.upload_artifact("weights", {"bias": [1.0]}), bool)
     task.wait_for_status(TaskStatusEnum.completed, raise_on_status=None, timeout=1.0)

@@ -27,7 +27,7 @@ _SIMPLER: Final[Sequence[tuple[Any, Callable[[Any], Any]]]] = (
 
 
 def encode(figure: Mapping[str, Any]) -> bytes:
-    """Return a figure as JSON; what is no number is null. About 20 ns a number in lists, 40 in arrays, ten times that for odd things.
+    """Return a figure as JSON; what is no number is null. About 50 ns a number in lists, ten times that for odd things.
 
     Raises:
         ValidationError: it is nested more than 200 deep, or contains itself.

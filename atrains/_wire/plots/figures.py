@@ -13,6 +13,7 @@ from atrains._wire.plots import values as given
 from atrains.errors import UnsupportedTypeError
 
 _CODES: Final = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "f4": "f", "f8": "d"}
+_PLAIN: Final = frozenset({int, float, str, bool, type(None)})
 _WIDTH: Final = 640
 
 
@@ -67,13 +68,13 @@ def png_figure(title: str, series: str, png: bytes) -> dict[str, Any]:
 
 def _unpacked(value: Any) -> Any:
     """A value with `{"dtype", "bdata", "shape"}` as lists; what cannot be read so is left."""
+    if isinstance(value, list | tuple):
+        return [held if type(held) in _PLAIN else _unpacked(held) for held in value]
     if isinstance(value, Mapping):
         if "bdata" in value and "dtype" in value:
             numbers = _numbers(value)
             return value if numbers is None else numbers
         return {key: _unpacked(held) for key, held in value.items()}
-    if isinstance(value, list | tuple):
-        return [_unpacked(held) if isinstance(held, Mapping | list | tuple) else held for held in value]
     return value
 
 

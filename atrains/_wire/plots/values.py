@@ -12,7 +12,7 @@ from atrains.errors import ValidationError
 Column = Sequence[Any]
 """The values of one coordinate: a list, or `array` where numbers came in one."""
 _PLAIN: Final = frozenset({int, float, str, bool, type(None)})
-_NUMBERS: Final = "fiub"
+_NUMBERS: Final = frozenset("fiub")
 """The kinds of numpy's number types."""
 
 
@@ -20,12 +20,13 @@ def nested(data: Any) -> Any:
     """Return data as new nested lists of plain values; a single value as itself."""
     if type(data) in _PLAIN:
         return data
+    if isinstance(data, list | tuple):  # first: a question about `Mapping` takes as long as a row of numbers
+        return [item if type(item) in _PLAIN else nested(item) for item in data]
     if isinstance(data, str | bytes | Mapping):
         return data
-    if isinstance(data, list | tuple):
-        return [item if type(item) in _PLAIN else nested(item) for item in data]
     if hasattr(data, "__array__") or hasattr(data, "tolist") or hasattr(data, "to_list"):
-        return nested(simpler(data))
+        listed = simpler(data)
+        return listed if getattr(getattr(data, "dtype", None), "kind", "") in _NUMBERS else nested(listed)
     if isinstance(data, Iterable):
         return [nested(item) for item in data]
     return simpler(data)
@@ -36,9 +37,10 @@ def is_list(value: object) -> bool:
     return isinstance(value, list)
 
 
-def number(value: Any) -> Any:
-    """Return a truth value as 0 or 1, anything else as it is."""
-    return int(value) if isinstance(value, bool) else value
+def numbers(values: Iterable[Any]) -> list[Any]:
+    """Return values as a list in which truth values are 0 or 1."""
+    listed = list(values)
+    return [int(value) if value is True or value is False else value for value in listed] if bool in set(map(type, listed)) else listed
 
 
 def rows(data: Any, what: str) -> list[list[Any]]:
@@ -52,12 +54,12 @@ def rows(data: Any, what: str) -> list[list[Any]]:
         raise ValidationError(f"{what} is a list or an array of numbers, not {_short(data)}")
     if not any(map(is_list, found)):
         found = [found]
-    if not all(map(is_list, found)) or any(is_list(value) for row in found for value in row):
+    if not all(map(is_list, found)) or any(list in set(map(type, row)) for row in found):
         raise ValidationError(f"{what} has one or two dimensions, all rows in the same")
     widths = {len(row) for row in found}
     if len(widths) > 1:
         raise ValidationError(f"the rows of {what} differ in length: {', '.join(map(str, sorted(widths)[:5]))}")
-    return [[number(value) for value in row] for row in found]
+    return list(map(numbers, found))
 
 
 def matrix(data: Any, what: str) -> list[list[Any]]:
@@ -89,7 +91,7 @@ def columns(data: Any, count: int, what: str) -> list[Column]:
     wrong = next((place for place, point in enumerate(points) if not is_list(point) or len(point) != count), None)
     if wrong is not None:
         raise ValidationError(f"each point of {what} has {count} coordinates; number {wrong} is {_short(points[wrong])}")
-    return [list(map(number, column)) for column in zip(*points, strict=True)]
+    return list(map(numbers, zip(*points, strict=True)))
 
 
 def labels(given: Iterable[Any] | None, count: int, what: str) -> list[str] | None:
