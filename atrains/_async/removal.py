@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal, TypeAlias
 
 from atrains._async.base import call
@@ -30,6 +32,8 @@ _KINDS: Final[Mapping[str, FileKind]] = {"artifact_urls": "artifact", "model_url
 
 AnyChannel: TypeAlias = Channel | DisabledChannel
 _log = logging.getLogger("atrains")
+CANCEL_BUDGET: Final = 2.0
+"""Seconds in which a deletion whose caller was cancelled is brought to its end."""
 
 
 async def archive_tasks(channel: AnyChannel, tasks: Sequence[str], *, archive: bool) -> None:
@@ -62,7 +66,12 @@ async def check_deletable(channel: AnyChannel, task: str, *, force: bool) -> dic
 
 
 async def delete_task(
-    channel: AnyChannel, record: Mapping[str, Any], *, with_files: bool = True, wanted: Chooser | None = None
+    channel: AnyChannel,
+    record: Mapping[str, Any],
+    *,
+    with_files: bool = True,
+    artifacts: AbstractSet[str] | None = None,
+    wanted: Chooser | None = None,
 ) -> Deletion:
     """Delete a task, whatever its status, and then its files.
 
@@ -72,7 +81,8 @@ async def delete_task(
         channel: The home.
         record: The task's record.
         with_files: Whether its artifacts and the models that are not published go with it.
-        wanted: Whether a file is to be deleted, by its kind and its URL.
+        artifacts: The artifacts that go with it; all by default.
+        wanted: Whether another file is to be deleted, by its kind and its URL.
 
     Raises:
         NotFoundError: somebody else deleted it meanwhile.
@@ -80,8 +90,8 @@ async def delete_task(
         TransportError: the home cannot be reached.
     """
     task = str(record["id"])
-    files = dict.fromkeys(_artifacts_of(record), "artifact")
-    chosen = {url for url, kind in files.items() if with_files and (wanted is None or wanted(kind, url))}
+    files: dict[str, FileKind] = dict.fromkeys(_artifacts_of(record), "artifact")
+    chosen = set() if not with_files else set(files if artifacts is None else artifacts)
     answer = await call(
         channel,
         endpoints.TASKS_DELETE,
@@ -92,12 +102,11 @@ async def delete_task(
         delete_output_models=with_files,
         delete_external_artifacts=with_files and chosen == set(files),  # Server: some delete files on their own, later
     )
-    others = {url: _KINDS[kind] for kind, urls in (answer.get("urls") or {}).items() for url in urls if kind in _KINDS}
-    for url, kind in others.items():
-        if url not in files:
-            files[url] = kind
-            if with_files and (wanted is None or wanted(kind, url)):
-                chosen.add(url)
+    listed = {url: _KINDS[kind] for kind, urls in (answer.get("urls") or {}).items() for url in urls if kind in _KINDS}
+    others = {url: kind for url, kind in listed.items() if url not in files}
+    files |= others
+    if with_files:
+        chosen |= await _choose(channel, others, wanted)
     failed = await _delete_files(channel, [url for url in files if url in chosen])
     home = channel.settings.home.path
     return Deletion(
@@ -106,6 +115,28 @@ async def delete_task(
         kept=tuple(resolve_url(url, home) for url in files if url not in chosen),
         failed={resolve_url(url, home): why for url, why in failed.items()},
     )
+
+
+async def _choose(channel: AnyChannel, files: Mapping[str, FileKind], wanted: Chooser | None) -> set[str]:
+    """Which files are to be deleted. The user is asked in a thread, where he may take his time, and call tasks in blocking form."""
+    if wanted is None:
+        return set(files)
+    if isinstance(channel, DisabledChannel):  # whose coroutines never suspend
+        return {url for url, kind in files.items() if wanted(kind, url)}
+    # A thread of the loop's own pool: those of `channel.run` are few, and a call that the user makes needs one of them.
+    return {url for url, kind in files.items() if await asyncio.to_thread(wanted, kind, url)}
+
+
+async def carried_out(work: Coroutine[Any, Any, Deletion]) -> Deletion:
+    """Do something to its end although the caller is cancelled: nobody would know of the files of a task that is gone."""
+    working = asyncio.create_task(work, name="atrains-removal")
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait({working}, timeout=CANCEL_BUDGET)
+        working.cancel()  # a file server may be slow
+        await asyncio.wait({working})
+        raise
 
 
 def _artifacts_of(record: Mapping[str, Any]) -> list[str]:
@@ -167,7 +198,8 @@ class Removal(Lifecycle):
             delete_artifacts_and_models: False keeps the files. It is refused where they are in the task's folder in a home of atrains,
                 which goes with the task.
             raise_on_error: Raise when files could not be deleted, instead of naming them in what is returned and in a line.
-            callback: Called with the kind (`artifact`, `model`, `event`) and the URL of each file; it is deleted if that returns True.
+            callback: Called with the kind (`artifact`, `model`, `event`) and the URL of each file, in a thread; the file is deleted if that
+                returns True.
             force: Also a task that runs or is published.
 
         Returns:
@@ -183,14 +215,22 @@ class Removal(Lifecycle):
         self._check_there()
         record = await check_deletable(self._channel, self.id, force=force)
         await self._channel.flush(self.reported_as, FLUSH_BUDGET)
-        async with self._channel.resetting(self.reported_as):  # what was not delivered yet has no place to go
-            deletion = await delete_task(self._channel, record, with_files=delete_artifacts_and_models, wanted=callback)
-        if not isinstance(self._channel, DisabledChannel):
-            self._deleted, self._owns_run = True, False
-            await self.end(ending_of(None))
+        artifacts: set[str] = set()
+        if delete_artifacts_and_models:
+            artifacts = await _choose(self._channel, dict.fromkeys(_artifacts_of(record), "artifact"), callback)
+        work = delete_task(self._channel, record, with_files=delete_artifacts_and_models, artifacts=artifacts, wanted=callback)
+        deletion = await (work if isinstance(self._channel, DisabledChannel) else carried_out(self._go(work)))
         for url, why in deletion.failed.items():
             text = f"task {self.id} was deleted, but {url} could not be ({why}); delete it by hand"
             if raise_on_error:
                 raise StorageError(text)
             _log.warning("atrains: %s", text)
+        return deletion
+
+    async def _go(self, deleting: Coroutine[Any, Any, Deletion]) -> Deletion:
+        """Delete the task, and let go of it here."""
+        async with self._channel.resetting(self.reported_as):  # what was not delivered yet has no place to go
+            deletion = await deleting
+        self._deleted, self._owns_run = True, False
+        await self.end(ending_of(None))
         return deletion

@@ -806,7 +806,8 @@ class Task(TaskTwin):
             delete_artifacts_and_models: False keeps the files. It is refused where they are in the task's folder in a home of atrains,
                 which goes with the task.
             raise_on_error: Raise when files could not be deleted, instead of naming them in what is returned and in a line.
-            callback: Called with the kind (`artifact`, `model`, `event`) and the URL of each file; it is deleted if that returns True.
+            callback: Called with the kind (`artifact`, `model`, `event`) and the URL of each file, in a thread; the file is deleted if that
+                returns True.
             force: Also a task that runs or is published.
 
         Returns:

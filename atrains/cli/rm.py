@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any, Final, TypeAlias
 
-from atrains._async.removal import archive_tasks, check_deletable, delete_task
+from atrains._async.removal import archive_tasks, carried_out, check_deletable, delete_task
 from atrains._engine.channel import Channel
 from atrains._engine.runtime import Runtime
 from atrains._wire.edits import ARCHIVED
@@ -57,7 +57,7 @@ async def _delete(options: argparse.Namespace, channel: Channel, records: list[R
     output = Output()
     try:
         for record in records:
-            deletion = await delete_task(channel, record, with_files=not options.keep_files)
+            deletion = await carried_out(delete_task(channel, record, with_files=not options.keep_files))
             deletions.append(deletion)
             if not options.json:
                 _print_deleted(output, record, deletion)

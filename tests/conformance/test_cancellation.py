@@ -367,3 +367,24 @@ async def test_a_run_whose_begin_is_cancelled_does_not_stay_in_progress(late: bo
         assert found.response.tasks == [], f"cancelled at suspension {at}"
         at += 1
     assert at > 1
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["waiting", "woken"])
+async def test_a_deletion_that_is_cancelled_leaves_no_file_of_a_task_that_is_gone(late: bool, tmp_path: Path) -> None:
+    suspensions, at = 0, 0
+    while suspensions >= at:
+        at += 1
+        run = await AsyncTask.init("project", "a run", output_uri=tmp_path / "elsewhere")
+        await run.upload_artifact("table", {"a": 1})
+        await run.close()
+        counted = Counted(run.delete(), at, late=late)
+        await asyncio.wait({asyncio.create_task(_await(counted))}, timeout=PATIENCE)
+        suspensions = counted.suspensions
+        files = await asyncio.to_thread(files_below, tmp_path / "elsewhere")
+        assert bool(files) == bool(await AsyncTask.get_tasks(task_filter={"id": [run.id]})), f"cancelled at suspension {at}"
+        if files:
+            await run.delete()

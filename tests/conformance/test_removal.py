@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from atrains import Task
 from atrains.errors import NotFoundError, StorageError, TaskClosedError, TaskStatusError, ValidationError
 from tests.conformance.conftest import make_queue
 
@@ -131,6 +133,36 @@ async def test_files_elsewhere_are_deleted_too(world: World, tmp_path: Path) -> 
     assert sorted(asked) == sorted(("artifact", url) for url in urls.values())
     assert (set(deletion.files), deletion.kept) == ({urls["one"], urls["three"]}, (urls["two"],))
     assert files_below(destination) == ["two.json"]
+
+
+async def test_a_callback_may_take_its_time_and_call_tasks(world: World, tmp_path: Path) -> None:
+    """It runs in a thread of its own, in the context of the caller: the loop that serves everybody goes on."""
+    task = await a_run(world, "a run", output_uri=tmp_path / "elsewhere")
+    await world(task.upload_artifact("table", {"a": 1}))
+    await world(task.close())
+    seen: list[str] = []
+    around: ContextVar[str] = ContextVar("around")
+    around.set("the caller's")
+
+    def choose(kind: str, url: str) -> bool:
+        del kind, url
+        found = Task.get_task(task.id)
+        assert found is not None
+        seen.extend((found.status, around.get()))
+        return True
+
+    assert await world(task.delete(callback=choose))
+    assert seen == ["completed", "the caller's"]
+
+
+async def test_what_a_callback_raises_leaves_the_task_as_it_is(world: World, tmp_path: Path) -> None:
+    task = await a_run(world, "a run", output_uri=tmp_path / "elsewhere")
+    await world(task.upload_artifact("table", {"a": 1}))
+    await world(task.close())
+    with pytest.raises(ZeroDivisionError):
+        await world(task.delete(callback=lambda *_: 1 // 0))
+    assert await world(task.get_status()) == "completed"
+    assert await world(task.delete())
 
 
 async def test_files_can_be_kept(world: World, tmp_path: Path) -> None:
