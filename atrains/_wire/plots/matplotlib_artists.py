@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 _DASHES: Final = {
@@ -22,6 +22,7 @@ _SYMBOLS: Final = {
     "P": "cross", "p": "pentagon", "h": "hexagon", "H": "hexagon2", "|": "line-ns-open", "_": "line-ew-open", "8": "octagon",
 }  # fmt: skip
 _STEPS: Final = {"steps-post": "hv", "steps-pre": "vh", "steps": "vh", "steps-mid": "hvh"}
+_ANCHORS: Final = {"center": "middle", "center_baseline": "middle", "baseline": "bottom"}
 _CELLS: Final = 250_000
 """Cells of an image that are sent as numbers; a larger one is a picture."""
 _COLOURS: Final = 16
@@ -267,24 +268,20 @@ def _add_patch(patch: Any, axes: Any, place: Place, data: list[dict[str, Any]], 
 
 def _note(text: Any, axes: Any, place: Place) -> dict[str, Any]:
     """A text in the data or in the axes; one that points at something has an arrow."""
-    x, y = text.xy if hasattr(text, "xy") else text.get_position()
-    if hasattr(text, "xy"):
-        if text.xycoords != "data":
-            raise UnconvertibleError("notes that lie elsewhere than in the data")
-        where = {"x": place.x_scale(_number(x)), "y": place.y_scale(_number(y)), "xref": f"x{place.number}", "yref": f"y{place.number}"}
-    elif text.get_transform() == axes.transData:
-        where = {"x": place.x_scale(_number(x)), "y": place.y_scale(_number(y)), "xref": f"x{place.number}", "yref": f"y{place.number}"}
-    elif text.get_transform() == axes.transAxes:
+    has_target = hasattr(text, "xy")
+    x, y = text.xy if has_target else text.get_position()
+    if text.xycoords == "data" if has_target else text.get_transform() == axes.transData:
+        where = {"x": place.x_scale(float(x)), "y": place.y_scale(float(y)), "xref": f"x{place.number}", "yref": f"y{place.number}"}
+    elif not has_target and text.get_transform() == axes.transAxes:
         where = {"x": float(x), "y": float(y), "xref": f"x{place.number} domain", "yref": f"y{place.number} domain"}
     else:
         raise UnconvertibleError("texts that lie elsewhere than in the data")
-    anchor = {"xanchor": text.get_horizontalalignment(), "yanchor": {"center": "middle", "baseline": "bottom"}.get(
-        text.get_verticalalignment(), text.get_verticalalignment())}  # fmt: skip
     font = {"color": _colour(text.get_color(), text.get_alpha()), "size": text.get_fontsize()}
-    points = getattr(text, "arrow_patch", None) is not None
-    if anchor["yanchor"] == "center_baseline":
-        anchor["yanchor"] = "middle"
-    return {"text": text.get_text().replace("\n", "<br>"), **where, "showarrow": points, "font": font, **({} if points else anchor)}
+    note = {"text": text.get_text().replace("\n", "<br>"), **where, "font": font}
+    if getattr(text, "arrow_patch", None) is not None:
+        return {**note, "showarrow": True}
+    up = text.get_verticalalignment()
+    return {**note, "showarrow": False, "xanchor": text.get_horizontalalignment(), "yanchor": _ANCHORS.get(up, up)}
 
 
 # ---- shared
@@ -301,17 +298,15 @@ def _reaching(artist: Any, axes: Any, place: Place, across: Sequence[Any], up: S
         UnconvertibleError: it lies elsewhere.
     """
     transform = artist.get_data_transform() if hasattr(artist, "get_data_transform") else artist.get_transform()
-    convert: dict[bool, Callable[[Scale, Any], Any]] = {
-        True: lambda scale, value: scale(_number(value)),
-        False: lambda _, value: _number(value),
-    }
-    for blended, x_is_data in ((axes.get_xaxis_transform(which="grid"), True), (axes.get_yaxis_transform(which="grid"), False)):
-        if transform == blended:
-            xref, yref = ("", " domain") if x_is_data else (" domain", "")
-            x0, x1 = (convert[x_is_data](place.x_scale, value) for value in across)
-            y0, y1 = (convert[not x_is_data](place.y_scale, value) for value in up)
-            return {"x0": x0, "x1": x1, "y0": y0, "y1": y1, "xref": f"x{place.number}{xref}", "yref": f"y{place.number}{yref}"}
-    raise UnconvertibleError(f"a {type(artist).__name__} that lies elsewhere than in the data")
+    axis_x, axis_y = f"x{place.number}", f"y{place.number}"
+    ends_x, ends_y = list(map(float, across)), list(map(float, up))
+    if transform == axes.get_xaxis_transform(which="grid"):
+        ends_x, axis_y = list(map(place.x_scale, ends_x)), f"{axis_y} domain"
+    elif transform == axes.get_yaxis_transform(which="grid"):
+        ends_y, axis_x = list(map(place.y_scale, ends_y)), f"{axis_x} domain"
+    else:
+        raise UnconvertibleError(f"a {type(artist).__name__} that lies elsewhere than in the data")
+    return {"x0": ends_x[0], "x1": ends_x[1], "y0": ends_y[0], "y1": ends_y[1], "xref": axis_x, "yref": axis_y}
 
 
 def _joined(outlines: Any) -> tuple[list[Any], list[Any]]:
@@ -335,10 +330,6 @@ def _named(artist: Any) -> dict[str, Any]:
 def _unmasked(values: Any) -> Any:
     """Numbers with None where they are masked."""
     return values.tolist()  # masked arrays give None
-
-
-def _number(value: Any) -> float:
-    return float(value)
 
 
 def _colour(colour: Any, alpha: Any) -> str | None:
