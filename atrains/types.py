@@ -40,6 +40,25 @@ class TaskStatusEnum(StrEnum):
     unknown = "unknown"
 
 
+class UploadState(StrEnum):
+    """Where an upload is. A member equals, hashes and serialises as its string."""
+
+    queued = "queued"
+    """It waits for its turn, or for its home, which is away."""
+    uploading = "uploading"
+    """Its bytes are on their way."""
+    recording = "recording"
+    """Its bytes are there, its record is being written."""
+    stored = "stored"
+    """It is there, and recorded."""
+    failed = "failed"
+    """It never will be."""
+    cancelled = "cancelled"
+    """It was given up by the program."""
+    replaced = "replaced"
+    """A later upload of the same name took its place before it was there."""
+
+
 class Unset:
     """The type of `UNSET`: an argument that was not given, where `None` means something."""
 
@@ -94,6 +113,13 @@ class ReportedPlot(TypedDict):
     timestamp: int
     plot_str: str
     worker: NotRequired[str]
+
+
+class FileMetadata(TypedDict):
+    """What is known of a file without fetching it; `size` is in bytes, None where a server does not say."""
+
+    name: str
+    size: int | None
 
 
 class ScalarCurve(TypedDict):

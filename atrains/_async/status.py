@@ -10,6 +10,7 @@ from typing import Any, Final, TypedDict
 
 from atrains._async.base import TaskPart
 from atrains._async.pending import Pending
+from atrains._engine.channel import names_of
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.runtime import Runtime
 from atrains._wire import endpoints
@@ -27,6 +28,8 @@ from atrains.errors import (
 )
 from atrains.types import TaskStatusEnum
 
+_AFTER_UPLOADS: Final = frozenset({endpoints.TASKS_COMPLETED, endpoints.TASKS_FAILED, endpoints.TASKS_STOPPED, endpoints.TASKS_PUBLISH})
+"""Changes after which no home takes an artifact."""
 FLUSH_BUDGET: Final = 10.0
 """Seconds to wait for what was reported before a status is set."""
 _log = logging.getLogger("atrains")
@@ -302,7 +305,18 @@ class StatusPart(TaskPart):
         message: str | None = None,
         can_wait: bool = True,
     ) -> StatusAnswer:
-        """Send a change of status, and remember what it became."""
+        """Send a change of status, and remember what it became.
+
+        Raises:
+            WaitTimeoutError: files of the task are still on their way: no home takes them after such a change.
+        """
+        if can_wait and endpoint in _AFTER_UPLOADS:
+            left = await self._channel.finish_uploads(self.reported_as, stall=FLUSH_BUDGET)
+            if left:
+                raise WaitTimeoutError(
+                    f"cannot {verb} task {self.id} while {names_of(left)} cannot be uploaded ({left[0].error or 'it does not get on'}): "
+                    "try again later, or give it up with task.uploads[name].cancel()"
+                )
         send = self._change if can_wait else self._call
         request = {key: value for key, value in (("status_reason", reason), ("status_message", message)) if value is not None}
         try:

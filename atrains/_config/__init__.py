@@ -8,6 +8,7 @@ from atrains._config.process import mark_connected, process_settings, reset, res
 from atrains._config.proxies import proxy_for
 from atrains._config.settings import (
     ApiSettings,
+    CacheSettings,
     Credentials,
     Durability,
     HomeSettings,
@@ -22,11 +23,13 @@ from atrains._config.settings import (
     TargetChoice,
     TaskSettings,
     Timeout,
+    UploadSettings,
 )
 
 __all__ = [
     "NOTHING_CONFIGURED",
     "ApiSettings",
+    "CacheSettings",
     "Credentials",
     "Durability",
     "HomeSettings",
@@ -41,6 +44,7 @@ __all__ = [
     "TargetChoice",
     "TaskSettings",
     "Timeout",
+    "UploadSettings",
     "credentials",
     "load_settings",
     "mark_connected",

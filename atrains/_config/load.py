@@ -18,12 +18,15 @@ from atrains._config.proxies import LOOPBACK, normalise_proxy
 from atrains._config.settings import (
     LOCAL,
     ApiSettings,
+    CacheSettings,
+    ConsoleSettings,
     Credentials,
     Durability,
     HomeSettings,
     HttpSettings,
     JournalSettings,
     Mode,
+    MonitorSettings,
     Overflow,
     ProxySettings,
     ReportingSettings,
@@ -31,6 +34,7 @@ from atrains._config.settings import (
     Settings,
     TargetChoice,
     TaskSettings,
+    UploadSettings,
 )
 from atrains.errors import ConfigurationError
 
@@ -69,16 +73,22 @@ def load_settings(
     layers = Layers(environment, files, user_directory)
     target, api_host = _target(layers, own_mode if mode is Mode.DISABLED else None, credentials or Credentials(), remarks)
     quiet = layers.find("quiet", own="QUIET")
+    no_argparse = layers.find("no_argparse", own="NO_ARGPARSE")
     remote_task = layers.find("remote_task_id", suffix="TASK_ID")
     settings = Settings(
         target=target,
         home=_home(layers, user_directory),
         reporting=_reporting(layers),
         api=_api(layers, api_host, credentials or Credentials()),
+        cache=_cache(layers),
         journal=_journal(layers),
+        console=_console(layers),
+        monitor=_monitor(layers),
+        uploads=_uploads(layers),
         task=_task(layers),
         mode=mode,
         quiet=quiet.boolean() if quiet else False,
+        no_argparse=no_argparse.boolean() if no_argparse else False,
         remote_task_id=remote_task.text() if remote_task else None,
         sources=MappingProxyType(first_look.sources | layers.sources),
     )
@@ -210,6 +220,18 @@ def _home(layers: Layers, user_directory: Path | None) -> HomeSettings:
     return HomeSettings(path=path, cache_dir=layers.path(cache) if cache else path / "cache")
 
 
+def _cache(layers: Layers) -> CacheSettings:
+    default = CacheSettings()
+    size = layers.find("cache.max_bytes", own="CACHE_MAX_BYTES", keys=("atrains.cache.max_bytes",))
+    number = layers.find(
+        "cache.max_files", own="CACHE_MAX_FILES", keys=("atrains.cache.max_files", "sdk.storage.cache.default_cache_manager_size")
+    )
+    return CacheSettings(
+        max_bytes=size.whole(at_least=1, unit="bytes") if size else default.max_bytes,
+        max_files=number.whole(at_least=1, unit="files") if number else default.max_files,
+    )
+
+
 def _journal(layers: Layers) -> JournalSettings:
     default = JournalSettings()
     durability = layers.find("journal.durability", own="JOURNAL_DURABILITY", keys=("atrains.journal.durability",))
@@ -237,6 +259,37 @@ def _reporting(layers: Layers) -> ReportingSettings:
         flush_period=max(1.0, shared.number(unit="seconds")) if shared else period,
         ping_period=max(1.0, ping.number(unit="seconds")) if ping else default.ping_period,
     )
+
+
+def _console(layers: Layers) -> ConsoleSettings:
+    default = ConsoleSettings()
+    capture = layers.find("console.capture", own="CONSOLE", keys=(f"{_WORKER}.log_stdout",))
+    period = layers.find("console.cr_flush_period", own="CONSOLE_CR_FLUSH_PERIOD", keys=(f"{_WORKER}.console_cr_flush_period",))
+    return ConsoleSettings(
+        capture=capture.boolean() if capture else default.capture,
+        cr_flush_period=period.number(at_least=0, unit="seconds") if period else default.cr_flush_period,
+    )
+
+
+def _monitor(layers: Layers) -> MonitorSettings:
+    default = MonitorSettings()
+    enabled = layers.find("monitor.enabled", own="MONITOR", keys=("atrains.monitor.enabled",))
+    first = layers.find("monitor.first_report", own="MONITOR_FIRST_REPORT", keys=(f"{_WORKER}.report_start_sec",))
+    report = layers.find("monitor.report_period", own="MONITOR_REPORT_PERIOD", keys=("atrains.monitor.report_period",))
+    sample = layers.find("monitor.sample_period", own="MONITOR_SAMPLE_PERIOD", keys=("atrains.monitor.sample_period",))
+    memory = layers.find("monitor.global_memory", keys=(f"{_WORKER}.report_global_mem_used",))
+    return MonitorSettings(
+        enabled=enabled.boolean() if enabled else default.enabled,
+        first_report=first.number(at_least=0, unit="seconds") if first else default.first_report,
+        report_period=report.number(at_least=1, unit="seconds") if report else default.report_period,
+        sample_period=sample.number(at_least=0.1, unit="seconds") if sample else default.sample_period,
+        global_memory=memory.boolean() if memory else default.global_memory,
+    )
+
+
+def _uploads(layers: Layers) -> UploadSettings:
+    number = layers.find("uploads.max_concurrent", own="UPLOADS_MAX_CONCURRENT", keys=("atrains.uploads.max_concurrent",))
+    return UploadSettings(max_concurrent=number.whole(at_least=1, unit="uploads") if number else UploadSettings().max_concurrent)
 
 
 def _task(layers: Layers) -> TaskSettings:

@@ -137,6 +137,16 @@ class HomeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """How much of the fetched files is kept. The least recently used goes first; what a process was given last stays."""
+
+    max_bytes: int = 10 << 30
+    """Bytes of all files of a context, with what was unpacked of them."""
+    max_files: int = 1000
+    """Files of a context; `StorageManager.set_cache_file_limit` sets another number for one process."""
+
+
+@dataclass(frozen=True, slots=True)
 class JournalSettings:
     """The buffer between a report and its home."""
 
@@ -160,6 +170,40 @@ class ReportingSettings:
     """Seconds between two deliveries of what was reported."""
     ping_period: float = 30.0
     """Seconds between two signs of life of a running task."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """What is captured of the console."""
+
+    capture: bool = True
+    """Whether `Task.init` may capture standard output, standard error and logging at all."""
+    cr_flush_period: float = 10.0
+    """Seconds between two snapshots of a progress display; 0 makes every redraw a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """How the machine is watched while the main run is open."""
+
+    enabled: bool = True
+    """Whether it is watched at all."""
+    first_report: float = 10.0
+    """Seconds from the beginning of the run to the first point."""
+    report_period: float = 30.0
+    """Seconds between two points of a curve, each the mean of its samples."""
+    sample_period: float = 2.0
+    """Seconds between two samples."""
+    global_memory: bool = False
+    """Whether `memory_used_gb` is that of the whole machine rather than of this process and its children."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSettings:
+    """How files are uploaded."""
+
+    max_concurrent: int = 8
+    """Files on their way at once, for each home."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +240,24 @@ class Settings:
     """Periods and the worker's name."""
     api: ApiSettings = field(default_factory=ApiSettings)
     """The server; without hosts on the local home."""
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    """Fetched files."""
     journal: JournalSettings = field(default_factory=JournalSettings)
     """The buffer."""
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
+    """What is captured of the console."""
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    """How the machine is watched."""
+    uploads: UploadSettings = field(default_factory=UploadSettings)
+    """Files on their way."""
     task: TaskSettings = field(default_factory=TaskSettings)
     """Defaults of `Task.init`."""
     mode: Mode = Mode.ACTIVE
     """Whether anything is recorded."""
     quiet: bool = False
     """Whether the lines printed at start and exit are left out."""
+    no_argparse: bool = False
+    """Whether argparse is left alone, whatever `Task.init` was told."""
     remote_task_id: str | None = None
     """The task that an agent started this process for; None in a run of one's own."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False)

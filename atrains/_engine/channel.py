@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from atrains._config import Mode, Settings, process_settings
 from atrains._engine.journal import Journal
-from atrains._engine.ledger import Counts, Ledger, Receipt, Stats
+from atrains._engine.ledger import Counts, Ledger, Receipt, Stats, UploadCounts
+from atrains._engine.notices import say
 from atrains._engine.outbox import Outbox
 from atrains._engine.process import WORKERS, process
 from atrains._engine.reporter import Reporter
@@ -25,10 +26,13 @@ from atrains._transport.base import Transport
 from atrains._wire import endpoints
 from atrains._wire.edits import ParameterChanges
 from atrains._wire.events import EventKind
-from atrains.errors import HomeError, TransportError, UsageError
+from atrains.errors import HomeError, StorageError, TransportError, UsageError
 
 if TYPE_CHECKING:
+    from atrains._engine.resources import ResourceMonitor
     from atrains._engine.runtime import Runtime
+    from atrains._engine.upload import Handle, Upload
+    from atrains._engine.uploads import Uploads
     from atrains._storage.registry import StorageRegistry
     from atrains._transport.client import HttpClient
 
@@ -87,6 +91,12 @@ def is_elsewhere(settings: Settings) -> bool:
     return settings is not own and place_of(settings) != place_of(own)
 
 
+def names_of(uploads: Sequence[Handle], most: int = 5) -> str:
+    """The names of uploads, for a line."""
+    names = list(dict.fromkeys(repr(handle.upload.name) for handle in uploads))
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 class Channel:
     """What the tasks of one target share in this process.
 
@@ -95,6 +105,7 @@ class Channel:
     Attributes:
         owner: The runtime whose loop delivers.
         aliases: The ids that tasks have at home, by those that they were begun under while the home was away.
+        monitor: What watches the machine for one of these tasks.
     """
 
     def __init__(self, settings: Settings, transport: Transport, owner: Runtime) -> None:
@@ -104,6 +115,7 @@ class Channel:
         self.aliases: dict[str, str] = {}
         self._users: dict[str, int] = {}
         self._outlet: Outlet | None = None
+        self.monitor: ResourceMonitor | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._web: HttpClient | None = None
         self._lock = threading.RLock()
@@ -180,8 +192,9 @@ class Channel:
         if outlet is not None and self.owner.pid == os.getpid():
             self.owner.call_soon(outlet.reporter.wake)
 
-    async def flush(self, task: str | None, timeout: float | None) -> Receipt:
-        """Wait until everything reported so far is stored, from whichever loop; see `Receipt`."""
+    async def flush(self, task: str | None, timeout: float | None, *, uploads: bool = False) -> Receipt:
+        """Wait until everything reported so far is stored, from whichever loop; with `uploads` files as well; see `Receipt`."""
+        begun = time.monotonic()
         outlet = self._outlet
         if outlet is None:
             return Receipt(Counts(), Counts(), Counts())
@@ -192,8 +205,81 @@ class Channel:
                 await self.run(outlet.journal.sync)
             except OSError as failure:
                 error = error or f"the journal cannot be written to the disk: {failure}"
+        if uploads:
+            left = await self.finish_uploads(task, timeout=None if timeout is None else max(0.0, begun + timeout - time.monotonic()))
+            error = error or (f"not uploaded yet: {names_of(left)}" if left else None)
         counts = await outlet.reporter.counts(task)
-        return Receipt(counts[EventKind.SCALARS], counts[EventKind.LOGS], counts[EventKind.PLOTS], error, outlet.outbox.refusals(task))
+        return Receipt(
+            counts[EventKind.SCALARS],
+            counts[EventKind.LOGS],
+            counts[EventKind.PLOTS],
+            error,
+            outlet.outbox.refusals(task),
+            UploadCounts() if outlet.uploads is None else outlet.uploads.counts(task),
+        )
+
+    async def upload(self, upload: Upload, listener: Callable[[int, int], None] | None = None) -> Handle:
+        """Accept a file to be uploaded; once this returns it is in the journal. The task must report, so that there is one.
+
+        Raises:
+            HomeError: the journal was closed.
+        """
+        outlet = self._outlet
+        if outlet is None:
+            raise HomeError(f"task {upload.task} was closed while {upload.name!r} was to be uploaded; upload it before close()")
+        handle = await self.run_to_end(lambda: outlet.open_uploads().add(upload, listener))
+        self._inherit()
+        self.owner.begin_uploads(self)
+        return handle
+
+    async def finish_uploads(self, task: str | None, *, timeout: float | None = None, stall: float | None = None) -> list[Handle]:
+        """Wait until what was accepted so far, for a task or for all, is over; see `Uploads.wait`. Returns what is not."""
+        uploads = None if self._outlet is None else self._outlet.uploads
+        if uploads is None or not uploads.pending(task):
+            return []
+        from atrains._engine.progress import shown
+
+        waited_for = uploads
+        with shown(self.settings, lambda: waited_for.pending(task)):
+            await self._on_owner(lambda: waited_for.wait(task, timeout=timeout, stall=stall))
+        return uploads.pending(task)
+
+    async def finish_upload(self, handle: Handle, *, patience: int | None = None) -> bool:
+        """Wait for one upload, from whichever loop: whether it is stored.
+
+        Args:
+            handle: Which.
+            patience: How often its home may be away before it is given up here; it goes on all the same.
+
+        Raises:
+            StorageError: it goes on elsewhere or later: its task was closed, it is of another process, its home stays away.
+        """
+        if handle.pid != os.getpid():
+            raise StorageError(f"{handle.upload.name!r} is uploaded by the process that this one was forked from; wait for it there")
+        if not handle.is_over:
+            self._inherit()
+        waiting = asyncio.wrap_future(handle.future)
+        while not waiting.done():
+            if patience is not None and handle.tries >= patience:
+                raise StorageError(
+                    f"{handle.upload.name!r} of task {handle.upload.task} cannot be uploaded now ({handle.error}); "
+                    "it is kept, and uploaded once its home can be reached"
+                )
+            await asyncio.wait({waiting}, timeout=None if patience is None else 0.1)
+        return waiting.result()
+
+    async def cancel_uploads(self, task: str, only: Handle | None = None) -> None:
+        """Give up what is being uploaded for a task, or one of it, and wait until that is done."""
+        uploads = None if self._outlet is None else self._outlet.uploads
+        if uploads is None:
+            return
+        unwanted = [only] if only is not None else uploads.pending(task)
+        for handle in unwanted:
+            uploads.cancel(handle)
+        self._inherit()
+        self.owner.begin_uploads(self)
+        for handle in unwanted:
+            await asyncio.wait({asyncio.wrap_future(handle.future)})
 
     def change_parameters(self, task: str, changes: ParameterChanges) -> None:
         """Have parameters set or deleted with the next delivery; from any thread, without any I/O. A task that reports has an outlet."""
@@ -284,13 +370,26 @@ class Channel:
         if outlet is None or not outlet.is_written_here:
             yield
             return
+        await self.cancel_uploads(task)
         before = await self.run(partial(outlet.reporter.note_reset, task))
         yield
         await self.run(partial(outlet.reporter.forget, task, before))
 
+    def watch(self, monitor: ResourceMonitor) -> None:
+        """Have the machine watched until the monitor is stopped; from any thread."""
+        self.monitor = monitor
+        self.owner.watch(self)
+
+    def unwatch(self, task: str) -> None:
+        """Have it watched for a task no more."""
+        monitor = self.monitor
+        if monitor is not None and monitor.task == task:
+            monitor.stop()
+
     def reset_in_child(self) -> None:
-        """In a forked child: forget the parent's locks, its connection to the home, and its journal."""
+        """In a forked child: forget the parent's locks, its connection to the home, and its journal; the machine is watched there."""
         self._lock = threading.RLock()
+        self.monitor = None
         self.transport = open_transport(self.settings)
         self._web = None
         if self._outlet is not None:
@@ -357,6 +456,45 @@ class Outlet:
             _log.warning("atrains: %s. Reports are kept in memory: a process that is killed loses them", error)
             self.journal = self._make_journal(on_disk=False)
         self.reporter = self._make_reporter()
+        self._uploads: Uploads | None = None
+        self._upload_folder: Path | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def uploads(self) -> Uploads | None:
+        """The files that are uploaded, once there was one."""
+        return self._uploads
+
+    def open_uploads(self) -> Uploads:
+        """The same, made where there were none. Imports what is slow: for worker threads."""
+        from atrains._engine.uploads import Uploads
+
+        with self._lock:
+            if self._uploads is None:
+                channel = self._channel
+                self._uploads = Uploads(
+                    self.journal,
+                    channel.transport,
+                    channel.aliases,
+                    workers=WORKERS,
+                    limit=channel.settings.uploads.max_concurrent,
+                    storages=channel.storages,
+                    is_to_be_made=self.outbox.is_to_be_made,
+                    tell=partial(say, channel.settings),
+                )
+            return self._uploads
+
+    def place_for_upload(self, suffix: str) -> Path:
+        """Where a file may be made that is to be uploaded: in the journal, so that it is kept, else where temporary files are."""
+        place = self.journal.place_for_file(suffix)
+        if place is not None:
+            return place
+        with self._lock:
+            if self._upload_folder is None:
+                import tempfile
+
+                self._upload_folder = Path(tempfile.mkdtemp(prefix="atrains-uploads-"))
+            return self._upload_folder / f"upload-{os.urandom(8).hex()}{suffix}"
 
     @property
     def ledger(self) -> Ledger:
@@ -410,6 +548,8 @@ class Outlet:
         self.journal.forget(task)
         self.ledger.forget(task)
         self.outbox.forget(task)
+        if self._uploads is not None:
+            self._uploads.forget(task)
 
     async def close(self) -> None:
         """Let go of the journal; what was not delivered stays on disk."""
@@ -417,9 +557,21 @@ class Outlet:
         self.journal.seal()
         await self.reporter.deliver_once()
         delivered = await self.reporter.is_empty()
-        await asyncio.get_running_loop().run_in_executor(WORKERS, lambda: self.journal.close(delivered=delivered))
+        if self._uploads is not None:
+            delivered = delivered and not self._uploads.pending(None)
+            self._uploads.abandon()
+        await asyncio.get_running_loop().run_in_executor(WORKERS, lambda: self._close_files(delivered))
+
+    def _close_files(self, delivered: bool) -> None:
+        self.journal.close(delivered=delivered)
+        if self._upload_folder is not None:  # what could not be kept on the disk of the journal
+            import shutil
+
+            shutil.rmtree(self._upload_folder, ignore_errors=True)
 
     def reset_in_child(self) -> None:
         """In a forked child: leave the parent's journal alone; the first report makes one of our own."""
         self.journal.forget_in_child()
         self.reporter = self._make_reporter()
+        self._uploads = self._upload_folder = None
+        self._lock = threading.Lock()

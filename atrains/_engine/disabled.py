@@ -21,6 +21,7 @@ from atrains._wire.events import EventBlock, ScalarBlock, Span
 from atrains.types import TaskStatusEnum
 
 if TYPE_CHECKING:
+    from atrains._engine.upload import Handle
     from atrains._storage.registry import StorageRegistry
 
 T = TypeVar("T")
@@ -167,10 +168,24 @@ class DisabledChannel:
     def wake(self) -> None:
         """Nothing to deliver."""
 
-    async def flush(self, task: str | None, timeout: float | None) -> Receipt:
+    async def flush(self, task: str | None, timeout: float | None, *, uploads: bool = False) -> Receipt:
         """Nothing to wait for."""
-        del task, timeout
+        del task, timeout, uploads
         return Receipt(Counts(), Counts(), Counts())
+
+    async def finish_uploads(self, task: str | None, *, timeout: float | None = None, stall: float | None = None) -> list[Handle]:
+        """Nothing is uploaded."""
+        del task, timeout, stall
+        return []
+
+    async def finish_upload(self, handle: Handle, *, patience: int | None = None) -> bool:
+        """Nothing is waited for."""
+        del handle, patience
+        return True
+
+    async def cancel_uploads(self, task: str, only: Handle | None = None) -> None:
+        """Nothing to give up."""
+        del task, only
 
     def change_parameters(self, task: str, changes: ParameterChanges) -> None:
         """Set or delete parameters in the record in memory."""

@@ -22,6 +22,8 @@ CALL: Final = "call"
 """An edit: `endpoint` and `request`."""
 PARAMETERS: Final = "parameters"
 """Changes of parameters: `set`, a list of them as a home stores them, and `deleted`, a list of their sections and names."""
+UPLOAD: Final = "upload"
+"""A file that is to be stored and then recorded; see `upload`. Carried out by `uploads`, beside the jobs below."""
 TO_DO: Final = frozenset({CREATE, CALL, PARAMETERS})
 """The kinds that are to be carried out, in their order."""
 ALIAS: Final = "alias"
@@ -80,7 +82,7 @@ def parameter_content(changes: ParameterChanges) -> dict[str, Any]:
 
 def changes_of(job: Job) -> dict[tuple[str, str], Mapping[str, str] | None]:
     """The changes that a job of kind PARAMETERS is to make."""
-    deleted: dict[tuple[str, str], Mapping[str, str] | None] = {(section, name): None for section, name in job.content["deleted"]}
+    deleted: dict[tuple[str, str], Mapping[str, str] | None] = dict.fromkeys(job.content["deleted"])
     return deleted | {(item["section"], item["name"]): item for item in job.content["set"]}
 
 

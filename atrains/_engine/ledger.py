@@ -49,6 +49,21 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class UploadCounts:
+    """How uploads of files stand.
+
+    Attributes:
+        stored: How many are there and recorded.
+        pending: The names of those that are on their way or wait; they are in the journal.
+        failed: Why those failed that did, by name; a later upload of the name takes it out.
+    """
+
+    stored: int = 0
+    pending: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What `flush` achieved; true when nothing is pending, nothing was ever dropped or refused.
 
@@ -58,6 +73,7 @@ class Receipt:
         plots: Plots.
         error: Why something is still pending, in words; None when nothing is.
         refused: The edits made beside the program, such as changes of a connected dictionary, that the home refused, and why.
+        uploads: Artifacts and other files. What is pending there counts only where it was waited for (`wait_for_uploads=True`).
     """
 
     scalars: Counts
@@ -65,10 +81,12 @@ class Receipt:
     plots: Counts
     error: str | None = None
     refused: tuple[str, ...] = ()
+    uploads: UploadCounts = field(default_factory=UploadCounts)
 
     def __bool__(self) -> bool:
         kinds = (self.scalars, self.logs, self.plots)
-        return self.error is None and not self.refused and not any(kind.pending or kind.dropped for kind in kinds)
+        undone = self.error is not None or self.refused or self.uploads.failed
+        return not undone and not any(kind.pending or kind.dropped for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True)

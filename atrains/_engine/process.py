@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
@@ -19,10 +20,25 @@ from atrains._engine.workers import DaemonExecutor
 
 if TYPE_CHECKING:
     from atrains._engine.channel import Channel
+    from atrains._engine.console import Console
     from atrains._engine.runtime import Runtime
 
+_LAST_WORDS: Final = 0.5
+"""Seconds of the last budget that are kept for what is to be done and said after the wait."""
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Budget:
+    """Seconds that something may take; as the process ends never more than it has left for everything, but for a moment to say so."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """What is left of it."""
+        end, last = self._end, process().ends_at
+        return max(0.0, (end if last is None else min(end, last - _LAST_WORDS)) - time.monotonic())
 
 
 class OpenRun(Protocol):
@@ -60,11 +76,14 @@ class ProcessState:
         channels: The open channels by target and credentials; a forked child goes on with those of its parent, made fit for it.
         runtimes: The runtime of each event loop that is not closed.
         open_runs: The open runs by the id that they report under, in the order they were opened; closed at exit.
+        transfers: Uploads of no run that nobody waits for; the end of the process does.
         ending: How every run that ends from now on ends, once a signal ends the process; None before.
         is_ending: Whether the process closes what is open, as the last thing that it does.
+        ends_at: When that must be over, by the monotonic clock; None before.
         signals_handled: Whether such a signal is noticed.
         when_idle: Called after the last open run has ended, on any thread.
         inherited_runs: The tasks of those that were open in the process that this one was forked from: it may report to them.
+        console: The capture of the standard streams, once a run wanted it; a forked child goes on with it.
     """
 
     def __init__(self) -> None:
@@ -75,11 +94,14 @@ class ProcessState:
         self.channels: dict[Hashable, Channel] = {}
         self.runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.open_runs: dict[str, OpenRun] = {}
+        self.transfers: set[asyncio.Task[None]] = set()
         self.ending: Ending | None = None
         self.is_ending = False
+        self.ends_at: float | None = None
         self.signals_handled = False
         self.when_idle: Callable[[], None] = lambda: None
         self.inherited_runs: tuple[str, ...] = ()
+        self.console: Console | None = None
         self._disabled: DisabledChannel | None = None
         self._workers: DaemonExecutor | None = None
 
@@ -118,6 +140,9 @@ def _replace_in_child() -> None:
     parent, _state = _state, ProcessState()
     reset_in_child()
     _state.inherited_runs = (*parent.inherited_runs, *parent.open_runs)
+    _state.console = parent.console
+    if _state.console is not None:
+        _state.console.reset_in_child()
     _state.channels.update(parent.channels)
     for channel in _state.channels.values():
         channel.reset_in_child()

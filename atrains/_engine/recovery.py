@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from atrains._engine import jobs, journals
 from atrains._engine.dead import Damaged, DeadJournal
@@ -27,8 +27,11 @@ from atrains._engine.workers import run_in
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
 from atrains._wire.events import EventBlock, EventKind, RecordBlock
-from atrains.errors import ServerError
+from atrains.errors import ServerError, StorageError
 from atrains.types import TaskStatusEnum
+
+if TYPE_CHECKING:
+    from atrains._storage.registry import StorageRegistry
 
 _CALLS: Final = {
     TaskStatusEnum.completed: endpoints.TASKS_COMPLETED,
@@ -49,6 +52,8 @@ class Recovered:
         refused: Events that the home does not take, because their task was deleted or published, by task.
         statuses: Tasks that got a final status, and which.
         damaged: What could not be read in the journals that were delivered.
+        uploads: The names of files that were uploaded.
+        failed_uploads: Why files never will be, by name.
     """
 
     journals: list[Path] = field(default_factory=list)
@@ -57,9 +62,18 @@ class Recovered:
     refused: Counter[str] = field(default_factory=Counter)
     statuses: dict[str, str] = field(default_factory=dict)
     damaged: list[Damaged] = field(default_factory=list)
+    uploads: list[str] = field(default_factory=list)
+    failed_uploads: dict[str, str] = field(default_factory=dict)
 
 
-async def recover(parent: Path, transport: Transport, workers: Executor, aliases: Mapping[str, str] | None = None) -> Recovered:
+async def recover(
+    parent: Path,
+    transport: Transport,
+    workers: Executor,
+    aliases: Mapping[str, str] | None = None,
+    *,
+    storages: Callable[[], StorageRegistry] | None = None,
+) -> Recovered:
     """Deliver every journal under `parent` that belongs to the transport's target and whose process is gone.
 
     A journal that cannot be delivered now is left where it is, for the next time; nothing is raised for one.
@@ -69,6 +83,7 @@ async def recover(parent: Path, transport: Transport, workers: Executor, aliases
         transport: Where to.
         workers: Threads that read.
         aliases: The ids at home of tasks of this process, to which children that have ended may have reported under another id.
+        storages: Gives the places that files go to; without it a journal with files to upload is left.
 
     Raises:
         HomeError: `parent` cannot be read.
@@ -90,7 +105,7 @@ async def recover(parent: Path, transport: Transport, workers: Executor, aliases
         else:
             if journal is not None:
                 journal.aliases = {**(aliases or {}), **journal.aliases}
-                await _recover_one(found, journal, transport, workers, outcome)
+                await _recover_one(found, journal, transport, workers, outcome, storages)
     _tell(outcome)
     return outcome
 
@@ -109,9 +124,18 @@ def _release_taken(taking: asyncio.Future[DeadJournal | None]) -> None:
         journal.release()
 
 
-async def _recover_one(found: Found, journal: DeadJournal, transport: Transport, workers: Executor, outcome: Recovered) -> None:
+async def _recover_one(
+    found: Found,
+    journal: DeadJournal,
+    transport: Transport,
+    workers: Executor,
+    outcome: Recovered,
+    storages: Callable[[], StorageRegistry] | None,
+) -> None:
     try:
         await _deliver(journal, transport, workers, outcome)
+        await _deliver_files(journal, transport, workers, outcome, storages)
+        await _end_runs(journal, transport, workers, outcome)
         await transport.sync()  # before the journal goes: what it held may have been on the disk there
         await run_in(workers, lambda: journals.remove(journal.folder))
     except Exception as error:  # whatever is wrong with this one, a disk, a home, a bug: it must not keep the others  # noqa: BLE001
@@ -144,11 +168,32 @@ async def _deliver(journal: DeadJournal, transport: Transport, workers: Executor
         await sender.note_acknowledged(reader.position.records)
         if reader.position == before:
             break
+
+
+async def _deliver_files(
+    journal: DeadJournal,
+    transport: Transport,
+    workers: Executor,
+    outcome: Recovered,
+    storages: Callable[[], StorageRegistry] | None,
+) -> None:
+    """Upload what was to be uploaded, before the run ends: no home takes an artifact after that."""
+    if any(job.kind == jobs.UPLOAD for job in journal.jobs):
+        if storages is None:
+            raise StorageError("it has files to upload, and there is no way to their places")
+        from atrains._engine.left_uploads import deliver_uploads  # which few journals need
+
+        stored, failed = await deliver_uploads(journal, transport, workers, storages())
+        outcome.uploads += stored
+        outcome.failed_uploads |= failed
+
+
+async def _end_runs(journal: DeadJournal, transport: Transport, workers: Executor, outcome: Recovered) -> None:
     last = {job.task: job for job in journal.jobs if job.kind in {"run", "status"}}
     for job in last.values():
         await _end_run(job, journal.aliases.get(job.task, job.task), transport, outcome)
     for job in journal.jobs:
-        if job.kind not in jobs.TO_DO:
+        if job.kind not in jobs.TO_DO and job.kind != jobs.UPLOAD:
             await run_in(workers, partial(journal.mark_done, job))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable, Coroutine, Hashable
 from enum import Enum, auto
 from typing import Any, Final
@@ -21,6 +22,8 @@ ORPHAN_BUDGET: Final = 2.0
 """Seconds that the last delivery of a loop that is being torn down may take."""
 ADOPTION_PERIOD: Final = 30.0
 """Seconds between two looks for journals that children of this process left."""
+TRANSFERS: Final = 8
+"""Files that are fetched or stored at once, on each loop, beside the uploads of runs."""
 _log = logging.getLogger("atrains")
 
 
@@ -53,9 +56,12 @@ class Runtime:
         self._changed = asyncio.Event()
         self._reporters: dict[Channel, asyncio.Task[None] | None] = {}
         self.waits = StatusWaits()
+        self.transfers = asyncio.Semaphore(TRANSFERS)
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._recovering = asyncio.Lock()
         self._recoveries: dict[Channel, asyncio.Task[None]] = {}
+        self._uploads: dict[Channel, asyncio.Task[None]] = {}
+        self._monitors: dict[Channel, asyncio.Task[None]] = {}
 
     @classmethod
     def current(cls) -> Runtime:
@@ -101,7 +107,10 @@ class Runtime:
 
     async def stop(self, channel: Channel) -> None:
         """Stop delivering a channel; on this loop."""
-        ending = {task for task in (self._reporters.pop(channel, None), self._recoveries.pop(channel, None)) if task is not None}
+        beside: tuple[dict[Channel, Any], ...] = (self._reporters, self._recoveries, self._uploads, self._monitors)
+        ending = {
+            task for task in (self._reporters.pop(channel, None), *(tasks.pop(channel, None) for tasks in beside)) if task is not None
+        }
         host = self._host
         for task in ending:
             task.cancel()
@@ -117,7 +126,7 @@ class Runtime:
     async def recover(self, channel: Channel) -> None:
         """Deliver what other processes left in their journals; on this loop, one recovery after the other."""
         async with self._recovering:
-            await recover(channel.journals, channel.transport, WORKERS, channel.aliases)
+            await recover(channel.journals, channel.transport, WORKERS, channel.aliases, storages=channel.storages)
 
     async def _look_after(self, channel: Channel) -> None:
         """Recover at once, and every so often for what children leave while we run; tell a server in time that our tasks are alive."""
@@ -135,10 +144,45 @@ class Runtime:
                 _log.exception("atrains: looking after %s failed; the journals stay in %s", channel.transport.target, channel.journals)
             await asyncio.sleep(max(0.0, min(ping_due, recovery_due) - loop.time()))
 
+    def watch(self, channel: Channel) -> None:
+        """Run the monitor of a channel that is delivered here, as soon as that is so; from any thread."""
+        self.call_soon(lambda: self._begin_watching(channel))
+
+    def _begin_watching(self, channel: Channel) -> None:
+        running = self._monitors.get(channel)
+        if self._group is None or not self._reporters.get(channel) or channel.monitor is None:
+            return  # whoever starts the channel begins it
+        if running is None or running.done():
+            self._monitors[channel] = self._group.create_task(self._guard(lambda: self._watch(channel)), name="atrains-monitor")
+
+    async def _watch(self, channel: Channel) -> None:
+        """Have a worker thread look at the machine whenever that is due; here is only the clock."""
+        while (monitor := channel.monitor) is not None and not monitor.is_stopped:
+            await asyncio.sleep(max(0.0, monitor.due - time.monotonic()))
+            try:
+                await channel.run(monitor.step)
+            except Exception:  # as above  # noqa: BLE001
+                monitor.stop()
+                _log.exception("atrains: the machine is not watched any more")
+
     def release(self, channel: Channel) -> None:
         """Leave a channel to another loop; takes effect when this one runs again, if it ever does."""
         if self.pid == os.getpid():  # a forked child must not touch its parent's loop
             self.call_soon(lambda: self._release(channel))
+
+    def begin_uploads(self, channel: Channel) -> None:
+        """Have a channel begin the uploads that it was given; from any thread."""
+        self.call_soon(lambda: self._begin_uploads(channel))
+
+    def _begin_uploads(self, channel: Channel) -> None:
+        uploads = None if channel.outlet is None else channel.outlet.uploads
+        if uploads is None or channel not in self._reporters or self._group is None:
+            return  # whoever starts the channel begins them
+        running = self._uploads.get(channel)
+        if running is None or running.done():
+            self._uploads[channel] = self._group.create_task(self._guard(uploads.run), name="atrains-uploads")
+        else:
+            uploads.wake()
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Run a call on this loop; from any thread, and quietly too late when the loop was closed."""
@@ -166,15 +210,17 @@ class Runtime:
                     self._start(channel)
 
     def _release(self, channel: Channel) -> None:
-        running = self._reporters.pop(channel, None)
-        if running is not None:
-            running.cancel()
+        for running in (self._reporters.pop(channel, None), self._uploads.pop(channel, None), self._monitors.pop(channel, None)):
+            if running is not None:
+                running.cancel()
         self._changed.set()
 
     def _spawn(self, channel: Channel) -> None:
         if self._group is not None and channel.outlet is not None:
             self._reporters[channel] = self._group.create_task(self._guard(channel.outlet.reporter.run), name="atrains-reporter")
             self._recoveries[channel] = self._group.create_task(self._guard(lambda: self._look_after(channel)), name="atrains-recovery")
+            self._begin_uploads(channel)
+            self._begin_watching(channel)
 
     async def _guard(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let what a signal handler raises go out of the loop once.

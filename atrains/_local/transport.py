@@ -50,6 +50,11 @@ class LocalTransport:
         return f"local:{self._home}"
 
     @property
+    def home(self) -> Path:
+        """The folder of the home."""
+        return self._home
+
+    @property
     def store(self) -> Store:
         """The open home, for worker threads; opens it (some milliseconds) when no call has done so.
 

@@ -10,12 +10,14 @@ import atexit
 import os
 import sys
 import threading
+import time
 from typing import Any, Final
 
 from atrains._config import settings
+from atrains._engine.channel import names_of
 from atrains._engine.endings import COMPLETED, Ending, ending_of
 from atrains._engine.notices import say
-from atrains._engine.process import process
+from atrains._engine.process import Budget, process
 from atrains._portal.exitcode import ProgramEnd
 from atrains._portal.portal import Portal, portal, running_portal
 from atrains._portal.signals import EndingSignals
@@ -85,7 +87,7 @@ class ExitWatch:
     def close_all(self, ending: Ending, budget: float, *, last: bool) -> None:
         """End every open run and deliver what was reported, within the budget; the last time let go of the journals as well."""
         with self._closing:
-            if self._gave_up or not (process().open_runs or any(channel.outlet is not None for channel in process().channels.values())):
+            if self._gave_up or not (process().open_runs or process().transfers or any(channel.outlet is not None for channel in process().channels.values())):
                 return
             self._gave_up = True  # unless it ends well: what was in vain once is not tried again, the program wants to end
             try:
@@ -136,12 +138,14 @@ class ExitWatch:
 
 
 async def _close_all(ending: Ending, budget: float, *, last: bool) -> None:
-    process().is_ending = True
+    process().is_ending, process().ends_at = True, time.monotonic() + budget
     runs = list(process().open_runs.values())
     waiting = asyncio.get_running_loop().call_later(_PATIENCE, _tell, [run.id for run in runs], budget)
     try:
         async with asyncio.timeout(budget):
             ended = await asyncio.gather(*(run.end(ending, at_exit=True) for run in reversed(runs)), return_exceptions=True)
+            here = asyncio.get_running_loop()
+            await asyncio.gather(*(each for each in process().transfers if each.get_loop() is here), return_exceptions=True)
             for channel in list(process().channels.values()):
                 outlet = channel.outlet
                 if outlet is not None and last:
@@ -149,6 +153,7 @@ async def _close_all(ending: Ending, budget: float, *, last: bool) -> None:
                     outlet.journal.reopen_on_report()
                 elif outlet is not None:
                     await channel.flush(None, None)
+                    await channel.finish_uploads(None, timeout=Budget(budget).left())
     finally:
         waiting.cancel()
     for outcome in ended:
@@ -157,12 +162,21 @@ async def _close_all(ending: Ending, budget: float, *, last: bool) -> None:
 
 
 def _tell(tasks: list[str], budget: float) -> None:
-    say(settings(), f"waiting up to {budget:g} s until {', '.join(tasks) or 'everything'} is stored; Ctrl-C leaves the rest in the journal")
+    files = _names_of_uploads()
+    what = f"{', '.join(tasks) or 'everything'} is stored{f' and {files} uploaded' if files else ''}"
+    say(settings(), f"waiting up to {budget:g} s until {what}; Ctrl-C leaves the rest in the journal")
+
+
+def _names_of_uploads() -> str:
+    outlets = [channel.outlet for channel in process().channels.values()]
+    return names_of([handle for outlet in outlets if outlet and outlet.uploads for handle in outlet.uploads.pending(None)])
 
 
 def _kept() -> str:
     folders = sorted({str(channel.journals) for channel in process().channels.values()})
-    return f"what was reported is kept in {', '.join(folders)} and stored at the next start"
+    files = _names_of_uploads()
+    what = f"what was reported, and {files}, to be uploaded," if files else "what was reported"
+    return f"{what} is kept in {', '.join(folders)} and stored at the next start"
 
 
 _watch: ExitWatch | None = None

@@ -21,6 +21,10 @@ HOME_URL: Final = "home://"
 PREVIEW_LIMIT: Final = 65_536
 """Characters of a preview before it is cut."""
 
+FAILED: Final = "upload failed"
+"""The pair of an entry's metadata that says why its file, or the one that was to replace it, could not be stored."""
+_OF_A_FILE: Final = frozenset({"uri", "content_size", "hash"})
+
 Decoded: TypeAlias = "dict[str, object] | list[object] | str | bytes | Path"
 """What an artifact is read back as."""
 
@@ -54,6 +58,11 @@ class ArtifactRecord:
     content_type: str | None = None
     data_hash: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def failure(self) -> str | None:
+        """Why its file, or the one that was to replace it, could not be stored; None where nothing failed."""
+        return self.metadata.get(FAILED)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the entry of `execution.artifacts`."""
@@ -94,6 +103,22 @@ class ArtifactRecord:
 def resolve_url(url: str, home: Path) -> str:
     """Return the URL under which anybody finds a file; `home` is the local home."""
     return f"file://{home / url.removeprefix(HOME_URL)}" if url.startswith(HOME_URL) else url
+
+
+def failed_entry(entry: Mapping[str, Any], held: Mapping[str, Any] | None, reason: str) -> dict[str, Any]:
+    """The entry of an artifact that could not be stored: it has no URI, since there is nothing behind it, and says why.
+
+    Args:
+        entry: What would have been recorded.
+        held: The entry that the task has under this name: where that has a file, it stays, and only the reason is added.
+        reason: Why it failed.
+    """
+    kept = dict(held) if held is not None and held.get("uri") else {name: value for name, value in entry.items() if name not in _OF_A_FILE}
+    pairs = [pair for pair in kept.get("display_data") or () if pair[0] != FAILED]
+    failed = {**kept, "display_data": [*pairs, [FAILED, reason]]}
+    if not failed.get("uri"):
+        failed["type_data"] = {**(entry.get("type_data") or {}), "preview": f"{FAILED}: {reason}"}
+    return failed
 
 
 def cut_preview(text: str) -> str:

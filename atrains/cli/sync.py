@@ -28,8 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 async def run(options: argparse.Namespace) -> bool:
     """Recover, and print what was done and what was left; False when something was left that should have been delivered."""
     async with opened(options.home) as home:
-        journals = Channel(home.settings, home.transport, Runtime.current()).journals
-        outcome = await recover(journals, home.transport, WORKERS)
+        channel = Channel(home.settings, home.transport, Runtime.current())
+        outcome = await recover(channel.journals, home.transport, WORKERS, storages=channel.storages)
     if options.json:
         print(json.dumps(_as_json(outcome), indent=2))
     else:
@@ -43,6 +43,7 @@ def _as_json(outcome: Recovered) -> dict[str, object]:
         "events": {kind.value: outcome.events[kind] for kind in EventKind},
         "refused": dict(outcome.refused),
         "statuses": outcome.statuses,
+        "uploads": {"stored": outcome.uploads, "failed": outcome.failed_uploads},
         "damaged": [
             {"file": str(part.path), "start": part.start, "end": part.end, "torn": part.torn} for part in outcome.damaged
         ],
@@ -55,12 +56,16 @@ def _print(outcome: Recovered, output: Output) -> None:
         count = len(outcome.journals)
         events = ", ".join(f"{outcome.events[kind]} {name}" for kind, name in _NAMES.items() if outcome.events[kind])
         output.line(f"delivered {count} journal{'' if count == 1 else 's'}: {events or 'the home had everything already'}")
+        if outcome.uploads:
+            output.line(f"uploaded {len(outcome.uploads)}: {clean(', '.join(outcome.uploads[:20]))}")
     elif not outcome.left:
         output.line("nothing was left behind")
     for task, status in outcome.statuses.items():
         output.line(f"task {task} is now ", (status, STATUS_STYLES.get(status, "")))
     for task, refused in outcome.refused.items():
         output.line(f"dropped {refused} events of task {task}, which takes none: it was deleted or published")
+    for name, reason in outcome.failed_uploads.items():
+        output.line(clean(f"not uploaded: {name}: {reason}"))
     for part in outcome.damaged:
         output.line(clean(f"left out: {part}"))
     for found in outcome.left:

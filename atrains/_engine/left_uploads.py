@@ -1,0 +1,125 @@
+"""The uploads that a dead process left in its journal, carried out for a recovery."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from atrains._engine import jobs
+from atrains._engine.carrying import carry, clear_away
+from atrains._engine.upload import Upload, from_job
+from atrains._engine.upload_records import RECORDERS, Carried
+from atrains._engine.workers import run_in
+from atrains._storage.base import UnreachableError
+from atrains._transport.base import Transport
+from atrains.errors import ServerError, StorageError
+
+if TYPE_CHECKING:
+    from atrains._engine.dead import DeadJournal
+    from atrains._engine.jobs import Job
+    from atrains._storage.registry import StorageRegistry
+
+_AT_ONCE: Final = 4
+_BATCH: Final = 100
+_log = logging.getLogger("atrains")
+
+
+async def deliver_uploads(
+    journal: DeadJournal, transport: Transport, workers: Executor, storages: StorageRegistry
+) -> tuple[list[str], dict[str, str]]:
+    """Store what was to be uploaded, the smallest first, and record it.
+
+    Returns:
+        The names of what was stored, and why the others never will be, by name.
+
+    Raises:
+        UnreachableError: some of it cannot be stored now.
+        TransportError: it cannot be recorded now.
+    """
+    stored: list[str] = []
+    failed: dict[str, str] = {}
+    items, replaced = _left_in(journal)
+    for job in replaced:
+        await run_in(workers, partial(journal.mark_done, job))
+    unreachable: UnreachableError | None = None
+    for begin in range(0, len(items), _BATCH):
+        batch = items[begin : begin + _BATCH]
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(upload: Upload, limit: asyncio.Semaphore = limit) -> Carried | UnreachableError:
+            async with limit:
+                try:
+                    return Carried(upload, await carry(upload, storages))
+                except UnreachableError as error:
+                    return error
+                except StorageError as error:
+                    return Carried(upload, None, str(error))
+
+        outcomes = await asyncio.gather(*(one(upload) for _, upload in batch))
+        arrived: list[tuple[Job, Carried]] = []
+        for (job, _), outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, UnreachableError):
+                unreachable = outcome
+            else:
+                arrived.append((job, outcome))
+        await _record(arrived, journal, transport, workers, stored, failed)
+        if unreachable is not None:
+            raise unreachable
+    return stored, failed
+
+
+def _left_in(journal: DeadJournal) -> tuple[list[tuple[Job, Upload]], list[Job]]:
+    """What is to be uploaded, the smallest first, and what a later upload has taken the place of."""
+    left: dict[str, tuple[Job, Upload]] = {}
+    replaced: list[Job] = []
+    for job in journal.jobs:
+        if job.kind == jobs.UPLOAD:
+            upload = from_job(job, journal.folder)
+            if (earlier := left.pop(upload.identity or upload.url, None)) is not None:
+                replaced.append(earlier[0])
+            left[upload.identity or upload.url] = (job, upload)
+    return sorted(left.values(), key=lambda item: item[1].size), replaced
+
+
+async def _record(
+    arrived: list[tuple[Job, Carried]],
+    journal: DeadJournal,
+    transport: Transport,
+    workers: Executor,
+    stored: list[str],
+    failed: dict[str, str],
+) -> None:
+    groups: dict[tuple[str, str], list[tuple[Job, Carried]]] = {}
+    for item in arrived:
+        groups.setdefault((item[1].upload.task, item[1].upload.kind), []).append(item)
+    for (task, kind), items in groups.items():
+        refused = await _record_group(kind, transport, journal.aliases.get(task, task), [carried for _, carried in items])
+        for job, carried in items:
+            name, reason = carried.upload.name, carried.failure or refused.get(job.number)
+            await run_in(workers, partial(journal.mark_done, job))
+            await run_in(workers, partial(clear_away, carried.upload, is_stored=reason is None))
+            if reason is None:
+                stored.append(name)
+            else:
+                failed[name] = reason
+                _log.error("atrains: %r of task %s could not be stored: %s", name, task, reason)
+
+
+async def _record_group(kind: str, transport: Transport, task: str, carried: list[Carried]) -> Mapping[int, str]:
+    """Record uploads of a task; returns why the home refuses some, by the number of the job."""
+    try:
+        await RECORDERS[kind](transport, task, carried)
+    except ServerError as error:
+        if not jobs.is_refused(error):
+            raise
+        if len(carried) == 1:
+            return {carried[0].upload.number: f"its home refuses to record it: {error}"}
+        refused: dict[int, str] = {}
+        for item in carried:
+            refused |= await _record_group(kind, transport, task, [item])
+        return refused
+    return {}

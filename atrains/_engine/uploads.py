@@ -1,0 +1,439 @@
+"""The uploads of one journal: which goes next, how many at once, what happens while a home is away. The smallest go first.
+
+Each is a job of the journal until its file is there and recorded, so that nothing that was accepted depends on this process. What is done
+for one of them is in `carrying`, its record in `upload_records`; those of dead processes are delivered by `recovery`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from atrains._engine import jobs
+from atrains._engine.carrying import carry, clear_away
+from atrains._engine.journal import Journal
+from atrains._engine.ledger import UploadCounts
+from atrains._engine.upload import Handle, Upload
+from atrains._engine.upload_records import RECORDERS, Carried
+from atrains._engine.workers import run_in
+from atrains._storage.base import UnreachableError
+from atrains._transport.base import Transport
+from atrains.errors import HomeError, ServerError, StorageError, TransportError
+from atrains.types import UploadState
+
+if TYPE_CHECKING:
+    from atrains._storage.registry import StorageRegistry
+
+_FIRST_PAUSE: Final = 0.5
+"""Seconds until a place that was away is tried again; doubled each time, up to what the transport says."""
+_DISK_WORKERS: Final = 2
+"""Files copied on this machine at once: each holds a worker thread, and there are four for everything."""
+_BATCH: Final = 500
+"""Uploads recorded by one call at most."""
+_LOOK: Final = 0.25
+"""Seconds between two looks at how far uploads are."""
+_log = logging.getLogger("atrains")
+
+
+@dataclass(slots=True)
+class _Gate:
+    """A place that is away: how often it was in a row, and until when nobody asks it."""
+
+    failures: int
+    until: float
+
+
+class Uploads:
+    """What is to be uploaded, of one journal. `run` belongs to one loop; `add`, `cancel` and what is read may be called from any thread.
+
+    Args:
+        journal: Where they are noted.
+        transport: Where they are recorded.
+        aliases: The ids that tasks have at home, by those that they are reported under.
+        workers: Threads that read files and write to the journal.
+        limit: How many at once.
+        storages: Gives the places that files go to.
+        is_to_be_made: Whether the home does not have a task yet, so that nothing can be recorded for it.
+        tell: Prints a line for the user.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        transport: Transport,
+        aliases: dict[str, str],
+        *,
+        workers: Executor,
+        limit: int,
+        storages: Callable[[], StorageRegistry],
+        is_to_be_made: Callable[[str], bool] = lambda _: False,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._journal = journal
+        self._transport = transport
+        self._aliases = aliases
+        self._workers = workers
+        self._limit = limit
+        self._storages = storages()
+        self._is_to_be_made = is_to_be_made
+        self._tell = tell
+        self._lock = threading.RLock()
+        self._incoming: deque[Handle] = deque()
+        self._unwanted: deque[Handle] = deque()
+        self._open: dict[str, dict[int, Handle]] = {}
+        self._stored: Counter[str] = Counter()
+        self._failed: dict[str, dict[str, str]] = {}
+        self._queues: dict[str, list[tuple[int, int, Handle]]] = {}
+        self._gates: dict[str, _Gate] = {}
+        self._latest: dict[str, Handle] = {}
+        self._busy: dict[str, Handle] = {}
+        self._deferred: dict[str, deque[Handle]] = {}
+        self._running: dict[Handle, asyncio.Task[None]] = {}
+        self._carried: deque[tuple[Carried, Handle]] = deque()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._recorder: asyncio.Task[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
+        self._said_away: set[str] = set()
+
+    # ---- from any thread
+
+    def add(self, upload: Upload, listener: Callable[[int, int], None] | None = None) -> Handle:
+        """Accept an upload: from here on it is in the journal. Writes to it; for worker threads. `wake` has it begun.
+
+        Args:
+            upload: What.
+            listener: Told the bytes that have gone, and those in all, in a worker thread.
+
+        Raises:
+            HomeError: the journal was closed.
+        """
+        with self._lock:  # in the order of their numbers, which is that of a recovery
+            number = self._journal.add_job(jobs.UPLOAD, upload.task, upload.content())
+            handle = Handle(upload.numbered(number), listener)
+            self._open.setdefault(upload.task, {})[number] = handle
+            self._incoming.append(handle)
+        return handle
+
+    def cancel(self, handle: Handle) -> None:
+        """Give up an upload, unless its bytes are there already; `wake` has it done."""
+        handle.is_unwanted = handle.is_unwanted or UploadState.cancelled
+        self._unwanted.append(handle)
+
+    def pending(self, task: str | None) -> list[Handle]:
+        """What is not over yet, of a task or of all."""
+        with self._lock:
+            return [handle for of, handles in self._open.items() if task in {None, of} for handle in handles.values()]
+
+    def counts(self, task: str | None) -> UploadCounts:
+        """How those of a task, or all, stand."""
+        with self._lock:
+            pending = tuple(handle.upload.name for handle in self.pending(task))
+            failed = {name: why for of, names in self._failed.items() if task in {None, of} for name, why in names.items()}
+            stored = sum(self._stored.values()) if task is None else self._stored[task]
+        return UploadCounts(stored, pending, failed)
+
+    def forget(self, task: str) -> None:
+        """Keep nothing of a task that is closed."""
+        with self._lock:
+            self._stored.pop(task, None)
+            self._failed.pop(task, None)
+
+    def abandon(self) -> None:
+        """The journal is let go of: tell who waits that what is left is up to the next start."""
+        for handle in self.pending(None):
+            handle.abandon(
+                StorageError(
+                    f"{handle.upload.name!r} of task {handle.upload.task} was not stored before its task was closed; "
+                    f"it is kept in {self._journal.folder}, and stored at the next start"
+                )
+            )
+
+    # ---- on the loop that delivers
+
+    def wake(self) -> None:
+        """Begin what was added, soon."""
+        self._wake.set()
+
+    async def wait(self, task: str | None, *, timeout: float | None = None, stall: float | None = None) -> bool:
+        """Wait until what was added for a task, or for all, is over; on the loop of `run`.
+
+        Args:
+            task: The task, or None.
+            timeout: Seconds at most; None for ever.
+            stall: Seconds without any progress after which it is given up; None for ever.
+
+        Returns:
+            Whether all of it is over.
+        """
+        loop = asyncio.get_running_loop()
+        last = max((handle.upload.number for handle in self.pending(task)), default=0)
+        begun = moved = loop.time()
+        before: tuple[int, int] | None = None
+        self.wake()
+        while left := [handle for handle in self.pending(task) if handle.upload.number <= last]:
+            now, progress = loop.time(), (len(left), sum(handle.sent for handle in left))
+            moved, before = (moved, before) if progress == before else (now, progress)
+            if (timeout is not None and now - begun >= timeout) or (stall is not None and now - moved >= stall):
+                return False
+            change = loop.create_future()
+            self._waiting.append(change)
+            look = _LOOK if timeout is None else min(_LOOK, begun + timeout - now)
+            await asyncio.wait({change}, timeout=None if timeout is None and stall is None else look)
+        return True
+
+    async def run(self) -> None:
+        """Upload until cancelled; what is not over then goes on where `run` is called next, or at the next start."""
+        self._wake = asyncio.Event()
+        self._waiting.clear()
+        try:
+            while True:
+                self._take_in()
+                self._begin_what_can()
+                await self._rest()
+        finally:
+            others = {*self._running.values(), *self._chores, *([self._recorder] if self._recorder else [])}
+            for other in others:
+                other.cancel()
+            if others:
+                await asyncio.wait(others)
+            self._recorder = None
+
+    async def _run(self, work: Callable[[], Any]) -> Any:
+        return await run_in(self._workers, work)
+
+    async def _rest(self) -> None:
+        now = asyncio.get_running_loop().time()
+        due = [gate.until for place, gate in self._gates.items() if self._queues.get(place) and gate.until > now]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(due) - now if due else None):
+                await self._wake.wait()
+        self._wake.clear()
+
+    def _take_in(self) -> None:
+        """Sort in what was added, and give up what is not wanted any more."""
+        while self._incoming:
+            handle = self._incoming.popleft()
+            identity = _identity(handle)
+            earlier = self._latest.get(identity)
+            if earlier is not None and not earlier.is_over and earlier.state is not UploadState.recording:
+                earlier.is_unwanted = UploadState.replaced
+                self._unwanted.append(earlier)
+            self._latest[identity] = handle
+            self._put_in_queue(handle)
+        while self._unwanted:
+            handle = self._unwanted.popleft()
+            if (running := self._running.get(handle)) is not None:
+                running.cancel()
+            elif handle.state is UploadState.queued and not handle.is_over:
+                self._chore(self._drop(handle))
+
+    def _put_in_queue(self, handle: Handle) -> None:
+        upload = handle.upload
+        heapq.heappush(self._queues.setdefault(upload.place, []), (upload.size, upload.number, handle))
+
+    def _begin_what_can(self) -> None:
+        while len(self._running) < self._limit and (handle := self._next()) is not None:
+            self._busy[_identity(handle)] = handle
+            self._running[handle] = asyncio.create_task(_once(self._carry(handle)), name="atrains-upload")
+        if self._carried and self._recorder is None:
+            self._recorder = asyncio.create_task(_once(self._record()), name="atrains-upload-records")
+
+    def _next(self) -> Handle | None:
+        """The smallest that can begin, taken out of its queue."""
+        now = asyncio.get_running_loop().time()
+        at = Counter(handle.upload.place for handle in self._running)
+        while True:
+            heads = [queue for place, queue in self._queues.items() if queue and self._is_open(place, at[place], now)]
+            if not heads:
+                return None
+            handle = heapq.heappop(min(heads, key=lambda queue: queue[0][:2]))[2]
+            if handle.is_over or handle.is_unwanted:
+                continue
+            if _identity(handle) not in self._busy:
+                return handle
+            self._deferred.setdefault(_identity(handle), deque()).append(handle)
+
+    def _is_open(self, place: str, running: int, now: float) -> bool:
+        """Whether one more may go to a place; one that was away is tried by one alone."""
+        gate = self._gates.get(place)
+        if gate is not None:
+            return gate.until <= now and not running
+        return place.startswith("http") or running < _DISK_WORKERS
+
+    async def _carry(self, handle: Handle) -> None:
+        upload = handle.upload
+        handle.state, handle.error = UploadState.uploading, None
+        try:
+            stored = await carry(upload, self._storages, handle.note)
+        except asyncio.CancelledError:
+            if handle.is_unwanted is None:  # the loop is ending
+                self._put_back(handle)
+                raise
+            await self._drop(handle)
+        except UnreachableError as error:
+            self._note_away(handle, error)
+            self._put_back(handle)
+        except Exception as error:  # a file that cannot be stored, or a bug: said and recorded, and no reason for others to wait  # noqa: BLE001
+            if not isinstance(error, StorageError):
+                _log.error("atrains: the upload of %r failed", upload.name, exc_info=error)
+            self._arrive(handle, Carried(upload, None, str(error) or type(error).__name__))
+        else:
+            self._gates.pop(upload.place, None)
+            self._said_away.discard(upload.place)
+            self._arrive(handle, Carried(upload, stored))
+        finally:
+            self._running.pop(handle, None)
+            self._wake.set()
+
+    def _put_back(self, handle: Handle) -> None:
+        handle.state, handle.sent = UploadState.queued, 0
+        self._busy.pop(_identity(handle), None)
+        if handle.is_unwanted:
+            self._unwanted.append(handle)
+        self._put_in_queue(handle)
+        self._let_next(_identity(handle))
+
+    def _let_next(self, identity: str) -> None:
+        for handle in self._deferred.pop(identity, ()):
+            self._put_in_queue(handle)
+
+    def _arrive(self, handle: Handle, carried: Carried) -> None:
+        handle.state = UploadState.recording
+        self._carried.append((carried, handle))
+
+    def _note_away(self, handle: Handle, error: Exception) -> None:
+        place = handle.upload.place
+        gate = self._gates.get(place)
+        failures = 1 if gate is None else gate.failures + 1
+        pause = min(self._transport.retry_interval, _FIRST_PAUSE * 2 ** min(failures - 1, 8))
+        self._gates[place] = _Gate(failures, asyncio.get_running_loop().time() + pause)
+        handle.tries, handle.error = handle.tries + 1, str(error)
+        if place not in self._said_away:
+            self._said_away.add(place)
+            _log.warning("atrains: cannot upload now (%s); what is to be uploaded is kept in %s", error, self._journal.folder)
+
+    # ---- recording, and the end of an upload
+
+    async def _record(self) -> None:
+        """Record what was carried, many by one call, for as long as there is something."""
+        failures = 0
+        try:
+            while self._carried:
+                batch = [self._carried.popleft() for _ in range(min(_BATCH, len(self._carried)))]
+                held = await self._record_batch(batch)
+                failures = failures + 1 if held else 0
+                if held:
+                    await asyncio.sleep(min(self._transport.retry_interval, _FIRST_PAUSE * 2 ** min(failures - 1, 8)))
+        finally:
+            self._recorder = None
+            self._wake.set()
+
+    async def _record_batch(self, batch: list[tuple[Carried, Handle]]) -> bool:
+        """Record some uploads; what cannot be recorded now is put back, and then True is returned."""
+        groups: dict[tuple[str, str], list[tuple[Carried, Handle]]] = {}
+        for item in batch:
+            groups.setdefault((item[0].upload.task, item[0].upload.kind), []).append(item)
+        held: list[tuple[Carried, Handle]] = []
+        try:
+            for (task, kind), items in groups.items():
+                try:
+                    if self._is_to_be_made(task):
+                        raise TransportError(f"task {task} is not made yet")
+                    await self._record_group(task, kind, items)
+                except (TransportError, HomeError) as error:
+                    held += items
+                    for _, handle in items:
+                        handle.error, handle.tries = str(error), handle.tries + 1
+        finally:  # cancelled: whatever is not over is recorded again, which does no harm
+            self._carried.extendleft(reversed([item for item in batch if not item[1].is_over]))
+        return bool(held)
+
+    async def _record_group(self, task: str, kind: str, items: list[tuple[Carried, Handle]]) -> None:
+        try:
+            entries = await RECORDERS[kind](self._transport, self._aliases.get(task, task), [carried for carried, _ in items])
+        except ServerError as error:
+            if not jobs.is_refused(error):
+                raise
+            if len(items) > 1:  # one of them: each by itself
+                for item in items:
+                    await self._record_group(task, kind, [item])
+                return
+            carried, handle = items[0]
+            reason = carried.failure or f"its home refuses to record it: {error}"
+            await self._run(partial(self._close, [handle], {}))
+            self._settle(handle, UploadState.failed, error=reason)
+            return
+        stored = {handle for carried, handle in items if carried.failure is None}
+        await self._run(partial(self._close, [handle for _, handle in items], stored))
+        for (carried, handle), entry in zip(items, entries, strict=True):
+            self._settle(handle, UploadState.failed if carried.failure else UploadState.stored, error=carried.failure, entry=entry)
+
+    def _close(self, handles: list[Handle], stored: Any) -> None:
+        """Mark jobs as done, and then remove what is not needed any more. Blocks."""
+        for handle in handles:
+            # A mark that cannot be written costs a repetition at the next start, and uploads can be repeated.
+            with contextlib.suppress(OSError):
+                self._journal.finish_job(handle.upload.number)
+            clear_away(handle.upload, is_stored=handle in stored)
+
+    async def _drop(self, handle: Handle) -> None:
+        await self._run(partial(self._close, [handle], ()))
+        self._settle(handle, handle.is_unwanted or UploadState.cancelled, error=f"it was {handle.is_unwanted}")
+
+    def _settle(self, handle: Handle, state: UploadState, *, error: str | None = None, entry: Any = None) -> None:
+        upload, identity = handle.upload, _identity(handle)
+        with self._lock:
+            handles = self._open.get(upload.task, {})
+            handles.pop(upload.number, None)
+            if not handles:
+                self._open.pop(upload.task, None)
+            if state is UploadState.stored:
+                self._stored[upload.task] += 1
+            if state is UploadState.failed:
+                self._failed.setdefault(upload.task, {})[upload.name] = str(error)
+            elif upload.task in self._failed and state is UploadState.stored:
+                self._failed[upload.task].pop(upload.name, None)
+        if self._latest.get(identity) is handle:
+            del self._latest[identity]
+        if self._busy.get(identity) is handle:
+            del self._busy[identity]
+        self._let_next(identity)
+        handle.settle(state, error=error, entry=entry)
+        if state is UploadState.failed:
+            _log.error("atrains: %r of task %s could not be stored: %s", upload.name, upload.task, error)
+            self._tell(f"task {upload.task}: {upload.name!r} could not be stored: {error}")
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        chore = asyncio.create_task(_once(work), name="atrains-upload-chore")
+        self._chores.add(chore)
+        chore.add_done_callback(self._chores.discard)
+
+
+def _identity(handle: Handle) -> str:
+    return handle.upload.identity or handle.upload.url
+
+
+async def _once(work: Coroutine[Any, Any, None]) -> None:
+    """Let what a signal handler raises go out of the loop by itself, and not a second time through whoever awaits the task."""
+    try:
+        await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        asyncio.get_running_loop().call_soon(_raise, error)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
