@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from atrains import errors, types
+from atrains._connect import parsing
 from atrains.types import TaskStatusEnum, TaskTypes
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from atrains._api.task_parameters import TaskParameters, param, percent_param
     from atrains._async.artifact import AsyncArtifact
     from atrains._async.metrics import AsyncMetricsManager
+    from atrains._async.storage import AsyncStorageManager
     from atrains._async.task import AsyncTask
     from atrains._config import credentials
     from atrains._engine.ledger import Counts, Receipt, Stats
     from atrains._sync.artifact import Artifact
     from atrains._sync.metrics import MetricsManager
+    from atrains._sync.storage import StorageManager
     from atrains._sync.task import Task
 
     __version__: str
@@ -40,6 +43,7 @@ __all__ = [
     "Artifact",
     "AsyncArtifact",
     "AsyncMetricsManager",
+    "AsyncStorageManager",
     "AsyncTask",
     "Counts",
     "LogHandler",
@@ -48,6 +52,7 @@ __all__ = [
     "Receipt",
     "Reporter",
     "Stats",
+    "StorageManager",
     "Task",
     "TaskParameters",
     "TaskStatusEnum",
@@ -65,6 +70,7 @@ _WHERE = {
     "Artifact": "atrains._sync.artifact",
     "AsyncArtifact": "atrains._async.artifact",
     "AsyncMetricsManager": "atrains._async.metrics",
+    "AsyncStorageManager": "atrains._async.storage",
     "AsyncTask": "atrains._async.task",
     "Counts": "atrains._engine.ledger",
     "LogHandler": "atrains._api.handler",
@@ -73,6 +79,7 @@ _WHERE = {
     "Receipt": "atrains._engine.ledger",
     "Reporter": "atrains._api.reporter",
     "Stats": "atrains._engine.ledger",
+    "StorageManager": "atrains._sync.storage",
     "Task": "atrains._sync.task",
     "TaskParameters": "atrains._api.task_parameters",
     "credentials": "atrains._config",
@@ -80,6 +87,7 @@ _WHERE = {
     "percent_param": "atrains._api.task_parameters",
 }
 
+parsing.install()
 logging.getLogger("atrains").addHandler(logging.NullHandler())
 
 

@@ -87,7 +87,8 @@ class ExitWatch:
     def close_all(self, ending: Ending, budget: float, *, last: bool) -> None:
         """End every open run and deliver what was reported, within the budget; the last time let go of the journals as well."""
         with self._closing:
-            if self._gave_up or not (process().open_runs or process().transfers or any(channel.outlet is not None for channel in process().channels.values())):
+            reported = any(channel.outlet is not None for channel in process().channels.values())
+            if self._gave_up or not (process().open_runs or process().transfers or reported):
                 return
             self._gave_up = True  # unless it ends well: what was in vain once is not tried again, the program wants to end
             try:

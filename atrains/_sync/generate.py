@@ -83,6 +83,7 @@ PAIRS = (
     ),
     Pair("AsyncArtifact", "Artifact", "Twin", "_async/artifact.py", ("_async/artifact.py",)),
     Pair("AsyncMetricsManager", "MetricsManager", "Twin", "_async/metrics.py", ("_async/metrics.py",)),
+    Pair("AsyncStorageManager", "StorageManager", "Twin", "_async/storage.py", ("_async/storage.py",)),
 )
 TWINS = {pair.core: pair.twin for pair in PAIRS}
 

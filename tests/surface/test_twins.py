@@ -8,14 +8,26 @@ from typing import Any
 
 import pytest
 
-from atrains import Artifact, AsyncArtifact, AsyncMetricsManager, AsyncTask, MetricsManager, Task, TaskStatusEnum, TaskTypes
+from atrains import (
+    Artifact,
+    AsyncArtifact,
+    AsyncMetricsManager,
+    AsyncStorageManager,
+    AsyncTask,
+    MetricsManager,
+    StorageManager,
+    Task,
+    TaskStatusEnum,
+    TaskTypes,
+)
 from atrains.errors import UsageError
 
-PAIRS = [(AsyncTask, Task), (AsyncArtifact, Artifact), (AsyncMetricsManager, MetricsManager)]
+PAIRS = [(AsyncTask, Task), (AsyncArtifact, Artifact), (AsyncMetricsManager, MetricsManager), (AsyncStorageManager, StorageManager)]
 AWAITED = {
     AsyncTask: {"close", "flush", "connect", "get_status", "upload_artifact"},
     AsyncArtifact: {"get", "get_local_copy"},
     AsyncMetricsManager: {"get_summary", "get_titles", "get_series"},
+    AsyncStorageManager: {"get_local_copy", "upload_file", "upload_folder", "download_file", "download_folder", "list", "exists_file"},
 }
 MADE_IN_CALLER = {"init"}
 """Written by hand in both worlds: their defaults and their words differ on purpose."""
@@ -48,13 +60,13 @@ def parameters(member: Any) -> list[tuple[str, Any, Any]]:
     return [(each.name, each.kind, each.default) for each in inspect.signature(function(member)).parameters.values()]
 
 
-@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact", "metrics"])
+@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact", "metrics", "storage"])
 def test_the_twins_have_the_same_members(core: type, twin: type) -> None:
     assert public(core) ^ public(twin) <= set(ONE_WORLD)
     assert len(public(core)) > 5
 
 
-@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact", "metrics"])
+@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact", "metrics", "storage"])
 def test_the_twins_take_the_same_and_say_the_same(core: type, twin: type) -> None:
     for name, ours, theirs in members(core, twin):
         if isinstance(ours, type):  # the enumerations
@@ -66,7 +78,7 @@ def test_the_twins_take_the_same_and_say_the_same(core: type, twin: type) -> Non
         assert function(ours).__doc__, f"{name} has no docstring"
 
 
-@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact", "metrics"])
+@pytest.mark.parametrize(("core", "twin"), PAIRS, ids=["task", "artifact", "metrics", "storage"])
 def test_one_of_them_waits_and_the_other_is_awaited(core: type, twin: type) -> None:
     assert not [name for name, _, theirs in members(core, twin) if inspect.iscoroutinefunction(function(theirs))]
     coroutines = {name for name, ours, _ in members(core, twin) if inspect.iscoroutinefunction(function(ours))}

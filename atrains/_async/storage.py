@@ -1,0 +1,456 @@
+"""AsyncStorageManager: files at any URL, with or without a task. The places are in `_storage`, and the cache of what was fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from fnmatch import fnmatchcase
+from functools import partial
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from atrains._async.base import connect
+from atrains._config import settings
+from atrains._engine.channel import Channel
+from atrains._engine.disabled import DisabledChannel
+from atrains._engine.process import process
+from atrains._engine.runtime import TRANSFERS, Runtime
+from atrains._engine.unpacking import is_archive, unpack_archive
+from atrains._storage.base import FileInfo, Storage
+from atrains._storage.cache import DEFAULT_CONTEXT, FileCache, Unpack, cache_of
+from atrains._storage.folder import FolderStorage
+from atrains._storage.layout import join_url
+from atrains._storage.registry import scheme_of
+from atrains._wire.artifacts import HOME_URL
+from atrains.errors import StorageError, UsageError, ValidationError
+from atrains.types import FileMetadata
+
+Listing: TypeAlias = list[str] | list[FileMetadata]
+"""Paths of files; with metadata what is known of each."""
+_WEB: Final = frozenset({"http", "https"})
+_file_limits: Final[dict[str, int]] = {}
+"""How many files this process keeps in the cache, by context, where it was told."""
+_log = logging.getLogger("atrains")
+
+
+class AsyncStorageManager:
+    """Fetches and stores files by URL, with or without a task. All of it is called on the class.
+
+    A URL is a path or `file:///...` (a file of this machine), `home://...` (in the local home), or `http(s)://...` (a file server, or
+    anything that can be downloaded). Eight files are on their way at once at most, however many calls there are. A file is there whole or
+    not at all, also where a call is cancelled or the process killed.
+
+    Example:
+        >>> path = await StorageManager.get_local_copy("https://example.com/data.zip")  # the folder that it was unpacked to
+        >>> await StorageManager.upload_folder("results", StorageManager.get_files_server() + "/experiments/1")
+    """
+
+    @classmethod
+    async def get_local_copy(
+        cls,
+        remote_url: str,
+        cache_context: str | None = None,
+        extract_archive: bool = True,  # documented
+        name: str | None = None,
+        force_download: bool = False,
+    ) -> str:
+        """A file of this machine with the content of a URL: the file itself where it is on this machine, else a copy in the cache.
+
+        Args:
+            remote_url: Where it is.
+            cache_context: The part of the cache to use, which has limits of its own; `global` by default.
+            extract_archive: Give the folder that the file was unpacked to, where its name ends in `.zip`, `.tar.gz` or `.tgz`.
+            name: What it is called in errors.
+            force_download: Fetch it although it is in the cache, which is not told when the file at the URL changes.
+
+        Returns:
+            An absolute path. Do not change what is there: others get it too. It stays for as long as it is one of the last eight that this
+            process was given, or the limits of the cache allow.
+
+        Raises:
+            StorageError: it cannot be fetched or unpacked.
+        """
+        channel, runtime = await connect()
+        try:
+            storage = await _storage_of(channel, remote_url)
+            unpack = _unpack if extract_archive and is_archive(_path_of(remote_url)) else None
+            local = storage.local_path(remote_url)
+            if local is None:
+                return str(await _fetched(channel, runtime, storage, remote_url, cache_context, force=force_download, unpack=unpack))
+            if not await channel.run(local.exists):
+                raise StorageError(f"there is no file {local}; check the path")
+            if unpack is None or await channel.run(local.is_dir):
+                return str(local)
+            if isinstance(channel, DisabledChannel):
+                raise UsageError(f"{local} is not unpacked: {_switched_off(channel)}; ask for it with extract_archive=False")
+            return str(await _cache(channel, cache_context).unpack(local, unpack))
+        except StorageError as error:
+            if name is None:
+                raise
+            raise type(error)(f"{name}: {error}") from error
+
+    @classmethod
+    async def upload_file(cls, local_file: str | Path, remote_url: str, wait_for_upload: bool = True) -> str:  # documented
+        """Store a file, replacing what is there.
+
+        Args:
+            local_file: The file.
+            remote_url: Where to, with the name that it gets there.
+            wait_for_upload: False to return at once: what goes wrong then is logged. The end of the program waits for it, up to the
+                10 seconds that it has for all that is open; `asyncio.run` cancels what its coroutine leaves behind.
+
+        Returns:
+            `remote_url`.
+
+        Raises:
+            StorageError: the file cannot be read, changes meanwhile, or cannot be stored.
+        """
+        channel, runtime = await connect()
+        if isinstance(channel, DisabledChannel):
+            return remote_url
+        storage = await _storage_of(channel, remote_url)
+        source = _local(local_file)
+        if wait_for_upload:
+            await _put(runtime, storage, source, remote_url)
+        else:
+            transfer = asyncio.create_task(_put_or_log(runtime, storage, source, remote_url), name="atrains-upload")
+            process().transfers.add(transfer)
+            transfer.add_done_callback(process().transfers.discard)
+        return remote_url
+
+    @classmethod
+    async def upload_folder(cls, local_folder: str | Path, remote_url: str, match_wildcard: str | None = None) -> str | None:
+        """Store the files of a folder, at any depth, below a URL, replacing what is there. Links to folders are not followed.
+
+        Args:
+            local_folder: The folder. `a/b.txt` in it goes to `<remote_url>/a/b.txt`.
+            remote_url: Where to.
+            match_wildcard: Only files whose name, or path in the folder, fits: `*.csv`, `sub/*`.
+
+        Returns:
+            `remote_url`; None where there was no such file.
+
+        Raises:
+            StorageError: a file cannot be read or stored; those that were stored by then stay there.
+        """
+        channel, runtime = await connect()
+        if isinstance(channel, DisabledChannel):
+            return remote_url
+        storage, folder = await _storage_of(channel, remote_url), _local(local_folder)
+        if not await channel.run(folder.is_dir):
+            raise StorageError(f"there is no folder {folder}; check the path")
+
+        async def put(info: FileInfo) -> None:
+            await _put(runtime, storage, folder / info.path, join_url(remote_url, info.path))
+
+        found = _matching(FolderStorage(channel.run).list(str(folder)), match_wildcard)
+        if not await _for_each(found, put):
+            _log.warning("atrains: nothing was uploaded to %s: no file in %s fits %r", remote_url, folder, match_wildcard or "*")
+            return None
+        return remote_url
+
+    @classmethod
+    async def download_file(cls, remote_url: str, local_folder: str | Path | None = None, overwrite: bool = False) -> str:  # documented
+        """Fetch a file into a folder, below the path that it has in its URL.
+
+        Args:
+            remote_url: Where it is.
+            local_folder: `https://host/a/b.txt` becomes `<local_folder>/a/b.txt`. None for a copy in the cache.
+            overwrite: Fetch it although there is such a file.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            StorageError: it cannot be fetched or written.
+        """
+        if local_folder is None:
+            return await cls.get_local_copy(remote_url, extract_archive=False, force_download=overwrite)
+        channel, runtime = await connect()
+        storage = await _storage_of(channel, remote_url)
+        return str(await _get(channel, runtime, storage, remote_url, _local(local_folder), overwrite=overwrite))
+
+    @classmethod
+    async def download_folder(
+        cls,
+        remote_url: str,
+        local_folder: str | Path | None = None,
+        match_wildcard: str | None = None,
+        overwrite: bool = False,  # documented
+    ) -> str:
+        """Fetch every file below a URL into a folder, each below the path that it has in its URL.
+
+        Args:
+            remote_url: The folder; one of http(s) servers cannot be listed.
+            local_folder: Where to. None gives the folder itself, where it is on this machine.
+            match_wildcard: Only files whose name, or path in the folder, fits: `*.csv`, `sub/*`.
+            overwrite: Fetch also those that are there already.
+
+        Returns:
+            `local_folder`.
+
+        Raises:
+            StorageError: there is nothing, it cannot be listed, or a file cannot be fetched; those that were fetched by then stay.
+        """
+        channel, runtime = await connect()
+        storage = await _storage_of(channel, remote_url)
+        if local_folder is None:
+            local = storage.local_path(remote_url)
+            if local is None:
+                raise StorageError(f"{remote_url} is not on this machine: name the local_folder that it is to be fetched to")
+            return str(local)
+        folder = _local(local_folder)
+        fitting = 0
+
+        async def get(info: FileInfo) -> None:
+            nonlocal fitting
+            if _fits(info, match_wildcard):
+                fitting += 1
+                await _get(channel, runtime, storage, info.url, folder, overwrite=overwrite)
+
+        if not await _for_each(storage.list(remote_url), get):
+            raise StorageError(f"there is no file below {remote_url}; check the path")
+        if not fitting:
+            _log.warning("atrains: nothing was downloaded from %s: no file there fits %r", remote_url, match_wildcard)
+        return str(folder)
+
+    @classmethod
+    async def list(cls, remote_url: str, return_full_path: bool = False, with_metadata: bool = False) -> Listing:  # documented
+        """The files below a URL, at any depth, in the order of their names; none where there is nothing.
+
+        Args:
+            remote_url: The folder; one of http(s) servers cannot be listed.
+            return_full_path: Give whole URLs rather than paths below `remote_url`.
+            with_metadata: Give a dictionary of name and size for each rather than its name alone.
+
+        Raises:
+            StorageError: it cannot be listed.
+        """
+        channel, _ = await connect()
+        storage = await _storage_of(channel, remote_url)
+        async with aclosing(storage.list(remote_url)) as found:
+            files = [info async for info in found]
+        if with_metadata:
+            return [_metadata(info, full=return_full_path) for info in files]
+        return [info.url if return_full_path else info.path for info in files]
+
+    @classmethod
+    async def exists_file(cls, remote_url: str) -> bool:
+        """Whether there is a file at a URL; a folder is none.
+
+        Raises:
+            StorageError: the place does not say.
+        """
+        channel, _ = await connect()
+        return await (await _storage_of(channel, remote_url)).exists(remote_url)
+
+    @classmethod
+    async def get_file_size_bytes(cls, remote_url: str) -> int | None:
+        """The size of a file, in bytes; None where there is no file, or a server that does not say.
+
+        Raises:
+            StorageError: the place does not answer.
+        """
+        found = await cls.get_metadata(remote_url)
+        return None if found is None else found["size"]
+
+    @classmethod
+    async def get_metadata(cls, remote_url: str, return_full_path: bool = False) -> FileMetadata | None:  # documented
+        """What is known of a file without fetching it: its name, and its size in bytes (None where a server does not say).
+
+        Args:
+            remote_url: Where it is.
+            return_full_path: Give the whole URL as its name, rather than the last part of it.
+
+        Returns:
+            A dictionary; None where there is no such file.
+
+        Raises:
+            StorageError: the place does not answer.
+        """
+        channel, _ = await connect()
+        info = await (await _storage_of(channel, remote_url)).stat(remote_url)
+        return None if info is None else _metadata(info, full=return_full_path)
+
+    @classmethod
+    async def delete(cls, remote_url: str) -> bool:
+        """Remove a file.
+
+        Returns:
+            True; False where there was none.
+
+        Raises:
+            StorageError: it is there and cannot be removed.
+        """
+        channel, _ = await connect()
+        if isinstance(channel, DisabledChannel):
+            return False
+        return await (await _storage_of(channel, remote_url)).delete(remote_url)
+
+    @classmethod
+    def set_cache_file_limit(cls, cache_file_limit: int, cache_context: str | None = None) -> int:
+        """Set how many files this process keeps in the cache, in place of the setting `cache.max_files` (1,000 unless configured).
+
+        Args:
+            cache_file_limit: At least 1. What is too much goes with the next file that is fetched, the least recently used first.
+            cache_context: The part of the cache that it holds for; `global` by default.
+
+        Returns:
+            The limit.
+
+        Raises:
+            ValidationError: it is less than 1.
+        """
+        if cache_file_limit < 1:
+            raise ValidationError(f"the limit of the cache is {cache_file_limit}; keep at least 1 file")
+        _file_limits[cache_context or DEFAULT_CONTEXT] = int(cache_file_limit)
+        return cache_file_limit
+
+    @classmethod
+    def get_files_server(cls) -> str:
+        """The URL below which files are kept when nothing else is said: the server's file server, or a folder in the local home.
+
+        Raises:
+            StorageError: no file server is known for the configured server.
+        """
+        chosen = settings()
+        if chosen.target.kind == "local":
+            return f"{HOME_URL}files"
+        if chosen.api.files_host is None:
+            raise StorageError(f"no file server is known for {chosen.api.api_host}: set ATRAINS_FILES_HOST (or api.files_server)")
+        return chosen.api.files_host
+
+
+AnyChannel: TypeAlias = Channel | DisabledChannel
+
+
+async def _storage_of(channel: AnyChannel, url: str) -> Storage:
+    """The storage of a URL."""
+    if scheme_of(url) in _WEB:
+        if isinstance(channel, DisabledChannel):
+            raise UsageError(f"nothing is fetched from {url}: {_switched_off(channel)}")
+        await channel.run(partial(import_module, "atrains._storage.fileserver"))  # aiohttp: too slow for the loop
+    return channel.storages().for_url(url)
+
+
+def _switched_off(channel: DisabledChannel) -> str:
+    return f"atrains is switched off here ({channel.settings.target.source})"
+
+
+def _local(path: str | Path) -> Path:
+    """A path of the caller's, absolute."""
+    return Path(path).expanduser().absolute()
+
+
+def _path_of(url: str) -> str:
+    """The path in a URL, not quoted."""
+    return unquote(urlsplit(url).path) if scheme_of(url) in _WEB else url
+
+
+def _below_host(storage: Storage, url: str) -> PurePosixPath:
+    """Where a file goes in a folder: the path that it has below its host, or below the root of this machine's files."""
+    local = storage.local_path(url)
+    path = PurePosixPath(local.relative_to(local.anchor).as_posix()) if local is not None else PurePosixPath(_path_of(url).lstrip("/"))
+    if ".." in path.parts or not path.parts or "\0" in str(path):
+        raise StorageError(f"{url!r} names no file, or one outside of the folder; give a URL with the path of a file")
+    return path
+
+
+def _cache(channel: AnyChannel, context: str | None) -> FileCache:
+    return cache_of(channel.settings, context, channel.run, max_files=_file_limits.get(context or DEFAULT_CONTEXT))
+
+
+def _unpack(archive: Path, target: Path, stop: Any) -> None:
+    unpack_archive(archive, target, stop=stop)
+
+
+async def _fetched(
+    channel: AnyChannel, runtime: Runtime | None, storage: Storage, url: str, context: str | None, *, force: bool, unpack: Unpack | None
+) -> Path:
+    """A file in the cache."""
+
+    async def fetch(target: Path, kept: Path) -> Any:
+        async with _transfers(runtime):
+            return await storage.get(url, target, kept=kept)
+
+    return await _cache(channel, context).get(url, fetch, force=force, unpack=unpack)
+
+
+async def _get(channel: AnyChannel, runtime: Runtime | None, storage: Storage, url: str, folder: Path, *, overwrite: bool) -> Path:
+    """Fetch a file into a folder."""
+    target = folder / _below_host(storage, url)
+    if overwrite or not await channel.run(target.exists):
+        if isinstance(channel, DisabledChannel):
+            raise UsageError(f"{target} is not written: {_switched_off(channel)}")
+        async with _transfers(runtime):
+            await storage.get(url, target)
+    return target
+
+
+async def _put(runtime: Runtime | None, storage: Storage, source: Path, url: str) -> None:
+    async with _transfers(runtime):
+        await storage.put(source, url)
+
+
+async def _put_or_log(runtime: Runtime | None, storage: Storage, source: Path, url: str) -> None:
+    """Store a file that nobody waits for."""
+    try:
+        await _put(runtime, storage, source, url)
+    except StorageError as error:
+        _log.error("atrains: %s was not stored at %s: %s", source, url, error)
+    except asyncio.CancelledError:
+        _log.error("atrains: %s was not stored at %s: the program ended before; upload it with wait_for_upload=True", source, url)
+        raise
+
+
+def _transfers(runtime: Runtime | None) -> asyncio.Semaphore:
+    """What bounds how many files are on their way at once."""
+    assert runtime is not None  # there is none only where atrains is switched off, and then nothing is transferred
+    return runtime.transfers
+
+
+async def _for_each(found: AsyncGenerator[FileInfo], work: Callable[[FileInfo], Awaitable[None]]) -> int:
+    """Do something with each file, with a few at once and no list of all; returns how many there were. The first failure ends it."""
+    taking, number = asyncio.Lock(), 0
+
+    async def serve() -> None:
+        nonlocal number
+        while True:
+            async with taking:
+                try:
+                    info = await anext(found)
+                except StopAsyncIteration:
+                    return
+                number += 1
+            await work(info)
+
+    failure: BaseException | None = None
+    try:
+        async with aclosing(found), asyncio.TaskGroup() as group:
+            for _ in range(TRANSFERS):
+                group.create_task(serve())
+    except BaseExceptionGroup as failures:
+        failure = failures.exceptions[0]
+    if failure is not None:
+        raise failure
+    return number
+
+
+async def _matching(found: AsyncGenerator[FileInfo], pattern: str | None) -> AsyncGenerator[FileInfo]:
+    async with aclosing(found):
+        async for info in found:
+            if _fits(info, pattern):
+                yield info
+
+
+def _fits(info: FileInfo, pattern: str | None) -> bool:
+    """Whether a file is meant by a wildcard, by its name or by its path."""
+    return pattern is None or fnmatchcase(info.path, pattern) or fnmatchcase(info.path.rpartition("/")[2], pattern)
+
+
+def _metadata(info: FileInfo, *, full: bool) -> FileMetadata:
+    return FileMetadata(name=info.url if full else info.path, size=info.size)
