@@ -41,9 +41,9 @@ async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
     try:
         await channel.transport.probe()  # within the time of one connection: a call would try for longer
         project = await project_id(channel, wish.project)
-        async with reuse.deciding(channel, wish):
-            candidate, new = await reuse.choose(channel, wish, project, new)
-            return await _begin_whole(channel, _open_run(channel, wish, project, candidate, new))
+        async with reuse.deciding(channel, wish) as granted:
+            candidate, new = await reuse.choose(channel, granted, project, new)
+            return await _begin_whole(channel, _open_run(channel, granted, project, candidate, new))
     except (AccessError, ServerError):  # there, and not willing: waiting would change nothing
         raise
     except TransportError as error:

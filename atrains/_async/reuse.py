@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from atrains._async.base import call
@@ -34,32 +35,63 @@ RECOVERY_SECONDS: Final = 5.0
 
 
 @asynccontextmanager
-async def deciding(channel: AnyChannel, wish: Wish) -> AsyncIterator[None]:
-    """Hold the lock under which it is decided, by one at a time in the home, who takes over a task.
+async def deciding(channel: AnyChannel, wish: Wish) -> AsyncIterator[Wish]:
+    """Hold the lock under which it is decided, by one at a time in the home, who takes over a task; gives the wish that can be granted.
+
+    Where the lock is not to be had, who would only have gone on with the last task of the names gets a task of its own.
 
     Raises:
-        HomeError: the home cannot be written to, or somebody has held the lock for long.
+        HomeError: the home cannot be written to, or somebody has held the lock for long, and a certain task was asked for.
     """
     if isinstance(channel, DisabledChannel) or not wish.reuse:  # a service that opens hundreds of tasks of its own need not wait
-        yield
+        yield wish
         return
-    home = channel.settings.home.path
+    try:
+        lock = await _locked(channel.settings.home.path)
+    except HomeError as error:
+        if wish.continued or isinstance(wish.reuse, str):
+            raise
+        say(channel.settings, f"a new task is made, and the last one of these names is not reused: {error}")
+        yield wish._replace(reuse=False)
+        return
+    try:
+        yield wish
+    finally:
+        lock.release()
+
+
+def _lock_of(home: Path) -> FolderLock:
+    """The lock of a home, not taken yet; to be released.
+
+    Raises:
+        HomeError: the home cannot be written to.
+    """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = FolderLock(home / "reuse.lock")
+        return FolderLock(home / "reuse.lock")
     except OSError as error:
         raise HomeError(
             error.errno, f"cannot write to the home {home}: {error.strerror}; set ATRAINS_HOME to a folder that is writable"
         ) from error
+
+
+async def _locked(home: Path) -> FolderLock:
+    """Take the lock of a home; to be released.
+
+    Raises:
+        HomeError: the home cannot be written to, or somebody has held it for long.
+    """
+    lock = _lock_of(home)
     try:
         deadline = time.monotonic() + LOCK_SECONDS
         while not lock.acquire():
             if time.monotonic() > deadline:
                 raise HomeError(f"another process has been opening a run in {home} for {LOCK_SECONDS:g} s; try again, or end that process")
             await asyncio.sleep(0.01)
-        yield
-    finally:
+    except BaseException:
         lock.release()
+        raise
+    return lock
 
 
 async def choose(channel: AnyChannel, wish: Wish, project: str, new: str) -> tuple[dict[str, Any] | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import zlib
@@ -53,7 +54,8 @@ def remember(cache: Path, key: SessionKey, task: str, *, window_hours: float) ->
         temporary.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
         temporary.replace(path)
     except OSError:  # a cache that cannot be written costs a new task id at the next run, not this run
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _file(cache: Path, key: SessionKey) -> Path:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from atrains import AsyncTask
 from atrains._portal.portal import portal
+from atrains._storage.locks import FolderLock
 from atrains._wire import endpoints
-from atrains.errors import NotFoundError, TaskStatusError, UsageError, ValidationError
+from atrains.errors import HomeError, NotFoundError, TaskStatusError, UsageError, ValidationError
 
 World = Any
 NAMES: Final = ("reuse", "a run")
@@ -101,6 +103,26 @@ async def test_another_name_project_or_type_is_another_task(world: World) -> Non
     for names in (("reuse", "another"), ("another", "a run"), (*NAMES, "testing")):
         assert (await run(world, *names, reuse_last_task_id=True)).id != first.id
     assert (await run(world, reuse_last_task_id=True)).id == first.id
+
+
+async def test_a_script_begins_although_others_are_opening_their_runs(
+    world: World, atrains_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where many start at once, and the server is slow: all of them look for the last task, one after the other."""
+    monkeypatch.delenv("ATRAINS_QUIET", raising=False)
+    monkeypatch.setattr("atrains._async.reuse.LOCK_SECONDS", 0.2)
+    first = await run(world, reuse_last_task_id=True)
+    another = FolderLock(atrains_home / "reuse.lock")
+    assert another.acquire()
+    second = await run(world, reuse_last_task_id=True)
+    assert second.id != first.id
+    assert "is not reused: another process has been opening a run" in capsys.readouterr().err
+    with pytest.raises(HomeError, match="another process"):  # who asks for a certain task gets no other one
+        await world(world.Task.init(*NAMES, reuse_last_task_id=first.id))
+    with pytest.raises(HomeError, match="another process"):
+        await world(world.Task.init(*NAMES, continue_last_task=True))
+    another.release()
+    assert (await run(world, reuse_last_task_id=True)).id == second.id
 
 
 async def test_the_environment_can_forbid_reuse(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from atrains.testing import RunningServer
 from tests.conftest import Finished, User, finish
 
 REPORTING = """
@@ -234,6 +235,27 @@ def test_a_home_that_cannot_be_written_from_the_start_is_named_and_can_be_caught
     assert done.code == 5, done
     assert str(disk.path / "home") in done.stdout
     assert "ATRAINS_HOME" in done.stdout
+
+
+SENDING = """
+from atrains import Task
+
+task = Task.init("disks", "trouble")
+task.get_logger().report_scalar("t", "s", 1.0, 1)
+assert task.flush(timeout=10)
+"""
+
+
+@pytest.mark.parametrize("place", ["home", "a file/home"])
+def test_a_machine_that_cannot_be_written_records_to_a_server(
+    run_script: Callable[..., Finished], disk: Disk, atrains_server: RunningServer, place: str
+) -> None:
+    """A container with a read-only file system, and `Task.init` as every script has it."""
+    (disk.path / "a file").touch()
+    disk.forbid()
+    done = run_script(SENDING, ATRAINS_HOME=str(disk.path / place), ATRAINS_API_HOST="", ATRAINS_QUIET="0", **atrains_server.environment)
+    assert done.code == 0, done
+    assert "a new task is made" in done.stderr
 
 
 KILLED = """
