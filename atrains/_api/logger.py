@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import struct
 import sys
 import time
@@ -19,6 +20,7 @@ from atrains._api import current
 from atrains._api.outgoing import as_text, clean_name, joined, shortened
 from atrains._api.plots import PlotReports
 from atrains._engine import ledger
+from atrains._engine.nonfinite import Replacement, replacements
 from atrains._wire.events import SINGLE_VALUE_ITERATION, SINGLE_VALUE_TITLE, EventKind
 from atrains.errors import TaskClosedError, ValidationError
 
@@ -190,6 +192,28 @@ class Logger(PlotReports):
         finally:
             root.removeHandler(handler)
 
+    @classmethod
+    def set_reporting_nan_value(cls, value: float | None, warn_period: int = 1000) -> None:
+        """Choose what is stored for NaN in scalars, by all loggers of this process, for what is delivered from now on.
+
+        Args:
+            value: A finite number; None, as it is without this call, to leave such points out and count them in `task.stats()`.
+            warn_period: After how many of them it is said again in the log.
+
+        Raises:
+            ValidationError: a value that is not finite, or a period below 1.
+        """
+        replacements.nan = _replacement(value, warn_period)
+
+    @classmethod
+    def set_reporting_inf_value(cls, value: float | None, warn_period: int = 1000) -> None:
+        """Choose what is stored for infinities in scalars: as `set_reporting_nan_value`.
+
+        Raises:
+            ValidationError: as there.
+        """
+        replacements.inf = _replacement(value, warn_period)
+
     def get_flush_period(self) -> float | None:
         """The seconds between two deliveries of what was reported; None when there is none without `flush`."""
         return self._outlet.flush_period
@@ -247,6 +271,14 @@ def _count(values: object) -> int:
     """How many points somebody meant to report."""
     size = getattr(values, "size", None)  # of an array in any number of dimensions
     return size if isinstance(size, int) else len(values) if isinstance(values, Sized) else 1
+
+
+def _replacement(value: float | None, warn_period: int) -> Replacement:
+    if value is not None and not math.isfinite(value):
+        raise ValidationError(f"what stands for a value that is not finite is a finite number, not {value!r}")
+    if warn_period < 1:
+        raise ValidationError(f"warn_period is a number of values, 1 or more, not {warn_period!r}")
+    return Replacement(None if value is None else float(value), warn_period)
 
 
 def _level_name(level: int | str) -> str:

@@ -17,6 +17,7 @@ from itertools import compress
 from typing import Any, Final, Protocol
 
 from atrains._engine.ledger import NOT_FINITE, REFUSED, RESET, Counts, Ledger
+from atrains._engine.nonfinite import replacements
 from atrains._engine.segment import Segment
 from atrains._engine.slots import EMPTY, SLOT, VOID, column, count, runs
 from atrains._engine.spans import StoredSpans, forgotten, record_stream, slot_stream
@@ -297,6 +298,7 @@ class JournalReader:
         """The blocks of a stretch of committed slots: one for each task in it."""
         (iterations, times, values, flags, ids), used, clean = _columns(segment.view(begin, end))
         if not clean:
+            values = replacements.apply(values)
             keep = [not flag & VOID and math.isfinite(value) for flag, value in zip(flags, values, strict=True)]
             for number, value, flag in zip(ids, values, flags, strict=True):
                 if not flag & VOID and not math.isfinite(value):
@@ -398,6 +400,7 @@ class JournalReader:
             steps.frombytes(frame.body[:size])
             numbers.frombytes(frame.body[size:])
             if not math.isfinite(sum(numbers)):
+                numbers = replacements.apply(numbers)
                 keep = [math.isfinite(value) for value in numbers]
                 read.drops[(task, *name)] += keep.count(False)
                 steps, numbers = array("q", compress(steps, keep)), array("d", compress(numbers, keep))

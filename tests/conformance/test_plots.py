@@ -283,6 +283,32 @@ async def test_what_is_logged_goes_to_the_console(world: World) -> None:
     chosen.handle(logging.makeLogRecord({"msg": "too late", "levelno": logging.ERROR}))
 
 
+async def test_what_stands_for_values_that_are_no_numbers(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    task = await world(world.Task.init("project", "values"))
+    log = task.get_logger()
+    for call in (lambda: Logger.set_reporting_nan_value(math.inf), lambda: Logger.set_reporting_inf_value(1, 0)):
+        with pytest.raises(ValidationError):
+            call()
+    Logger.set_reporting_nan_value(0)
+    Logger.set_reporting_inf_value(-1.5, warn_period=2)
+    try:
+        with caplog.at_level(logging.WARNING, logger="atrains"):
+            for step, value in enumerate((1.0, math.nan, math.inf, -math.inf, math.inf)):
+                log.report_scalar("t", "s", value, step)
+            log.report_scalars("t", "array", values=[math.nan, 2.0], iterations=[0, 1])
+            curves = (await world(task.get_reported_scalars()))["t"]
+        assert curves["s"]["y"] == [1, 0, -1.5, -1.5, -1.5]
+        assert curves["array"]["y"] == [0, 2]
+        assert [record.getMessage().count("inf was reported") for record in caplog.records].count(1) == 2, "the first and the third"
+        Logger.set_reporting_inf_value(None)
+        log.report_scalar("t", "s", math.inf, 9)
+        receipt = await world(task.flush())
+        assert dict(receipt.scalars.dropped) == {"not finite": 1}
+    finally:
+        Logger.set_reporting_nan_value(None)
+        Logger.set_reporting_inf_value(None)
+
+
 async def test_the_flush_period(world: World) -> None:
     task = await world(world.Task.init("project", "period"))
     log = task.get_logger()

@@ -66,7 +66,9 @@ NUMPY = st.one_of(
     st.lists(st.floats(), max_size=5).map(np.array),
     st.lists(st.floats(), max_size=4).map(lambda row: np.array([row, row])),
     st.lists(st.integers(0, 255), max_size=5).map(lambda row: np.array(row, dtype=">u2")[::2]),
-    st.sampled_from([np.datetime64("2024-05-06T07:08"), np.datetime64("NaT"), np.array(["2024-05-06", "NaT"], "M8[ns]"), np.array(1.5)]),
+    st.sampled_from(
+        [np.datetime64("2024-05-06T07:08"), np.datetime64("NaT", "s"), np.array(["2024-05-06", "NaT"], "M8[ns]"), np.array(1.5)]
+    ),
 )
 LEAVES = st.one_of(
     st.none(),
