@@ -9,12 +9,13 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from atrains._api import connectable, connected
 from atrains._api.connectable import Kind, kind_of
 from atrains._api.connected import ConnectedDict, Link, replace_values
 from atrains._api.task_parameters import TaskParameters
+from atrains._async import connections
 from atrains._async.base import TaskPart
 from atrains._engine.notices import say
 from atrains._engine.process import process
@@ -24,6 +25,9 @@ from atrains._wire.edits import ParameterChanges
 from atrains._wire.parameters import DEFAULT_SECTION, HyperParameter, Sections, StoredItem
 from atrains._wire.values import decode
 from atrains.errors import AccessError, ServerError, TaskStatusError, TransportError, UnsupportedTypeError, ValidationError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 T = TypeVar("T")
 
@@ -49,9 +53,10 @@ class Parameters(TaskPart):
         is stored. A key that the task held keeps the task's value when the code assigns to it later.
 
         Args:
-            mutable: A dictionary, nested as deep as you like; a `TaskParameters`, an argparse namespace, an instance of a data class or of
-                a class of attrs or pydantic; any other object, or class, whose public attributes are the parameters.
-            name: The section to store it under; `General` by default. What follows a `/` in it is the beginning of every name.
+            mutable: A dictionary, nested as deep as you like; a `TaskParameters`, an argparse parser or namespace, an instance of a data
+                class or of a class of attrs or pydantic; any other object, or class, whose public attributes are the parameters.
+            name: The section to store it under; `General` by default, `Args` for what argparse made. What follows a `/` in it is the
+                beginning of every name. A parser is always stored under `Args`, with all of its arguments, whatever `init` was told.
 
         Returns:
             The connected dictionary, or the object that was passed.
@@ -73,12 +78,12 @@ class Parameters(TaskPart):
                 return typing.cast("T", await self._connect_dict(typing.cast("dict[Any, Any]", mutable), place))
             case Kind.PARAMETERS:
                 await self._connect_parameters(typing.cast("TaskParameters", mutable), place)
+            case Kind.OBJECT if name is None and connections.is_parsed(mutable):
+                await connections.connect_arguments(self, typing.cast("Namespace", mutable))
             case Kind.OBJECT:
                 await self._connect_object(mutable, place)
             case Kind.PARSER:
-                raise UnsupportedTypeError(
-                    f"cannot connect the argparse parser to task {self.id}: connect the namespace that its parse_args() returns"
-                )
+                await connections.connect_arguments(self, typing.cast("ArgumentParser", mutable))
             case None:
                 raise UnsupportedTypeError(f"cannot connect a {type(mutable).__name__} to task {self.id}: pass {connectable.KINDS}")
         return mutable
