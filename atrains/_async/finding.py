@@ -19,6 +19,8 @@ from atrains.types import CallResult
 
 _PAGE: Final = 500
 """Server: a page has at most so many tasks, and nothing tells that there are more."""
+_WHOLE: Final = 50
+"""Whole records that are asked for at once: each may hold a difference of code, or configurations, of a megabyte."""
 _LISTS: Final = frozenset({"id", "user", "project", "type", "tags", "system_tags", "status", "order_by", "only_fields", "status_changed"})
 """Filters that are lists on the wire; one value may be given for a list of one."""
 _FILTERS: Final = _LISTS | {
@@ -105,8 +107,11 @@ class Finding(TaskPart):
             request["project"] = [await _project_named(channel, project_name)]
         if task_name:
             request["name"] = task_name
-        found = [task["id"] async for task in _pages(channel, request)]
-        return [await cls._load(channel, runtime, task) for task in found]
+        found = list(dict.fromkeys([task["id"] async for task in _pages(channel, request)]))  # one that changed its place is met twice
+        loaded: list[Self] = []
+        for begin in range(0, len(found), _WHOLE):
+            loaded += await cls._load_those_there(channel, runtime, found[begin : begin + _WHOLE])
+        return loaded
 
     @classmethod
     async def get_all(cls, session: object = None, log: object = None, **kwargs: Any) -> CallResult:
@@ -143,6 +148,15 @@ class Finding(TaskPart):
         await channel.send_edits(task_id)  # of a run of this process
         answer = await call(channel, endpoints.TASKS_GET_BY_ID, f"cannot read task {task_id}", task=task_id)
         return cls._bound(answer["task"], channel, runtime)
+
+    @classmethod
+    async def _load_those_there(cls, channel: Channel | DisabledChannel, runtime: Runtime | None, ids: Sequence[str]) -> list[Self]:
+        """The tasks of some ids, in their order; one that somebody deleted since it was found is left out."""
+        for task in ids:
+            await channel.send_edits(task)  # of a run of this process
+        answer = await call(channel, endpoints.TASKS_GET_ALL, "cannot read tasks", id=list(ids), page=0, page_size=len(ids))
+        records = {record["id"]: record for record in answer["tasks"]}
+        return [cls._bound(records[task], channel, runtime) for task in ids if task in records]
 
     @classmethod
     def _bound(cls, record: Mapping[str, Any], channel: Channel | DisabledChannel, runtime: Runtime | None) -> Self:

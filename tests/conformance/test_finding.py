@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from atrains import AsyncTask
 from atrains.errors import NotFoundError, TaskStatusError, UsageError, ValidationError
 from tests.conformance.conftest import make_queue
 
@@ -79,6 +80,20 @@ async def test_records_are_listed_with_their_fields(world: World) -> None:
     assert (await world(world.Task.get_all(None, None, name="tw"))).response.tasks[0]["id"] == tasks[1].id
     with pytest.raises(ValueError, match="unsupported keyword 'colour'"):
         await world(world.Task.get_all(colour="blue"))
+
+
+async def test_a_list_of_tasks_goes_without_one_that_is_deleted_meanwhile(world: World) -> None:
+    tasks = await make(world, *(f"task {number}" for number in range(120)))
+
+    async def others() -> None:
+        for task in reversed(tasks[-20:]):
+            await world(task.delete())
+
+    deleting = world.beside(others)
+    while len(found := await names_of(world, project_name="project")) > 100:
+        assert found == [f"task {number}" for number in range(len(found))]
+    await world(deleting if world.Task is AsyncTask else deleting.join())
+    assert len(found) == 100
 
 
 # ---- clone, set_parent
