@@ -35,16 +35,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def read_record(folder: Path) -> Record:
-    """The record of a task folder.
+def read_record(folder: Path, name: str = "task.json") -> Record:
+    """The record of a task folder, or of another one whose record has another name.
 
     Raises:
         FileNotFoundError: there is no such task.
         ValueError: the file is no JSON object.
     """
-    record = orjson.loads((folder / "task.json").read_bytes())
+    record = orjson.loads((folder / name).read_bytes())
     if not isinstance(record, dict):
-        raise ValueError(f"{folder / 'task.json'} holds no JSON object")  # noqa: TRY004  # damage of a file, like text that is no JSON
+        raise ValueError(f"{folder / name} holds no JSON object")  # noqa: TRY004  # damage of a file, like text that is no JSON
     return record
 
 
@@ -57,13 +57,13 @@ def encode_record(record: Mapping[str, Any]) -> bytes:
     return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def write_record(folder: Path, text: bytes) -> None:
-    """Replace the record of a task folder in one step; a process killed in it leaves the old one or the new one."""
-    temporary = folder / "task.json.tmp"  # one name is enough: the caller holds the home's writer lock
+def write_record(folder: Path, text: bytes, name: str = "task.json") -> None:
+    """Replace the record of a folder in one step; a process killed in it leaves the old one or the new one."""
+    temporary = folder / f"{name}.tmp"  # one name is enough: the caller holds the home's writer lock
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(text)
-    os.replace(temporary, folder / "task.json")
+    os.replace(temporary, folder / name)
 
 
 def index_record(connection: sqlite3.Connection, record: Record) -> None:

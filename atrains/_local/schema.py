@@ -53,6 +53,12 @@ MIGRATIONS: Final[Sequence[Sequence[str]]] = (
             'created', strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now'), 'last_update', strftime('%Y-%m-%dT%H:%M:%f+00:00', 'now')
         ) WHERE record = ''""",
     ),
+    # 4: models, which can be rebuilt from their folders.
+    (
+        "CREATE TABLE models (id TEXT PRIMARY KEY, task TEXT, uri TEXT, created TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID",
+        "CREATE INDEX models_by_task ON models (task)",
+        "CREATE INDEX models_by_uri ON models (uri)",
+    ),
 )
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import orjson
 
-from atrains._local import chunks, schema, streams
+from atrains._local import chunks, models, schema, streams
 from atrains._local.connections import BUSY_SECONDS, Connections, connect, home_errors
 from atrains._local.disk import sync_file
 from atrains._local.projects import ensure_project
@@ -95,6 +95,7 @@ def _bring_up(home: Path) -> None:
             )
         if schema.migrate(connection) == 0:
             _index_folders(connection, home / "tasks")
+            models.index_all(connection, home)
             mark = _read_mark(home)
             if mark is not None:
                 connection.execute("UPDATE state SET value = ? WHERE key = 'sequence'", [mark[0]])
@@ -213,7 +214,7 @@ class Store:
                     connection.execute("ROLLBACK")
 
     def announce(self, connection: sqlite3.Connection, task_id: str) -> None:
-        """Write the mark that `task_id` is about to change; to be called in `change` before the first write to the task's folder."""
+        """Write the mark that a task (or `models/<id>`) is about to change; for `change`, before the first write to its folder."""
         connection.execute("UPDATE state SET value = value + 1 WHERE key = 'sequence'")
         sequence = _sequence(connection)
         descriptor = os.open(self.home / "writing", os.O_WRONLY | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
@@ -241,6 +242,8 @@ class Store:
         began, task_id, sequence = missed
         if began > sequence + 1:
             self._rebuild(connection)
+        elif models.is_mark(task_id):
+            models.index_again(connection, self.home, task_id)
         else:
             self._index_again(connection, task_id)
         connection.execute("UPDATE state SET value = ? WHERE key = 'sequence'", [began])
@@ -266,6 +269,7 @@ class Store:
     def _rebuild(self, connection: sqlite3.Connection) -> int:
         for table in ("tasks", "metrics", "streams", "spans"):
             connection.execute(f"DELETE FROM {table}")  # noqa: S608  # the names stand in the line above
+        models.index_all(connection, self.home)
         return _index_folders(connection, self._tasks)
 
     def record(self, task_id: str) -> Record:

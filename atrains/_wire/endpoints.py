@@ -80,7 +80,16 @@ QUEUES_GET_NEXT_TASK: Final = Endpoint("queues.get_next_task", since=(2, 4), ide
 QUEUES_REMOVE_TASK: Final = Endpoint("queues.remove_task", since=(2, 4))
 QUEUES_DELETE: Final = Endpoint("queues.delete", since=(2, 4), idempotent=False)
 
+MODELS_CREATE: Final = Endpoint("models.create", idempotent=False)
+MODELS_EDIT: Final = Endpoint("models.edit")
+MODELS_UPDATE: Final = Endpoint("models.update")
+MODELS_GET_BY_ID: Final = Endpoint("models.get_by_id")
 MODELS_GET_ALL: Final = Endpoint("models.get_all")
+MODELS_UPDATE_FOR_TASK: Final = Endpoint("models.update_for_task")
+MODELS_SET_READY: Final = Endpoint("models.set_ready")
+MODELS_DELETE: Final = Endpoint("models.delete", idempotent=False)
+MODELS_ARCHIVE_MANY: Final = Endpoint("models.archive_many", since=(2, 13))
+MODELS_UNARCHIVE_MANY: Final = Endpoint("models.unarchive_many", since=(2, 13))
 
 EVENTS_ADD_BATCH: Final = Endpoint("events.add_batch", idempotent=False)
 EVENTS_GET_TASK_LOG: Final = Endpoint("events.get_task_log", since=(2, 9))

@@ -1,7 +1,7 @@
 """Where a file of a task lives, and the URL that it has for clients. In the home its address is relative: a home can be moved, and copied.
 
-An artifact that a client uploaded to this server is recorded as `home://...`, and shown to each client under the address at which that
-client has found the server; so scripts that record to the home in-process read it from the disk, and the other way round. Pure.
+An artifact or a model that a client uploaded to this server is recorded as `home://...`, and shown to each client under the address at
+which that client has found the server; so scripts that record to the home in-process read it from the disk, and the other way round. Pure.
 """
 
 from __future__ import annotations
@@ -84,6 +84,16 @@ def convert_artifacts(task: Mapping[str, Any], convert: Callable[[str], str]) ->
         return dict(task)
     artifacts = [_converted(artifact, convert) for artifact in execution["artifacts"]]
     return {**task, "execution": {**execution, "artifacts": artifacts}}
+
+
+def convert_uris(model: Mapping[str, Any], convert: Callable[[str], str]) -> dict[str, Any]:
+    """A copy of a model, or of a request about models, with its URI converted; a filter has several."""
+    uri = model.get("uri")
+    if isinstance(uri, str):
+        return {**model, "uri": convert(uri)}
+    if isinstance(uri, list):
+        return {**model, "uri": [convert(each) if isinstance(each, str) else each for each in uri]}
+    return dict(model)
 
 
 def convert_list(artifacts: object, convert: Callable[[str], str]) -> object:

@@ -26,6 +26,10 @@ from atrains.errors import HomeError, ServerError
 _JSON: Final = "application/json"
 _OLDEST: Final[Version] = (2, 1)
 """What the table has for endpoints as old as the protocol; requests below it get them as well."""
+_MOVED_AFTER: Final[Mapping[Endpoint, tuple[Version, str]]] = {
+    endpoints.MODELS_UPDATE_FOR_TASK: ((2, 13), endpoints.TASKS_ADD_OR_UPDATE_MODEL.name)
+}
+"""Server: calls that later versions refuse, and what takes their place."""
 _PASSING: Final = frozenset({errno.EBUSY, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _log = logging.getLogger("atrains")
 
@@ -117,6 +121,8 @@ class Api:
         fields = addresses.convert_artifacts(fields, to_home)
         if endpoint == endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS:
             fields["artifacts"] = addresses.convert_list(fields.get("artifacts"), to_home)
+        if call.name.startswith("models."):
+            fields = addresses.convert_uris(fields, to_home)
         older = endpoint == endpoints.EVENTS_GET_TASK_LOG and call.version < endpoint.since
         data = get_old_task_log(self._store, fields) if older else services.call(self._store, endpoint, fields)
         data = conversion.to_answer(data, call.version)
@@ -124,6 +130,10 @@ class Api:
             data = conversion.map_tasks(data, lambda task: addresses.convert_artifacts(task, lambda url: addresses.to_client(url, base)))
             if "urls" in data:
                 data["urls"] = {kind: [addresses.to_client(url, base) for url in urls] for kind, urls in data["urls"].items()}
+        elif call.name.startswith("models."):
+            data = conversion.map_models(data, lambda model: addresses.convert_uris(model, lambda url: addresses.to_client(url, base)))
+            if isinstance(data.get("url"), str):
+                data["url"] = addresses.to_client(data["url"], base)
         return data
 
 
@@ -138,6 +148,9 @@ def _resolve(call: Call) -> Endpoint:
         raise query.refuse(0, f"Unknown service or action: {call.name} (this server does not have it)", code=404)
     if call.version < endpoint.since != _OLDEST and endpoint != endpoints.EVENTS_GET_TASK_LOG:  # which was another one below
         raise query.refuse(0, f"Unknown service or action: {call.name} needs version {_text(endpoint.since)} or later", code=404)
+    last, instead = _MOVED_AFTER.get(endpoint, (call.version, ""))
+    if call.version > last:
+        raise query.refuse(1, f"{call.name} is not supported above version {_text(last)}: use {instead}", code=301)
     return endpoint
 
 

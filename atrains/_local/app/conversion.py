@@ -13,11 +13,14 @@ from atrains._local import query
 from atrains._wire.endpoints import Version
 
 _Task = dict[str, Any]
+_Model = dict[str, Any]
 _WITH_MODELS: Final = (2, 13)
 _WITH_SECTIONS: Final = (2, 9)
 _WITH_SYSTEM_TAGS: Final = (2, 3)
 _SYSTEM_TAGS: Final = frozenset({"development", "archived", "hidden", "pipeline", "shared"})
-_WRITES: Final = frozenset({"tasks.create", "tasks.edit", "tasks.update"})
+_WRITES: Final = frozenset(
+    {"tasks.create", "tasks.edit", "tasks.update", "models.create", "models.edit", "models.update", "models.update_for_task"}
+)
 _MOVED: Final[Mapping[str, tuple[str, ...]]] = {
     "execution.model": ("models",), "output.model": ("models",), "execution.docker_cmd": ("container",),
     "execution.parameters": ("hyperparams",), "execution.model_desc": ("configuration",), "tags": ("tags", "system_tags"),
@@ -91,7 +94,10 @@ def _move_sections(given: _Task) -> None:
 
 def to_answer(data: dict[str, Any], version: Version) -> dict[str, Any]:
     """An answer as a client of that version reads it."""
-    return map_tasks(data, lambda task: _as_old(task, version)) if version < _WITH_MODELS else data
+    if version >= _WITH_MODELS:
+        return data
+    data = map_tasks(data, lambda task: _as_old(task, version))
+    return map_models(data, _with_one_list_of_tags) if version < _WITH_SYSTEM_TAGS else data
 
 
 def map_tasks(data: dict[str, Any], convert: Callable[[_Task], _Task]) -> dict[str, Any]:
@@ -101,6 +107,22 @@ def map_tasks(data: dict[str, Any], convert: Callable[[_Task], _Task]) -> dict[s
     if isinstance(data.get("tasks"), list):
         data = {**data, "tasks": [convert(task) if isinstance(task, dict) and "id" in task else task for task in data["tasks"]]}
     return data
+
+
+def map_models(data: dict[str, Any], convert: Callable[[_Model], _Model]) -> dict[str, Any]:
+    """A copy of an answer of `models.*` with each model in it converted."""
+    if isinstance(data.get("model"), dict):
+        data = {**data, "model": convert(data["model"])}
+    if isinstance(data.get("models"), list):
+        data = {**data, "models": [convert(model) for model in data["models"]]}
+    return data
+
+
+def _with_one_list_of_tags(document: dict[str, Any]) -> dict[str, Any]:
+    if "tags" not in document and "system_tags" not in document:
+        return document
+    kept = {name: value for name, value in document.items() if name != "system_tags"}
+    return {**kept, "tags": [*document.get("tags", []), *document.get("system_tags", [])]}
 
 
 def _as_old(task: _Task, version: Version) -> _Task:
@@ -118,9 +140,7 @@ def _as_old(task: _Task, version: Version) -> _Task:
     for name, document in (("execution", execution), ("output", output)):
         if document or name in task:
             task[name] = document
-    if version < _WITH_SYSTEM_TAGS and ("tags" in task or "system_tags" in task):
-        task["tags"] = [*task.get("tags", []), *task.pop("system_tags", [])]
-    return task
+    return _with_one_list_of_tags(task) if version < _WITH_SYSTEM_TAGS else task
 
 
 def _old_sections(task: _Task) -> dict[str, Any]:

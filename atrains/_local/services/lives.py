@@ -9,7 +9,7 @@ from typing import Any, Final
 from atrains._local import query, queues
 from atrains._local.projects import ensure_project, new_id
 from atrains._local.records import Record, now, with_derived
-from atrains._local.services import fields, status
+from atrains._local.services import fields, outputs, status
 from atrains._local.services.queues import leave_queue
 from atrains._local.store import Store
 
@@ -81,9 +81,11 @@ def stop(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 def delete(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     """Delete a task with its events and files. Server: 400/123 unless it is a draft, or with `force`.
 
-    Here files that are in the task's folder go with it: who wants to keep them (`delete_external_artifacts` is false) is refused.
+    Its models that are not published go with it, others stay. Here files that are in the task's folder go with it: who wants to keep them
+    (`delete_external_artifacts` is false, or a model stays) is refused.
     """
     task, force = query.take(request, "task", str), query.take(request, "force", bool, False)
+    drafts_go = query.take(request, "delete_output_models", bool, True)
     with store.change() as connection:
         record = store.record(task)
         if record["status"] != "created" and not force:
@@ -92,18 +94,24 @@ def delete(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
             raise query.refuse(
                 12, f"Task cannot be deleted without its files: task={task}, they are in its folder; copy them first, or archive the task"
             )
+        outputs.check_removable(connection, task, force=force)
+        outputs.check_files(store, connection, task, drafts_go=drafts_go)
         children = [str(child) for (child,) in connection.execute("SELECT id FROM tasks WHERE parent = ?", [task])]
         for child in children:
             orphan = store.record(child)
             orphan.pop("parent", None)
             store.save(connection, orphan)
         queues.drop(connection, task)
+        deleted = outputs.remove_drafts(store, connection, task) if drafts_go else []
+        kept = outputs.let_go(store, connection, task)
         store.remove(connection, task)
-    answer: dict[str, Any] = {"deleted": True, "updated_children": len(children), "updated_models": 0, "deleted_models": 0}
+    answer: dict[str, Any] = {
+        "deleted": True, "updated_children": len(children), "updated_models": kept, "deleted_models": len(deleted),
+    }  # fmt: skip
     if query.take(request, "return_file_urls", bool, False):
         artifacts = record.get("execution", {}).get("artifacts", [])
         urls = [artifact["uri"] for artifact in artifacts if artifact.get("mode", "output") == "output" and artifact.get("uri")]
-        answer["urls"] = {"artifact_urls": urls, "model_urls": [], "event_urls": []}
+        answer["urls"] = {"artifact_urls": urls, "model_urls": deleted, "event_urls": []}
     return answer
 
 

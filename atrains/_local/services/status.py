@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from atrains._local import query, queues, streams
 from atrains._local.records import Record, now
+from atrains._local.services import outputs
 from atrains._local.store import LOCKED, Store
 from atrains._wire.status import check_transition
 from atrains.errors import TaskStatusError
@@ -39,7 +40,7 @@ def failed(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def publish(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Publish the task: from now on it takes no events."""
+    """Publish the task: from now on it takes no events. Server: its last output model as well, unless `publish_model` is false."""
     return _change(store, request, "published")
 
 
@@ -50,10 +51,11 @@ def _change(store: Store, request: Mapping[str, Any], *targets: str) -> dict[str
     with store.change() as connection:
         record = store.record(task_id)
         for target in targets:
-            check(record, target, force=force)
-            changed |= _enter(record, target)
+            changed |= enter(record, target, force=force)
         record.update(said)
         store.save(connection, record)
+        if targets[-1] == "published" and query.take(request, "publish_model", bool, True):
+            outputs.publish_last(store, connection, record)
     return {"updated": 1, "fields": {**changed, **said}}
 
 
@@ -71,7 +73,13 @@ def check(record: Record, target: str, *, force: bool) -> None:
         ) from error
 
 
-def _enter(record: Record, status: str) -> dict[str, Any]:
+def enter(record: Record, status: str, *, force: bool) -> dict[str, Any]:
+    """Give a record another status, and return the fields that changed.
+
+    Raises:
+        ServerError: 400/110, naming both statuses.
+    """
+    check(record, status, force=force)
     moment = now()
     changed: dict[str, Any] = {"status": status, "status_changed": moment, "last_update": moment}
     if status == "in_progress":
@@ -92,7 +100,8 @@ def reset(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
         record = store.record(task_id)
         if record["status"] in LOCKED and not force:
             check(record, "created", force=False)
-        changed = _enter(record, "created") | {"status_reason": "", "status_message": ""}
+        outputs.check_removable(connection, task_id, force=force)
+        changed = enter(record, "created", force=True) | {"status_reason": "", "status_message": ""}
         record.update(changed)
         _forget_run(record)
         if query.take(request, "clear_all", bool, False):
@@ -102,7 +111,12 @@ def reset(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
         queues.drop(connection, task_id)
         streams.remove_files(store.task_folder(task_id))
         streams.forget(connection, task_id)
-    return {"updated": 1, "fields": changed, "deleted_models": 0}
+        drafts = query.take(request, "delete_output_models", bool, True)
+        deleted = outputs.remove_drafts(store, connection, task_id) if drafts else []
+    answer = {"updated": 1, "fields": changed, "deleted_models": len(deleted)}
+    if query.take(request, "return_file_urls", bool, False):
+        answer["urls"] = {"artifact_urls": [], "model_urls": deleted, "event_urls": []}
+    return answer
 
 
 def _forget_run(record: Record) -> None:
