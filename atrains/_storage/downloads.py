@@ -79,12 +79,12 @@ class Download:
         version = response.headers.get("Last-Modified", "") if not etag or etag.startswith("W/") else etag
         self._waiting.clear()
         begins = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-        if response.status == 206 and begins == str(self.size):
-            return
-        if response.status == 206:
-            self._version = ""
-            raise UnavailableError("the server sent another part of the file than it was asked for", connected=True)
-        await self.start_over(version)
+        if response.status != 206:
+            await self.start_over(version)
+        elif begins != str(self.size) or version not in {"", self._version}:
+            # Not every server looks at the version that it is asked for a part of.
+            await self.start_over()
+            raise UnavailableError("the server sent a part of another file than the one that was begun", connected=True)
 
     async def start_over(self, version: str = "") -> None:
         """Forget what came; what comes next is of this version of the file."""
