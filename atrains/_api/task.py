@@ -194,11 +194,14 @@ class TaskBase:
     # ---- where to look at it
 
     def get_output_log_web_page(self) -> str:
-        """The address that shows this task: of the server's page, or of the task's folder when it is kept in the local home."""
+        """The address that shows this task: of the server's page, or of the task's folder when it is kept in the local home.
+
+        Where no web server is known it is that at the address of the API, which `atrains serve` answers.
+        """
         settings = self._channel.settings
         if settings.target.kind == "local":
             return (settings.home.path / "tasks" / self.id).resolve().as_uri()
-        return f"{settings.api.web_host}/projects/{self.project or '*'}/experiments/{self.id}/output/log"
+        return f"{settings.api.web_host or settings.api.api_host}/projects/{self.project or '*'}/experiments/{self.id}/output/log"
 
     @property
     def cache_dir(self) -> Path:

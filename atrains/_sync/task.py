@@ -175,7 +175,10 @@ class Task(TaskTwin):
         return self._core.get_initial_iteration()
 
     def get_output_log_web_page(self) -> str:
-        """The address that shows this task: of the server's page, or of the task's folder when it is kept in the local home."""
+        """The address that shows this task: of the server's page, or of the task's folder when it is kept in the local home.
+
+        Where no web server is known it is that at the address of the API, which `atrains serve` answers.
+        """
         return self._core.get_output_log_web_page()
 
     @property

@@ -86,6 +86,13 @@ def test_a_script_talks_to_three_homes(east: RunningServer, west: RunningServer)
     assert here.is_main_task()
 
 
+def test_a_task_has_a_page_where_only_the_api_server_is_named(east: RunningServer) -> None:
+    with atrains.credentials(api_host=east.url, key=east.access_key, secret=east.secret_key):
+        task = Task.create("project", "a task")
+    assert task.get_output_log_web_page() == f"{east.url}/projects/{task.project}/experiments/{task.id}/output/log"
+    assert f'"{east.url}/projects/' in str(task._repr_html_())
+
+
 async def test_coroutines_talk_to_several_servers_at_once(east: RunningServer, west: RunningServer) -> None:
     together = asyncio.Barrier(3)
 
