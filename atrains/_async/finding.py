@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
 from atrains._async import opening
@@ -94,11 +94,13 @@ class Finding(TaskPart):
 
         Raises:
             NotFoundError: there is no task of one of the ids, or no such project.
-            ValidationError: a filter that no home knows, or a bad regular expression.
+            ValidationError: what is no list of ids, a filter that no home knows, or a bad regular expression.
             TransportError: the home cannot be reached.
         """
         channel, runtime = await connect()
         if task_ids is not None:
+            if not isinstance(task_ids, Iterable):
+                raise ValidationError(f"task_ids is a list of ids, or one, not {task_ids!r}; give them as texts")
             ids = [task_ids] if isinstance(task_ids, str) else list(task_ids)
             return [await cls._load(channel, runtime, validate_task_id(task)) for task in ids]
         request = _checked_filter(task_filter or {})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from numbers import Real
 from typing import Any, Final, TypedDict
 
 from atrains._async.base import TaskPart
@@ -225,16 +227,20 @@ class StatusPart(TaskPart):
         Args:
             status: What to wait for: one or several.
             raise_on_status: What to give up at: one, several or None.
-            check_interval_sec: Seconds between two looks at most; a home that is cheap to ask is asked more often.
+            check_interval_sec: Seconds between two looks at most, more than 0; a home that is cheap to ask is asked more often.
             timeout: Seconds to wait at most; None for ever.
 
         Raises:
             TaskFailedError: the task has a status of `raise_on_status`; names task, status and reason.
             WaitTimeoutError: the time is up.
-            ValidationError: an unknown status.
+            ValidationError: an unknown status, or an interval or timeout that is none.
         """
         what = f"cannot wait for task {self.id}"
         wanted, refused = _statuses(status, what), _statuses(raise_on_status or (), what)
+        if not (_is_number(check_interval_sec) and check_interval_sec > 0):
+            raise ValidationError(f"{what}: check_interval_sec is a number of seconds, more than 0, not {check_interval_sec!r}")
+        if not (timeout is None or _is_number(timeout)):
+            raise ValidationError(f"{what}: timeout is a number of seconds, or None for ever, not {timeout!r}")
         if isinstance(self._channel, DisabledChannel):
             return  # nobody will ever change the status
         interval = min(check_interval_sec, self._channel.transport.status_poll_interval)
@@ -328,6 +334,10 @@ class StatusPart(TaskPart):
             return {"updated": 0, "fields": {}}
         self._record.update(answer.get("fields", {}))
         return {"updated": answer.get("updated"), "fields": answer.get("fields", {})}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not math.isnan(value)
 
 
 def _statuses(given: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str, what: str) -> frozenset[str]:

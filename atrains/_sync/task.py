@@ -345,7 +345,7 @@ class Task(TaskTwin):
 
         Raises:
             NotFoundError: there is no task of one of the ids, or no such project.
-            ValidationError: a filter that no home knows, or a bad regular expression.
+            ValidationError: what is no list of ids, a filter that no home knows, or a bad regular expression.
             TransportError: the home cannot be reached.
         """
         return cast(
@@ -629,13 +629,13 @@ class Task(TaskTwin):
         Args:
             status: What to wait for: one or several.
             raise_on_status: What to give up at: one, several or None.
-            check_interval_sec: Seconds between two looks at most; a home that is cheap to ask is asked more often.
+            check_interval_sec: Seconds between two looks at most, more than 0; a home that is cheap to ask is asked more often.
             timeout: Seconds to wait at most; None for ever.
 
         Raises:
             TaskFailedError: the task has a status of `raise_on_status`; names task, status and reason.
             WaitTimeoutError: the time is up.
-            ValidationError: an unknown status.
+            ValidationError: an unknown status, or an interval or timeout that is none.
         """
         self._block(
             self._core,

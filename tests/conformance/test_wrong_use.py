@@ -93,6 +93,17 @@ CASES: Final[dict[str, Misuse]] = {
     "a status that there is not": Misuse(
         "draft", lambda _, task: task.wait_for_status("finished"), ValidationError, "the statuses are created"
     ),
+    **{
+        f"an interval of {interval!r} seconds": Misuse(
+            "draft", lambda _, task, interval=interval: task.wait_for_status("queued", check_interval_sec=interval, timeout=0.1),
+            ValidationError, "more than 0",
+        )
+        for interval in (0, -1.0, float("nan"), "1", None)
+    },
+    "a timeout that is text": Misuse(
+        "draft", lambda _, task: task.wait_for_status("queued", timeout="1"), ValidationError, "None for ever"
+    ),
+    "ids that are a number": Misuse("draft", lambda world, _: world.Task.get_tasks(5), ValidationError, "a list of ids", names="5"),
     "its own parent": Misuse("draft", lambda _, task: task.set_parent(task), ValidationError, "name another task"),
     "a parent that is a number": Misuse("draft", lambda _, task: task.set_parent(42), ValidationError, "a task or the id of one"),
     "a queue and its id": Misuse("draft", lambda world, task: world.Task.enqueue(task, "default", NOBODY), UsageError, "not both"),
