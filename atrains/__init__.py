@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from atrains._async.metrics import AsyncMetricsManager
     from atrains._async.storage import AsyncStorageManager
     from atrains._async.task import AsyncTask
+    from atrains._async.upload import AsyncUpload
     from atrains._config import credentials
-    from atrains._engine.ledger import Counts, Receipt, Stats
+    from atrains._engine.ledger import Counts, Receipt, Stats, UploadCounts
     from atrains._sync.artifact import Artifact
     from atrains._sync.metrics import MetricsManager
     from atrains._sync.storage import StorageManager
     from atrains._sync.task import Task
+    from atrains._sync.upload import Upload
 
     __version__: str
 
@@ -45,6 +47,7 @@ __all__ = [
     "AsyncMetricsManager",
     "AsyncStorageManager",
     "AsyncTask",
+    "AsyncUpload",
     "Counts",
     "LogHandler",
     "Logger",
@@ -57,6 +60,8 @@ __all__ = [
     "TaskParameters",
     "TaskStatusEnum",
     "TaskTypes",
+    "Upload",
+    "UploadCounts",
     "__version__",
     "credentials",
     "errors",
@@ -72,6 +77,7 @@ _WHERE = {
     "AsyncMetricsManager": "atrains._async.metrics",
     "AsyncStorageManager": "atrains._async.storage",
     "AsyncTask": "atrains._async.task",
+    "AsyncUpload": "atrains._async.upload",
     "Counts": "atrains._engine.ledger",
     "LogHandler": "atrains._api.handler",
     "Logger": "atrains._api.logger",
@@ -82,6 +88,8 @@ _WHERE = {
     "StorageManager": "atrains._sync.storage",
     "Task": "atrains._sync.task",
     "TaskParameters": "atrains._api.task_parameters",
+    "Upload": "atrains._sync.upload",
+    "UploadCounts": "atrains._engine.ledger",
     "credentials": "atrains._config",
     "param": "atrains._api.task_parameters",
     "percent_param": "atrains._api.task_parameters",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 from atrains._api import current
+from atrains._api.console import TaskConsole
 from atrains._api.deprecation import deprecated
 from atrains._api.logger import Logger
 from atrains._api.reporter import Reporter
@@ -45,6 +46,9 @@ class TaskBase:
     _offset: int
     _last_iteration: int
     _project_name: str | None
+    _uploads: dict[str, Any]
+    """What this object has uploaded, by name; see `_async.artifacts`."""
+    _console: TaskConsole | None
     _unpickled: tuple[str, str, int]
     """Id, place and initial iteration of a task that came here in a pickle."""
 
@@ -242,6 +246,8 @@ class TaskBase:
         self._renew_ending_lock()
         self._offset = self._last_iteration = 0
         self._project_name = None
+        self._uploads = {}
+        self._console = None
 
     def _renew_ending_lock(self) -> None:
         """Make the lock under which the run ends: a forked child may inherit one that is held by a loop which it does not have."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from atrains._async.base import connect
+from atrains._async.upload import AsyncUpload
 from atrains._config import Settings, settings
 from atrains._engine.channel import Channel, check_place, place_of
 from atrains._engine.disabled import DisabledChannel
-from atrains._wire.artifacts import ArtifactRecord, Decoded, resolve_url
+from atrains._wire.artifacts import ARCHIVE, ArtifactRecord, Decoded, resolve_url
 from atrains.errors import StorageError
 
+if TYPE_CHECKING:
+    from atrains._storage.base import StoredFile
+
 A = TypeVar("A")
+_log = logging.getLogger("atrains")
 
 
 async def import_codec(channel: Channel | DisabledChannel) -> None:
@@ -60,9 +66,16 @@ class AsyncArtifact:
     """
 
     def __init__(
-        self, record: ArtifactRecord, channel: Channel | DisabledChannel | None, task_id: str, *, place: str | None = None
+        self,
+        record: ArtifactRecord,
+        channel: Channel | DisabledChannel | None,
+        task_id: str,
+        *,
+        place: str | None = None,
+        upload: AsyncUpload | None = None,
     ) -> None:
         self._record = record
+        self._upload = upload
         self._channel = channel
         self._task_id = task_id
         self._place = place
@@ -70,84 +83,143 @@ class AsyncArtifact:
     @property
     def name(self) -> str:
         """The artifact's name, unique in its task."""
-        return self._record.key
+        return self._known.key
 
     @property
     def type(self) -> str:
-        """What it was: `JSON`, `string`, `bytes`, `custom` (a file), `archive` (a folder or several files)."""
-        return self._record.type
+        """What it was: `JSON`, `string`, `bytes`, `custom` (a file), `archive` (a folder, several files), `pandas`, `numpy` and others."""
+        return self._known.type
 
     @property
     def mode(self) -> str:
         """`output`, or `input` when the task only uses it."""
-        return self._record.mode
+        return self._known.mode
 
     @property
     def url(self) -> str:
-        """Where the file is."""
-        return resolve_url(self._record.uri or "", self._settings.home.path)
+        """Where the file is, or will be; empty where it could not be stored."""
+        return resolve_url(self._known.uri or "", self._settings.home.path)
 
     @property
     def size(self) -> int:
         """Bytes of the stored file."""
-        return self._record.content_size or 0
+        return self._known.content_size or 0
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the stored file, in hex."""
-        return self._record.hash or ""
+        """SHA-256 of the stored file, in hex; empty for a file that is on its way."""
+        return self._known.hash or ""
 
     @property
     def timestamp(self) -> datetime:
         """When it was uploaded, in UTC."""
-        return datetime.fromtimestamp(self._record.timestamp or 0, UTC)
+        return datetime.fromtimestamp(self._known.timestamp or 0, UTC)
 
     @property
     def metadata(self) -> Mapping[str, str]:
         """The pairs given with the upload, as text."""
-        return self._record.metadata
+        return self._known.metadata
 
     @property
     def preview(self) -> str:
         """Text that shows what is in it, cut at 65,536 characters."""
-        return self._record.preview or ""
+        return self._known.preview or ""
 
-    async def get_local_copy(self) -> Path:
-        """The artifact as a file of this machine.
+    @property
+    def error(self) -> str | None:
+        """Why its file, or the one that was to replace it, could not be stored; None where nothing failed."""
+        return self._known.failure
 
-        Returns:
-            The stored file itself when it is on this machine: do not change it; otherwise a copy in the cache.
+    async def get_local_copy(
+        self,
+        extract_archive: bool = True,
+        raise_on_error: bool = False,
+        force_download: bool = False,  # documented
+    ) -> Path | None:
+        """The artifact as a file of this machine; one that is on its way is waited for.
 
-        Raises:
-            StorageError: the file is not there or cannot be read.
-        """
-        channel = await self._connected()
-        await import_codec(channel)
-        storage = channel.storages().for_url(self.url)
-        path = storage.local_path(self.url)
-        if path is None:
-            path = self._cache / (self.url.rpartition("/")[2] or self.name)
-            await storage.get(self.url, path)
-        elif not await storage.exists(self.url):
-            raise StorageError(
-                f"artifact {self.name!r} of task {self._task_id} is recorded at {self.url}, but there is no such file; upload it again"
-            )
-        return path
-
-    async def get(self) -> Decoded:
-        """The artifact's content, checked against its recorded hash.
+        Args:
+            extract_archive: Of an archive (a folder, or several files) give the folder that it was unpacked to.
+            raise_on_error: Raise what is wrong, instead of logging it and returning None.
+            force_download: Fetch it although it is in the cache.
 
         Returns:
-            What was uploaded: a dict or list, text, bytes; the path of the file; the path of the folder that an archive was unpacked to.
+            The stored file itself when it is on this machine: do not change it; otherwise a copy in the cache, checked against the recorded
+            hash. None when there is none.
 
         Raises:
-            StorageError: the file is not there, was changed, or does not hold what its type says.
+            StorageError: with `raise_on_error`: the file is not there or cannot be read.
         """
-        path = await self.get_local_copy()
+        try:
+            path = await self._fetch(force=force_download)
+            return await self._unpack(path) if extract_archive and self.type == ARCHIVE else path
+        except StorageError as error:
+            if raise_on_error:
+                raise
+            _log.error("atrains: there is no local copy: %s", error)
+            return None
+
+    async def get(self, *, force_download: bool = False, allow_pickle: bool = False) -> Decoded:
+        """The artifact's content, checked against its recorded hash; one that is on its way is waited for.
+
+        Args:
+            force_download: Fetch it although it is in the cache.
+            allow_pickle: Read it although it is a pickle, which runs what whoever made it has put in.
+
+        Returns:
+            What was uploaded: a dict or list, text, bytes, a data frame, an array, an image, a figure; the path of the file; the path of
+            the folder that an archive was unpacked to.
+
+        Raises:
+            StorageError: the file is not there, was changed, does not hold what its type says, or is a pickle.
+            MissingPackageError: the package of its kind is not installed.
+        """
+        path = await self._fetch(force=force_download)
         from atrains._engine import artifact_codec
 
         channel = await self._connected()
-        return await channel.run(lambda: artifact_codec.decode(path, self._record, folder=self._cache))
+        decode = partial(artifact_codec.decode, path, self._known, folder=self._cache, allow_pickle=allow_pickle)
+        return await channel.run(decode)
+
+    async def _fetch(self, *, force: bool) -> Path:
+        """The stored file, on this machine.
+
+        Raises:
+            StorageError: it is not there, or cannot be fetched.
+        """
+        channel = await self._connected()
+        await import_codec(channel)
+        what = f"artifact {self.name!r} of task {self._task_id}"
+        if self._upload is not None:
+            await self._upload.wait()
+        if not self._known.uri:
+            raise StorageError(f"{what} has no file: {self.error or 'none was recorded'}; upload it again")
+        url = self.url
+        storage = channel.storages().for_url(url)
+        if (path := storage.local_path(url)) is not None:
+            if not await storage.exists(url):
+                raise StorageError(f"{what} is recorded at {url}, but there is no such file; upload it again")
+            return path
+        from atrains._storage.cache import cache_of
+
+        async def fetch(target: Path, kept: Path) -> StoredFile:
+            return await storage.get(url, target, kept=kept)
+
+        cache = cache_of(channel.settings, "artifacts", channel.run)
+        return await cache.get(url, fetch, sha256=self.hash, size=self._known.content_size, force=force)
+
+    async def _unpack(self, path: Path) -> Path:
+        from atrains._engine import artifact_codec
+
+        channel = await self._connected()
+        return await channel.run(partial(artifact_codec.unpack, path, self._known, folder=self._cache))
+
+    @property
+    def _known(self) -> ArtifactRecord:
+        """What is recorded, or what will be as long as it is on its way."""
+        if self._upload is not None and (entry := self._upload._handle.entry) is not None:  # noqa: SLF001  # one module in two files
+            self._record, self._upload = ArtifactRecord.from_wire(entry), None
+        return self._record
 
     @property
     def _cache(self) -> Path:
@@ -173,7 +245,7 @@ class AsyncArtifact:
 
     def __reduce__(self) -> tuple[object, ...]:
         place = self._place if self._channel is None else place_of(self._channel.settings)
-        return _unpickle, (self._record.to_wire(), self._task_id, place)
+        return _unpickle, (self._known.to_wire(), self._task_id, place)
 
     def __copy__(self) -> Self:
         return self
@@ -185,7 +257,7 @@ class AsyncArtifact:
         from atrains._api.html import table  # for notebooks
 
         rows = [("type", self.type), ("size", f"{self.size} bytes"), ("task", self._task_id), ("hash", self.hash), *self.metadata.items()]
-        url = resolve_url(self._record.uri or "", self._channel.settings.home.path) if self._channel is not None else ""
+        url = resolve_url(self._known.uri or "", self._channel.settings.home.path) if self._channel is not None else ""
         return table(type(self).__name__, self.name, url, rows)
 
     def __repr__(self) -> str:

@@ -1,27 +1,31 @@
-"""Artifacts: files and objects that a run keeps. A part of AsyncTask; reading one back is in `artifact`."""
+"""Artifacts: files and objects that a run keeps. A part of AsyncTask; reading one back is in `artifact`, one on its way in `upload`."""
 
 from __future__ import annotations
 
 import logging
 import time
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from atrains._async.artifact import ArtifactMapping, AsyncArtifact, import_codec
 from atrains._async.identity import Identity
+from atrains._async.upload import AsyncUpload
+from atrains._engine.channel import Outlet
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.notices import say
 from atrains._wire import endpoints
-from atrains._wire.artifacts import HOME_URL, ArtifactRecord, resolve_url
-from atrains.errors import StorageError, TaskStatusError, UnsupportedTypeError
+from atrains._wire.artifacts import HOME_URL, TABLE, ArtifactRecord
+from atrains.errors import AccessError, ServerError, StorageError, TaskStatusError, TransportError, UnsupportedTypeError, ValidationError
 from atrains.types import TaskStatusEnum
 
 if TYPE_CHECKING:
-    from atrains._engine.artifact_codec import EncodedArtifact
+    from atrains._engine.artifact_codec import EncodedArtifact, KnownFailure, Options
+    from atrains._engine.upload import Upload
 
+_PATIENCE: Final = 5
+"""How often the home may be away before `wait_on_upload` is told so."""
 _log = logging.getLogger("atrains")
 
 
@@ -30,10 +34,21 @@ class Artifacts(Identity):
 
     @property
     def artifacts(self) -> Mapping[str, AsyncArtifact]:
-        """The task's artifacts by name, read-only, as of the last `reload` or upload."""
+        """The task's artifacts by name, read-only: as of the last `reload`, and those that this object has uploaded or is uploading."""
+        self._take_over_records()
         entries = (self._record.get("execution") or {}).get("artifacts") or []
-        records = [ArtifactRecord.from_wire(entry) for entry in entries]
-        return ArtifactMapping({record.key: AsyncArtifact(record, self._channel, self.id) for record in records})
+        found = {entry["key"]: AsyncArtifact(ArtifactRecord.from_wire(entry), self._channel, self.id) for entry in entries}
+        for name, upload in self.uploads.items():
+            if not upload._handle.is_over:  # noqa: SLF001  # one module in two files
+                record = ArtifactRecord.from_wire(upload._handle.upload.record["entry"])  # noqa: SLF001
+                found[name] = AsyncArtifact(record, self._channel, self.id, upload=upload)
+        return ArtifactMapping(found)
+
+    @property
+    def uploads(self) -> Mapping[str, AsyncUpload]:
+        """What this object has uploaded in this process, by name, the last one of each: how far it is, and what became of it."""
+        here = {name: upload for name, upload in self._uploads.items() if upload._handle.is_of_this_process}  # noqa: SLF001
+        return ArtifactMapping(here)
 
     async def upload_artifact(
         self,
@@ -41,103 +56,239 @@ class Artifacts(Identity):
         artifact_object: object,
         metadata: Mapping[str, object] | None = None,
         delete_after_upload: bool = False,  # documented
+        *,
+        auto_pickle: bool = False,
+        preview: str | bool | None = None,
+        wait_on_upload: bool = False,
+        extension_name: str | None = None,
+        serialization_function: Callable[[object], bytes | bytearray] | None = None,
+        sort_keys: bool = True,
+        progress: Callable[[int, int], object] | None = None,
     ) -> bool:
-        """Store an object or file with the task.
+        """Store an object or file with the task, in the background.
+
+        When this returns, an object was written to a file of the journal: it may change, and is uploaded whatever happens to the process.
+        A file of the user's is read where it is, once it is its turn. The artifact is recorded at its home once its bytes are there.
 
         Args:
             name: The artifact's name; an artifact of that name is replaced.
-            artifact_object: A dict or list, text, bytes, or the path (text or `Path`) of a file, a folder or a wildcard.
+            artifact_object: A dict or list, text, bytes, a data frame of pandas or polars, an array, an image of PIL, a figure of plotly or
+                matplotlib, or the path (text or `Path`) of a file, a folder or a wildcard, or a list of such paths. Text that is an address
+                elsewhere (http, https, s3, gs, azure) is recorded as it is.
             metadata: Pairs to show beside it, kept as text.
-            delete_after_upload: Remove the file or folder once it is stored.
+            delete_after_upload: Remove the file or folder once it is stored and recorded.
+            auto_pickle: Pickle what is of no other kind.
+            preview: Text to show in place of the content; False for none.
+            wait_on_upload: Wait until it is stored, or never will be.
+            extension_name: Another form of the file: `.parquet`, `.feather` and `.csv` for data frames, `.csv.gz` for arrays, `.yaml` for
+                dictionaries, `.jpg` and others for images, `.svg` and `.pdf` for figures of matplotlib.
+            serialization_function: Makes the file's content of the object, whatever that is.
+            sort_keys: Write the keys of a dictionary in their order.
+            progress: Called in a worker thread with the bytes that have gone and those in all.
 
         Returns:
-            True once it is stored. False for a `Path` that is not there, or a wildcard in one that matches nothing; one line says which.
+            True once it is accepted: it is uploaded now or later, and `task.uploads[name]` says how far it is; with `wait_on_upload`,
+            whether it is stored. False for a `Path` that is not there, or a wildcard in one that matches nothing; one line says which.
             Text that names no file is stored as text.
 
         Raises:
             UnsupportedTypeError: the object is of a kind that cannot be stored; lists those that can.
-            StorageError: the destination cannot be written.
+            ValidationError: an artifact of this name is registered.
+            StorageError: the object cannot be written to the disk; with `wait_on_upload`: its home stays away (it is kept, and uploaded
+                then).
             TaskStatusError: the run has ended.
         """
         self._check_open()
         if isinstance(self._channel, DisabledChannel):
             return True
+        self._check_not_registered(name)
         await import_codec(self._channel)
-        import shutil
-        import tempfile
+        from atrains._engine.artifact_codec import KnownFailure, Options
 
-        from atrains._engine import artifact_codec
-
-        work = Path(tempfile.gettempdir(), f"atrains-{uuid.uuid4().hex}")  # known before it is there, for a call that is cancelled
+        options = Options(
+            metadata=metadata,
+            preview=preview,
+            extension=extension_name,
+            auto_pickle=auto_pickle,
+            serialize=serialization_function,
+            sort_keys=sort_keys,
+        )
+        made: list[EncodedArtifact | KnownFailure] = []
+        accepted = False
+        since = time.time()
         try:
-            await self._channel.run_to_end(partial(work.mkdir, mode=0o700))
-            encode = partial(artifact_codec.encode, name, artifact_object, folder=work, metadata=metadata)
-            try:
-                encoded = await self._channel.run_to_end(encode)
-            except UnsupportedTypeError as error:
-                raise UnsupportedTypeError(f"cannot upload to task {self.id}: {error}") from error
-            if isinstance(encoded, artifact_codec.KnownFailure):
+            await self._channel.run_to_end(partial(self._encode, name, artifact_object, options, made))
+            encoded = made[0]
+            if isinstance(encoded, KnownFailure):
                 _log.error("atrains: nothing was uploaded: %s", encoded.reason)
                 say(self._settings, f"task {self.id}: nothing was uploaded: {encoded.reason}")
                 return False
             await self._require_open_run(name)
-            url = await self._artifact_url(name, encoded.file_name)
-            await self._store(encoded, url)
-            record = encoded.record(name, uri=url, timestamp=int(time.time()))
-            await self._call(endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS, "record an artifact of", artifacts=[record.to_wire()], force=True)
-            async with self._editing():
-                self._note_artifact(record)
+            upload = await self._upload_of(name, encoded, since, remove=encoded.sources if delete_after_upload else ())
+            handle = await self._channel.upload(upload, progress)
+            accepted = True
+            self._uploads[name] = AsyncUpload(handle, self._channel, self._runtime)
         finally:
-            await self._channel.run_to_end(partial(shutil.rmtree, work, ignore_errors=True))
-        if delete_after_upload and isinstance(artifact_object, str | Path):
-            await self._channel.run(partial(_remove, Path(artifact_object)))
+            if not accepted:
+                await self._channel.run_to_end(partial(_discard, made))
+        return await self._channel.finish_upload(handle, patience=_PATIENCE) if wait_on_upload else True
+
+    async def set_artifacts(self, artifacts_list: Sequence[AsyncArtifact | Mapping[str, Any] | object] | None = None) -> bool:
+        """Record artifacts whose files are somewhere already. Those of the same names are replaced, others stay.
+
+        Args:
+            artifacts_list: Artifacts of this or another task, or entries in the form of the server: `{"key": "name", "type": "custom",
+                "uri": "https://..."}`.
+
+        Returns:
+            True once they are recorded.
+
+        Raises:
+            ValidationError: it is no list, or an entry has no key and type.
+            TaskStatusError: the run has ended.
+        """
+        self._check_open()
+        if not isinstance(artifacts_list, list | tuple):
+            raise ValidationError(
+                f"the artifacts of task {self.id} are set by a list, not {type(artifacts_list).__qualname__}; give a list"
+            )
+        entries = [_entry_of(item) for item in artifacts_list]
+        if entries:
+            await self._call(endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS, "set the artifacts of", artifacts=entries, force=True)
+            async with self._editing():
+                self._note_artifacts(entries)
         return True
+
+    def _encode(self, name: str, obj: object, options: Options, made: list[EncodedArtifact | KnownFailure]) -> None:
+        """Write an object to a file, here in a worker thread; into `made`, so that a call that is cancelled finds the file."""
+        from atrains._engine import artifact_codec
+
+        self.get_logger()  # opens the journal
+        outlet = self._channel.outlet
+        assert isinstance(outlet, Outlet)
+        folder = outlet.upload_folder()
+        try:
+            made.append(artifact_codec.encode(name, obj, folder=folder, options=options))
+        except UnsupportedTypeError as error:
+            raise UnsupportedTypeError(f"cannot upload to task {self.id}: {error}") from error
+
+    def _check_not_registered(self, name: str) -> None:
+        entries = (self._record.get("execution") or {}).get("artifacts") or []
+        if any(entry["key"] == name and entry.get("type") == TABLE for entry in entries):
+            raise ValidationError(f"{name!r} is a registered artifact of task {self.id}, which no upload replaces; choose another name")
 
     async def _require_open_run(self, name: str) -> None:
         """Refuse an artifact that the home would refuse to record, before the file of an earlier one of its name is replaced."""
         ours = self._owns_run and self.begun_here
-        if not ours or name in self.artifacts:  # of a new one in a run of our own nothing can be lost: what we know will do
-            await self.reload()
+        recorded = (self._record.get("execution") or {}).get("artifacts") or []
+        if not ours or any(entry["key"] == name for entry in recorded):  # of a new one in a run of our own what we know will do
+            try:
+                await self.reload()
+            except (AccessError, ServerError):
+                raise
+            except TransportError:
+                if not ours:
+                    raise  # of a run of ours we know the status: the artifact waits until its home is back
         status = self._record.get("status")
         if status not in {TaskStatusEnum.created, TaskStatusEnum.in_progress}:
             raise TaskStatusError(
                 f"cannot add an artifact to task {self.id}: its status is {status}; upload before the run ends, or clone the task"
             )
 
-    def _note_artifact(self, record: ArtifactRecord) -> None:
+    async def _upload_of(self, name: str, encoded: EncodedArtifact, since: float, remove: Sequence[str]) -> Upload:
+        """What is to be uploaded, and what is to be recorded then."""
+        from atrains._engine.upload import Upload
+        from atrains._engine.upload_records import ARTIFACT
+
+        url = encoded.file_name if encoded.path is None else await self._artifact_url(name, encoded.file_name)
+        return Upload(
+            task=self.reported_as,
+            name=name,
+            kind=ARTIFACT,
+            record={"entry": encoded.record(name, uri=url, timestamp=int(time.time())).to_wire()},
+            url=url,
+            source=encoded.path,
+            ours=encoded.temporary,
+            size=encoded.size,
+            sha256=encoded.hash,
+            remove=tuple(remove),
+            since=since if encoded.temporary else 0.0,
+            identity=f"artifact {self.reported_as} {name}",
+        )
+
+    def _take_over_records(self) -> None:
+        """Note in the record here what uploads of this object have recorded at home since the last look."""
+        fresh = [entry for upload in list(self._uploads.values()) if (entry := upload._fresh_entry()) is not None]  # noqa: SLF001
+        if fresh:
+            self._note_artifacts(fresh)
+
+    def _note_artifacts(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Do to the record here what the home did to its own. Server: an artifact takes the place of that with its key and mode."""
         execution = self._record.get("execution") or {}
         held = {(entry["key"], entry.get("mode") or "output"): entry for entry in execution.get("artifacts") or []}
-        held[record.key, record.mode] = record.to_wire()
+        for entry in entries:
+            key = entry["key"], entry.get("mode") or "output"
+            # Somebody else may have been later, and `reload` has seen it.
+            if (entry.get("timestamp") or 0) >= (held.get(key, {}).get("timestamp") or 0):
+                held[key] = dict(entry)
         self._record["execution"] = {**execution, "artifacts": [held[key] for key in sorted(held)]}
 
     async def _artifact_url(self, name: str, file_name: str) -> str:
         """Where an artifact goes: below the task's destination, else to the file server, or into the task's folder in the local home."""
         from atrains._storage import layout
 
+        def below(folder: str, unique: str = "") -> str:
+            return layout.file_path(folder, "artifacts", name + unique, file_name)
+
         local = self._settings.target.kind == "local"
         destination = self.output_uri or (None if local else self._settings.api.files_host)
-        if destination is not None:
-            folder = layout.task_folder(await self.get_project_name(), self.name, self.id)
-            return layout.join_url(destination, layout.file_path(folder, "artifacts", name, file_name))
-        if not local:
+        if destination is None and not local:
             raise StorageError(
                 f"no file server is known for {self._settings.api.api_host}: set ATRAINS_FILES_HOST (or api.files_server), "
                 "or give the task an output_uri"
             )
-        return HOME_URL + layout.file_path(f"tasks/{self.id}/files", "artifacts", name, file_name)
+        folder = (
+            f"tasks/{self.id}/files" if destination is None else layout.task_folder(await self._project_for_files(), self.name, self.id)
+        )
 
-    async def _store(self, encoded: EncodedArtifact, url: str) -> None:
-        target = resolve_url(url, self._settings.home.path)
-        stored = await self._channel.storages().for_url(target).put(encoded.path, target)
-        if stored.sha256 != encoded.hash:
-            raise StorageError(f"{encoded.path} changed while it was uploaded to {target}; upload it again once nobody writes to it")
+        def whole(path: str) -> str:
+            return HOME_URL + path if destination is None else layout.join_url(destination, path)
+
+        url = whole(below(folder))
+        if layout.escape_component(name) != name or "0x" in name or ".slash." in name:  # only then may two names lead to one place
+            taken = {str(entry.get("uri")) for key, entry in self._entries_by_name().items() if key != name}
+            if url in taken:
+                url = whole(below(folder, f".{layout.digest(name)}"))
+        return url
+
+    def _entries_by_name(self) -> dict[str, Mapping[str, Any]]:
+        recorded = (self._record.get("execution") or {}).get("artifacts") or []
+        pending = [upload._handle.upload.record["entry"] for upload in self._uploads.values()]  # noqa: SLF001
+        return {entry["key"]: entry for entry in [*recorded, *pending]}
+
+    async def _project_for_files(self) -> str | None:
+        """The project's name, for a folder; None where it is not known and its home is away."""
+        try:
+            return await self.get_project_name()
+        except (AccessError, ServerError):
+            raise
+        except TransportError:
+            return None
 
 
-def _remove(path: Path) -> None:
-    import shutil
+def _discard(made: Sequence[EncodedArtifact | KnownFailure]) -> None:
+    """Remove a file that was made in vain."""
+    for encoded in made:
+        path = getattr(encoded, "path", None)
+        if isinstance(path, Path) and getattr(encoded, "temporary", False):
+            path.unlink(missing_ok=True)
 
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+
+def _entry_of(item: AsyncArtifact | Mapping[str, Any] | object) -> dict[str, Any]:
+    """An artifact as a server records it; also one of the official packages' classes, which have `to_dict`."""
+    if isinstance(item, AsyncArtifact):
+        return item._known.to_wire()  # noqa: SLF001  # one module in two files
+    entry = item.to_dict() if not isinstance(item, Mapping) and hasattr(item, "to_dict") else item
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("key"), str) or not isinstance(entry.get("type"), str):
+        raise ValidationError(f"{item!r} is no artifact: it needs key and type, such as {{'key': 'name', 'type': 'custom', 'uri': ...}}")
+    return {name: value for name, value in entry.items() if value is not None}

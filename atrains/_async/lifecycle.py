@@ -5,25 +5,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from atrains._api import current
-from atrains._async import opening
+from atrains._async import connections, opening, watching
 from atrains._async.base import connect
 from atrains._async.finding import Finding
 from atrains._async.status import FLUSH_BUDGET, StatusPart
+from atrains._async.watching import check_watch
 from atrains._async.wish import Origin, Wish, check_same, check_wish
 from atrains._capture.seeds import seed_generators
 from atrains._config import set_credentials, settings
 from atrains._config.env import process_variables, tasks_of_masters
-from atrains._engine.channel import Channel, is_elsewhere
+from atrains._engine.channel import Channel, is_elsewhere, names_of
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import Ending, ending_of
 from atrains._engine.ledger import Receipt, Stats
 from atrains._engine.notices import say
-from atrains._engine.process import process
+from atrains._engine.process import Budget, process
 from atrains._engine.runtime import Runtime
 from atrains._wire import endpoints
 from atrains._wire.names import validate_name, validate_task_id, validate_task_type
@@ -63,8 +65,9 @@ class Lifecycle(Finding, StatusPart):
         output_uri: str | Path | None = None,
         auto_connect_arg_parser: bool | dict[str, bool] = True,
         auto_connect_frameworks: bool | dict[str, bool] = True,
-        auto_resource_monitoring: bool = True,
+        auto_resource_monitoring: bool | Mapping[str, Any] = True,
         *,
+        auto_connect_streams: bool | Mapping[str, bool] = True,
         continue_last_task: bool | str = False,
     ) -> Self:
         """Begin the run of this asyncio context; the first of the process becomes its main task.
@@ -77,9 +80,16 @@ class Lifecycle(Finding, StatusPart):
                 was published or archived. A text reuses the task of that id in the same way; where there is none, the new task gets the id,
                 if the home lets a program choose it (the local home and `atrains serve` do). False, the default here, always creates one.
             output_uri: A folder for artifacts and models, instead of the home itself.
-            auto_connect_arg_parser: Kept for compatibility: nothing is connected on its own yet.
+            auto_connect_arg_parser: Which arguments of argparse are stored, under `Args`, and take the values of the task under an agent:
+                True for all, False for none, or a dictionary of their names, with `*` for those that it does not name (True by default;
+                an empty one means False). They may be parsed before or after this call, but not before atrains is imported.
             auto_connect_frameworks: Kept for compatibility: nothing is connected on its own yet.
-            auto_resource_monitoring: Kept for compatibility: nothing is monitored yet.
+            auto_resource_monitoring: Whether the machine is watched while the main run is open; or a dictionary with `report_start_sec`
+                (seconds to the first point, 10 by default), `report_frequency_sec` (30), `sample_frequency_per_sec` (0.5) and
+                `report_mem_used_per_process` (True: this process and its children; False: the whole machine).
+            auto_connect_streams: What is captured to the task's console while the run is open: True for standard output and standard
+                error, False for nothing, or a dictionary with some of `stdout`, `stderr` and `logging`. Never under an agent, which
+                captures the output itself.
             continue_last_task: Go on with the last task (or the one of that id) behind its last iteration, keeping what it holds.
 
         Returns:
@@ -91,7 +101,8 @@ class Lifecycle(Finding, StatusPart):
             NotFoundError: there is no task of the id to continue, or to reuse on a server that makes ids itself; no task was made.
             HomeError: the local home cannot be written to.
         """
-        del auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring
+        del auto_connect_frameworks
+        watch = check_watch(auto_connect_streams, auto_resource_monitoring)
         open_task = current.opened_here(settings())
         if open_task is not None:
             check_same(open_task, (project_name, task_name, task_type))
@@ -102,6 +113,8 @@ class Lifecycle(Finding, StatusPart):
         )
         current.enter(task)
         current.offer_main(task)
+        connections.begin(task, auto_connect_arg_parser)
+        watching.begin(task, watch)
         return task
 
     @classmethod
@@ -231,14 +244,14 @@ class Lifecycle(Finding, StatusPart):
         """Wait until everything that this task reported so far is stored.
 
         Args:
-            wait_for_uploads: Kept for compatibility: an upload is stored before its call returns.
+            wait_for_uploads: Wait for artifacts and other files as well.
             timeout: Seconds to wait at most; None for ever. What is not stored by then stays in the journal.
 
         Returns:
-            What happened to everything ever reported; true when all of it was stored.
+            What happened to everything ever reported; true when all of it was stored. `uploads` says which files are on their way and
+            which failed.
         """
-        del wait_for_uploads
-        return await self._channel.flush(self.reported_as, timeout)
+        return await self._channel.flush(self.reported_as, timeout, uploads=wait_for_uploads)
 
     async def stats(self) -> Stats:
         """How this task's reports stand right now: the ledger, and the journal behind it.
@@ -270,6 +283,8 @@ class Lifecycle(Finding, StatusPart):
             if self._ended:
                 return
             current.unset_main(self)
+            connections.end(self)
+            watching.end(self, at_exit=at_exit)
             self._closed = not at_exit
             reported = self._logger is not None and not at_exit
             if self._logger is not None and not at_exit:
@@ -279,25 +294,32 @@ class Lifecycle(Finding, StatusPart):
             ending = process().ending or ending
             if ends_run:
                 self._record_ending(ending)
+            budget = Budget(CLOSE_BUDGET)
             receipt = await self._channel.flush(self.reported_as, CLOSE_BUDGET)
             if owns_run:
                 await self._channel.adopt(CLOSE_BUDGET)
             undone = [f"not everything was stored ({receipt.error})"] if receipt.error is not None else []
+            left = await self._channel.finish_uploads(self.reported_as, timeout=budget.left())
+            if left:
+                undone.append(f"not everything was uploaded yet ({names_of(left)})")
             if ends_run:
-                undone += await self._set_final_status(ending)
+                undone += await self._set_final_status(ending, can_be_set=not left)
             self._finish_job(self._run_job)
             self._ended = True
             process().run_ended(self)
-            for kind, counts in (("scalars", receipt.scalars), ("logs", receipt.logs), ("plots", receipt.plots)):
-                if counts.dropped:
-                    reasons = ", ".join(f"{count} {reason}" for reason, count in counts.dropped.items())
-                    say(self._settings, f"task {self.id}: some {kind} were not stored: {reasons}")
-            for refusal in receipt.refused:
-                say(self._settings, f"task {self.id}: {refusal}")
+            self._say_what_is_missing(receipt)
             if undone:
                 say(self._settings, f"task {self.id}: {' and '.join(undone)}; {self._where_it_is_kept()}")
             if reported:
-                await self._channel.close(self.reported_as, delivered=bool(receipt))
+                await self._channel.close(self.reported_as, delivered=bool(receipt) and not left)
+
+    def _say_what_is_missing(self, receipt: Receipt) -> None:
+        for kind, counts in (("scalars", receipt.scalars), ("logs", receipt.logs), ("plots", receipt.plots)):
+            if counts.dropped:
+                reasons = ", ".join(f"{count} {reason}" for reason, count in counts.dropped.items())
+                say(self._settings, f"task {self.id}: some {kind} were not stored: {reasons}")
+        for refusal in receipt.refused:
+            say(self._settings, f"task {self.id}: {refusal}")
 
     def _record_ending(self, ending: Ending) -> None:
         """Note in the journal how the run ended, before anything is waited for: recovery applies it, whatever happens to this process."""
@@ -309,9 +331,9 @@ class Lifecycle(Finding, StatusPart):
                     "status", self.reported_as, {"status": ending.status, "status_reason": ending.reason}
                 )
 
-    async def _set_final_status(self, ending: Ending) -> list[str]:
+    async def _set_final_status(self, ending: Ending, *, can_be_set: bool) -> list[str]:
         """Set the status with which the run ended; returns what could not be done."""
-        if self._is_ahead:  # the status comes after what waits; it is in the journal, too
+        if self._is_ahead or not can_be_set:  # the status comes after what waits; it is in the journal, too
             return [f"its status could not be set to {ending.status} yet"]
         try:
             await self._signal(_FINAL_CALLS[ending.status], "end", ignore_errors=True, reason=ending.reason, can_wait=False)

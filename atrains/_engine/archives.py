@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -53,10 +53,15 @@ def pack_folder(source: Path, pattern: str, target: Path) -> PackedFolder:
     Raises:
         StorageError: if the archive cannot be written; nothing is left behind.
     """
+    return pack_files(source, matching_files(source, pattern, ours=target.parent), target)
+
+
+def pack_files(source: Path, files: Iterable[Path], target: Path) -> PackedFolder:
+    """Pack files below a folder under their names relative to it; see `pack_folder`."""
     packed = PackedFolder(source)
     try:
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in matching_files(source, pattern, ours=target.parent):
+            for path in files:
                 _add(archive, path, packed)
                 if packed.problem:
                     break

@@ -44,14 +44,20 @@ async def carry(upload: Upload, storages: StorageRegistry, note: Callable[[int],
     return stored
 
 
-def clear_away(upload: Upload, *, is_stored: bool) -> None:
-    """Remove the source of an upload that is over: ours in any case, the user's once it is stored and if that was asked for. Blocks."""
+def clear_away(upload: Upload, *, is_stored: bool, begun: float) -> None:
+    """Remove the source of an upload that is over: ours in any case, the user's once it is stored and if that was asked for. Blocks.
+
+    Args:
+        upload: Which.
+        is_stored: Whether its file is there and recorded.
+        begun: When its file was begun to be read, in seconds since the epoch.
+    """
     if upload.ours and upload.source is not None:
         with suppress(OSError):  # it goes with the journal's folder
             upload.source.unlink(missing_ok=True)
     for path in map(Path, upload.remove if is_stored else ()):
         try:
-            _remove(path, upload.since)
+            _remove(path, upload.since or begun)
         except OSError as error:
             _log.warning("atrains: %s was uploaded but cannot be removed (%s)", path, error.strerror or error)
 

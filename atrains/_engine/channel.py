@@ -218,8 +218,12 @@ class Channel:
             UploadCounts() if outlet.uploads is None else outlet.uploads.counts(task),
         )
 
-    async def upload(self, upload: Upload, listener: Callable[[int, int], None] | None = None) -> Handle:
+    async def upload(self, upload: Upload, progress: Callable[[int, int], object] | None = None) -> Handle:
         """Accept a file to be uploaded; once this returns it is in the journal. The task must report, so that there is one.
+
+        Args:
+            upload: What.
+            progress: Called in a worker thread with the bytes that have gone and those in all.
 
         Raises:
             HomeError: the journal was closed.
@@ -227,6 +231,11 @@ class Channel:
         outlet = self._outlet
         if outlet is None:
             raise HomeError(f"task {upload.task} was closed while {upload.name!r} was to be uploaded; upload it before close()")
+        listener = None
+        if progress is not None:
+            from atrains._engine.progress import Listener
+
+            listener = Listener(progress, WORKERS)
         handle = await self.run_to_end(lambda: outlet.open_uploads().add(upload, listener))
         self._inherit()
         self.owner.begin_uploads(self)
@@ -316,6 +325,13 @@ class Channel:
         from atrains._storage.registry import default_registry
 
         return default_registry(self.run, connect=self._web_client, home=self.settings.home.path)
+
+    async def aclose(self) -> None:
+        """Close the connections, to the home and to file servers; a later call opens them again."""
+        await self.transport.aclose()
+        web = self._web
+        if web is not None:
+            await web.aclose()
 
     def _web_client(self) -> HttpClient:
         """The connections to file servers: those of the transport; on the local home their own, made when they are first needed."""
@@ -484,9 +500,9 @@ class Outlet:
                 )
             return self._uploads
 
-    def place_for_upload(self, suffix: str) -> Path:
+    def upload_folder(self) -> Path:
         """Where a file may be made that is to be uploaded: in the journal, so that it is kept, else where temporary files are."""
-        place = self.journal.place_for_file(suffix)
+        place = self.journal.folder_for_files()
         if place is not None:
             return place
         with self._lock:
@@ -494,7 +510,7 @@ class Outlet:
                 import tempfile
 
                 self._upload_folder = Path(tempfile.mkdtemp(prefix="atrains-uploads-"))
-            return self._upload_folder / f"upload-{os.urandom(8).hex()}{suffix}"
+            return self._upload_folder
 
     @property
     def ledger(self) -> Ledger:

@@ -115,6 +115,8 @@ class _NoStream:
     def append(self, *_: object) -> bool:
         return True
 
+    append_text = append
+
 
 class _NoJournal:
     """Takes whatever a journal takes."""

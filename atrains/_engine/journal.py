@@ -25,7 +25,7 @@ from atrains._config.settings import JournalSettings
 from atrains._engine.files import sync_folder
 from atrains._engine.ledger import NO_ROOM
 from atrains._engine.records import FrameFile, RecordStream, read_frames
-from atrains._engine.room import UPLOAD_FILE, Room
+from atrains._engine.room import Room
 from atrains._engine.segments import ScalarStream
 from atrains._engine.sent import SentMark
 from atrains._local.disk import sync_file
@@ -224,13 +224,13 @@ class Journal:
                 self._note(self._jobs_file, {"done": number})
                 self._open_jobs.pop(number, None)
 
-    def place_for_file(self, suffix: str) -> Path | None:
-        """Where a file may be made that waits here to be uploaded; None where nothing is kept on the disk."""
+    def folder_for_files(self) -> Path | None:
+        """Where files may be made that wait here to be uploaded, named `upload-...`; None where nothing is kept on the disk."""
         if self.pid != os.getpid():
             self._revive()
         if not self._on_disk or self.room.in_memory_only or not self.folder.is_dir():
             return None
-        return self.folder / f"{UPLOAD_FILE}{uuid.uuid4().hex}{suffix}"
+        return self.folder
 
     def has_open_run(self, task: str) -> bool:
         """Whether a run of a task was begun here and has not ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from functools import partial
@@ -46,6 +47,7 @@ async def deliver_uploads(
     for job in replaced:
         await run_in(workers, partial(journal.mark_done, job))
     unreachable: UnreachableError | None = None
+    begun = time.time()
     for begin in range(0, len(items), _BATCH):
         batch = items[begin : begin + _BATCH]
         limit = asyncio.Semaphore(_AT_ONCE)
@@ -66,7 +68,7 @@ async def deliver_uploads(
                 unreachable = outcome
             else:
                 arrived.append((job, outcome))
-        await _record(arrived, journal, transport, workers, stored, failed)
+        await _record(arrived, journal, transport, workers, stored, failed, begun)
         if unreachable is not None:
             raise unreachable
     return stored, failed
@@ -92,6 +94,7 @@ async def _record(
     workers: Executor,
     stored: list[str],
     failed: dict[str, str],
+    begun: float,
 ) -> None:
     groups: dict[tuple[str, str], list[tuple[Job, Carried]]] = {}
     for item in arrived:
@@ -101,7 +104,7 @@ async def _record(
         for job, carried in items:
             name, reason = carried.upload.name, carried.failure or refused.get(job.number)
             await run_in(workers, partial(journal.mark_done, job))
-            await run_in(workers, partial(clear_away, carried.upload, is_stored=reason is None))
+            await run_in(workers, partial(clear_away, carried.upload, is_stored=reason is None, begun=begun))
             if reason is None:
                 stored.append(name)
             else:

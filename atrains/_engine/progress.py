@@ -1,10 +1,13 @@
-"""The bar that shows how far uploads are while somebody waits at a terminal. Nothing else prints there, and nothing is captured."""
+"""How far uploads are, for people: a bar while somebody waits at a terminal, never in a captured console, and functions of the user's."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -14,6 +17,47 @@ from atrains._engine.upload import Handle
 _AFTER: Final = 1.0
 """Seconds of waiting before there is a bar."""
 _REFRESH: Final = 0.2
+_log = logging.getLogger("atrains")
+
+
+class Listener:
+    """Tells a function of the user's how far something is: in a worker thread, one call after the other, the last word always.
+
+    Args:
+        call: The function.
+        workers: The threads.
+    """
+
+    def __init__(self, call: Callable[[int, int], object], workers: Executor) -> None:
+        self._call = call
+        self._workers = workers
+        self._news: tuple[int, int] | None = None
+        self._is_telling = False
+        self._lock = threading.Lock()
+
+    def __call__(self, sent: int, size: int) -> None:
+        """Take the news; from any thread, never waits."""
+        with self._lock:
+            self._news = (sent, size)
+            if self._is_telling:
+                return
+            self._is_telling = True
+        try:
+            self._workers.submit(self._tell)
+        except RuntimeError:  # the threads were shut down, at exit
+            self._is_telling = False
+
+    def _tell(self) -> None:
+        while True:
+            with self._lock:
+                news, self._news = self._news, None
+                if news is None:
+                    self._is_telling = False
+                    return
+            try:
+                self._call(*news)
+            except Exception:  # the upload goes on whatever the user's function does  # noqa: BLE001
+                _log.exception("atrains: the function given as progress failed")
 
 
 @contextmanager

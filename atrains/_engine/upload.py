@@ -112,9 +112,24 @@ class Handle:
         future: Done once it is over: whether it is stored.
         pid: The process whose it is.
         tries: How often its home was away.
+        begun: When its file was last begun to be read, in seconds since the epoch.
     """
 
-    __slots__ = ("_listener", "_lock", "entry", "error", "future", "is_unwanted", "pid", "sent", "size", "state", "tries", "upload")
+    __slots__ = (
+        "_listener",
+        "_lock",
+        "begun",
+        "entry",
+        "error",
+        "future",
+        "is_unwanted",
+        "pid",
+        "sent",
+        "size",
+        "state",
+        "tries",
+        "upload",
+    )
 
     def __init__(self, upload: Upload, listener: Callable[[int, int], None] | None = None) -> None:
         self.upload = upload
@@ -126,9 +141,15 @@ class Handle:
         self.future: Future[bool] = Future()
         self.pid = os.getpid()
         self.tries = 0
+        self.begun = 0.0
         self.is_unwanted: UploadState | None = None
         self._listener = listener
         self._lock = threading.Lock()
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether it goes on here: not so in a forked child."""
+        return self.pid == os.getpid()
 
     @property
     def is_over(self) -> bool:
@@ -147,6 +168,8 @@ class Handle:
         with self._lock:
             if self.future.done():
                 return
+            if state is UploadState.stored:
+                self.note(self.size)
             self.state, self.error, self.entry = state, error, entry
             self.future.set_result(state is UploadState.stored)
 

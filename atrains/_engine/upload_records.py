@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from atrains._engine.model_records import MODEL, record_models
 from atrains._engine.upload import Upload
 from atrains._storage.base import StoredFile
 from atrains._transport.base import Transport
@@ -74,4 +75,4 @@ async def make_calls(transport: Transport, task: str, carried: Sequence[Carried]
     return [None] * len(carried)
 
 
-RECORDERS: Final[dict[str, Recorder]] = {ARTIFACT: record_artifacts, CALLS: make_calls}
+RECORDERS: Final[dict[str, Recorder]] = {ARTIFACT: record_artifacts, CALLS: make_calls, MODEL: record_models}

@@ -11,6 +11,7 @@ import contextlib
 import heapq
 import logging
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -272,7 +273,7 @@ class Uploads:
 
     async def _carry(self, handle: Handle) -> None:
         upload = handle.upload
-        handle.state, handle.error = UploadState.uploading, None
+        handle.state, handle.error, handle.begun = UploadState.uploading, None, time.time()
         try:
             stored = await carry(upload, self._storages, handle.note)
         except asyncio.CancelledError:
@@ -384,7 +385,7 @@ class Uploads:
             # A mark that cannot be written costs a repetition at the next start, and uploads can be repeated.
             with contextlib.suppress(OSError):
                 self._journal.finish_job(handle.upload.number)
-            clear_away(handle.upload, is_stored=handle in stored)
+            clear_away(handle.upload, is_stored=handle in stored, begun=handle.begun)
 
     async def _drop(self, handle: Handle) -> None:
         await self._run(partial(self._close, [handle], ()))

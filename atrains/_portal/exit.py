@@ -116,6 +116,7 @@ class ExitWatch:
 
     def _close_late(self) -> None:
         """In the plain `atexit` pass: deliver what arrived after the runs were closed, and let go of everything."""
+        _end_capture()
         if self.pid != os.getpid():
             return
         self.close_all(self._ending or COMPLETED, LATE_BUDGET, last=True)
@@ -126,6 +127,7 @@ class ExitWatch:
     def _close_on_signal(self, ending: Ending) -> None:
         # Another thread, or this one below the handler, may be closing already: a second attempt would wait for it for ever.
         if not self._closing.locked():
+            _end_capture()
             self.close_all(ending, SIGNAL_BUDGET, last=True)
 
     def _join_others(self) -> None:
@@ -160,6 +162,13 @@ async def _close_all(ending: Ending, budget: float, *, last: bool) -> None:
     for outcome in ended:
         if outcome is not None:
             raise outcome
+
+
+def _end_capture() -> None:
+    """Nothing that is printed from now on is captured. A forked child, too, has lines that it did not end."""
+    console = process().console
+    if console is not None:
+        console.end()
 
 
 def _tell(tasks: list[str], budget: float) -> None:

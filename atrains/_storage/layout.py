@@ -30,9 +30,9 @@ def task_folder(project: str | None, task_name: str, task_id: str) -> str:
     id at the end, the project a digest of its whole name, so that different ones stay apart.
     """
     parts = [_quote(part) for part in (project or "").split("/") if part.strip()]
-    folder = "/".join(_cut(part, SEGMENT_LIMIT, f"-{_digest(part)}") for part in parts) or UNKNOWN_PROJECT
+    folder = "/".join(_cut(part, SEGMENT_LIMIT, f"-{digest(part)}") for part in parts) or UNKNOWN_PROJECT
     if len(folder) > PROJECT_LIMIT:
-        folder = _cut(folder, PROJECT_LIMIT, f"-{_digest(folder)}")
+        folder = _cut(folder, PROJECT_LIMIT, f"-{digest(folder)}")
     identity = f".{_quote(task_id)}"
     return f"{folder}/{_cut(_quote(task_name) + identity, TASK_LIMIT, identity)}"
 
@@ -50,7 +50,7 @@ def escape_component(text: str) -> str:
     if len(escaped.encode()) <= SEGMENT_LIMIT:
         return escaped
     suffix = _suffix(escaped)
-    ending = f".{_digest(text)}{suffix}"
+    ending = f".{digest(text)}{suffix}"
     room = SEGMENT_LIMIT - len(ending.encode())
     return escaped.encode()[:room].decode(errors="ignore") + ending
 
@@ -90,5 +90,6 @@ def _hex(character: re.Match[str]) -> str:
     return f"0x{ord(character[0]):02x}"
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return what tells a text from others, in a part of a path."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_DIGEST]

@@ -27,7 +27,7 @@ class Artifact(Twin):
 
     @property
     def type(self) -> str:
-        """What it was: `JSON`, `string`, `bytes`, `custom` (a file), `archive` (a folder or several files)."""
+        """What it was: `JSON`, `string`, `bytes`, `custom` (a file), `archive` (a folder, several files), `pandas`, `numpy` and others."""
         return self._core.type
 
     @property
@@ -37,7 +37,7 @@ class Artifact(Twin):
 
     @property
     def url(self) -> str:
-        """Where the file is."""
+        """Where the file is, or will be; empty where it could not be stored."""
         return self._core.url
 
     @property
@@ -47,7 +47,7 @@ class Artifact(Twin):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the stored file, in hex."""
+        """SHA-256 of the stored file, in hex; empty for a file that is on its way."""
         return self._core.hash
 
     @property
@@ -65,27 +65,48 @@ class Artifact(Twin):
         """Text that shows what is in it, cut at 65,536 characters."""
         return self._core.preview
 
-    def get_local_copy(self) -> Path:
-        """The artifact as a file of this machine.
+    @property
+    def error(self) -> str | None:
+        """Why its file, or the one that was to replace it, could not be stored; None where nothing failed."""
+        return self._core.error
+
+    def get_local_copy(self, extract_archive: bool = True, raise_on_error: bool = False, force_download: bool = False) -> Path | None:
+        """The artifact as a file of this machine; one that is on its way is waited for.
+
+        Args:
+            extract_archive: Of an archive (a folder, or several files) give the folder that it was unpacked to.
+            raise_on_error: Raise what is wrong, instead of logging it and returning None.
+            force_download: Fetch it although it is in the cache.
 
         Returns:
-            The stored file itself when it is on this machine: do not change it; otherwise a copy in the cache.
+            The stored file itself when it is on this machine: do not change it; otherwise a copy in the cache, checked against the recorded
+            hash. None when there is none.
 
         Raises:
-            StorageError: the file is not there or cannot be read.
+            StorageError: with `raise_on_error`: the file is not there or cannot be read.
         """
-        return self._block(self._core, lambda: self._core.get_local_copy(), "artifact.get_local_copy()")
+        return self._block(
+            self._core, lambda: self._core.get_local_copy(extract_archive, raise_on_error, force_download), "artifact.get_local_copy(...)"
+        )
 
-    def get(self) -> Decoded:
-        """The artifact's content, checked against its recorded hash.
+    def get(self, *, force_download: bool = False, allow_pickle: bool = False) -> Decoded:
+        """The artifact's content, checked against its recorded hash; one that is on its way is waited for.
+
+        Args:
+            force_download: Fetch it although it is in the cache.
+            allow_pickle: Read it although it is a pickle, which runs what whoever made it has put in.
 
         Returns:
-            What was uploaded: a dict or list, text, bytes; the path of the file; the path of the folder that an archive was unpacked to.
+            What was uploaded: a dict or list, text, bytes, a data frame, an array, an image, a figure; the path of the file; the path of
+            the folder that an archive was unpacked to.
 
         Raises:
-            StorageError: the file is not there, was changed, or does not hold what its type says.
+            StorageError: the file is not there, was changed, does not hold what its type says, or is a pickle.
+            MissingPackageError: the package of its kind is not installed.
         """
-        return self._block(self._core, lambda: self._core.get(), "artifact.get()")
+        return self._block(
+            self._core, lambda: self._core.get(force_download=force_download, allow_pickle=allow_pickle), "artifact.get(...)"
+        )
 
 
 Twin._twins[AsyncArtifact] = Artifact

@@ -32,6 +32,8 @@ SUMMARIES = {
     )
 }
 HAND_WRITTEN = {"init", "open", "end", "known_project_name", "begun_here"}
+READ_ONLY = {"artifacts"}
+"""Properties without a setter although there is a `set_x`, which takes something else."""
 TYPE_ONLY = {"Pending": "", "AsyncIterator": "Iterator", "AsyncGenerator": "Generator"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -82,6 +84,7 @@ PAIRS = (
         ),
     ),
     Pair("AsyncArtifact", "Artifact", "Twin", "_async/artifact.py", ("_async/artifact.py",)),
+    Pair("AsyncUpload", "Upload", "Twin", "_async/upload.py", ("_async/upload.py",)),
     Pair("AsyncMetricsManager", "MetricsManager", "Twin", "_async/metrics.py", ("_async/metrics.py",)),
     Pair("AsyncStorageManager", "StorageManager", "Twin", "_async/storage.py", ("_async/storage.py",)),
 )
@@ -206,7 +209,7 @@ def write_member(function: Function, pair: Pair, coroutines: set[str]) -> Iterat
     yield f"        {body(function, pair)}"
     yield ""
     setter = f"set_{function.name}"
-    if decorator(function) == "property" and setter in coroutines:
+    if decorator(function) == "property" and setter in coroutines and function.name not in READ_ONLY:
         yield f"    @{function.name}.setter"
         yield f"    def {function.name}(self, value: {annotation(function.returns)}) -> None:"
         yield f'        self._block(self._core, lambda: self._core.{setter}(value), "{pair.label}.{setter}(...)")'

@@ -19,6 +19,7 @@ from atrains._engine.ledger import Receipt, Stats
 from atrains._sync._base import TaskTwin, fetch, unwrap, wrap
 from atrains._sync.artifact import Artifact
 from atrains._sync.metrics import MetricsManager
+from atrains._sync.upload import Upload
 from atrains.types import Answer, CallResult, Deletion, LastMetric, ReportedPlot, ScalarChunk, ScalarCurve, TaskStatusEnum, TaskTypes, XAxis
 
 
@@ -262,11 +263,12 @@ class Task(TaskTwin):
         """Wait until everything that this task reported so far is stored.
 
         Args:
-            wait_for_uploads: Kept for compatibility: an upload is stored before its call returns.
+            wait_for_uploads: Wait for artifacts and other files as well.
             timeout: Seconds to wait at most; None for ever. What is not stored by then stays in the journal.
 
         Returns:
-            What happened to everything ever reported; true when all of it was stored.
+            What happened to everything ever reported; true when all of it was stored. `uploads` says which files are on their way and
+            which failed.
         """
         return self._block(self._core, lambda: self._core.flush(wait_for_uploads, timeout=timeout), "task.flush(...)")
 
@@ -1175,34 +1177,95 @@ class Task(TaskTwin):
 
     @property
     def artifacts(self) -> Mapping[str, Artifact]:
-        """The task's artifacts by name, read-only, as of the last `reload` or upload."""
+        """The task's artifacts by name, read-only: as of the last `reload`, and those that this object has uploaded or is uploading."""
         return cast("Mapping[str, Artifact]", wrap(self._core.artifacts))
 
+    @property
+    def uploads(self) -> Mapping[str, Upload]:
+        """What this object has uploaded in this process, by name, the last one of each: how far it is, and what became of it."""
+        return cast("Mapping[str, Upload]", wrap(self._core.uploads))
+
     def upload_artifact(
-        self, name: str, artifact_object: object, metadata: Mapping[str, object] | None = None, delete_after_upload: bool = False
+        self,
+        name: str,
+        artifact_object: object,
+        metadata: Mapping[str, object] | None = None,
+        delete_after_upload: bool = False,
+        *,
+        auto_pickle: bool = False,
+        preview: str | bool | None = None,
+        wait_on_upload: bool = False,
+        extension_name: str | None = None,
+        serialization_function: Callable[[object], bytes | bytearray] | None = None,
+        sort_keys: bool = True,
+        progress: Callable[[int, int], object] | None = None,
     ) -> bool:
-        """Store an object or file with the task.
+        """Store an object or file with the task, in the background.
+
+        When this returns, an object was written to a file of the journal: it may change, and is uploaded whatever happens to the process.
+        A file of the user's is read where it is, once it is its turn. The artifact is recorded at its home once its bytes are there.
 
         Args:
             name: The artifact's name; an artifact of that name is replaced.
-            artifact_object: A dict or list, text, bytes, or the path (text or `Path`) of a file, a folder or a wildcard.
+            artifact_object: A dict or list, text, bytes, a data frame of pandas or polars, an array, an image of PIL, a figure of plotly or
+                matplotlib, or the path (text or `Path`) of a file, a folder or a wildcard, or a list of such paths. Text that is an address
+                elsewhere (http, https, s3, gs, azure) is recorded as it is.
             metadata: Pairs to show beside it, kept as text.
-            delete_after_upload: Remove the file or folder once it is stored.
+            delete_after_upload: Remove the file or folder once it is stored and recorded.
+            auto_pickle: Pickle what is of no other kind.
+            preview: Text to show in place of the content; False for none.
+            wait_on_upload: Wait until it is stored, or never will be.
+            extension_name: Another form of the file: `.parquet`, `.feather` and `.csv` for data frames, `.csv.gz` for arrays, `.yaml` for
+                dictionaries, `.jpg` and others for images, `.svg` and `.pdf` for figures of matplotlib.
+            serialization_function: Makes the file's content of the object, whatever that is.
+            sort_keys: Write the keys of a dictionary in their order.
+            progress: Called in a worker thread with the bytes that have gone and those in all.
 
         Returns:
-            True once it is stored. False for a `Path` that is not there, or a wildcard in one that matches nothing; one line says which.
+            True once it is accepted: it is uploaded now or later, and `task.uploads[name]` says how far it is; with `wait_on_upload`,
+            whether it is stored. False for a `Path` that is not there, or a wildcard in one that matches nothing; one line says which.
             Text that names no file is stored as text.
 
         Raises:
             UnsupportedTypeError: the object is of a kind that cannot be stored; lists those that can.
-            StorageError: the destination cannot be written.
+            ValidationError: an artifact of this name is registered.
+            StorageError: the object cannot be written to the disk; with `wait_on_upload`: its home stays away (it is kept, and uploaded
+                then).
             TaskStatusError: the run has ended.
         """
         return self._block(
             self._core,
-            lambda: self._core.upload_artifact(name, artifact_object, metadata, delete_after_upload),
+            lambda: self._core.upload_artifact(
+                name,
+                artifact_object,
+                metadata,
+                delete_after_upload,
+                auto_pickle=auto_pickle,
+                preview=preview,
+                wait_on_upload=wait_on_upload,
+                extension_name=extension_name,
+                serialization_function=serialization_function,
+                sort_keys=sort_keys,
+                progress=progress,
+            ),
             "task.upload_artifact(...)",
         )
+
+    def set_artifacts(self, artifacts_list: Sequence[Artifact | Mapping[str, Any] | object] | None = None) -> bool:
+        """Record artifacts whose files are somewhere already. Those of the same names are replaced, others stay.
+
+        Args:
+            artifacts_list: Artifacts of this or another task, or entries in the form of the server: `{"key": "name", "type": "custom",
+                "uri": "https://..."}`.
+
+        Returns:
+            True once they are recorded.
+
+        Raises:
+            ValidationError: it is no list, or an entry has no key and type.
+            TaskStatusError: the run has ended.
+        """
+        return self._block(self._core, lambda: self._core.set_artifacts(unwrap(artifacts_list)), "task.set_artifacts(...)")
 
     def get_reported_scalars(self, max_samples: SupportsIndex = 0, x_axis: XAxis = "iter") -> dict[str, dict[str, ScalarCurve]]:
         """Every curve that the task reported, by title and series.

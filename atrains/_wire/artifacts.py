@@ -12,6 +12,13 @@ STRING: Final = "string"
 BYTES: Final = "bytes"
 """Not a type of the official clients: they hand out the path of the file, as for every type that they do not know."""
 FILE: Final = "custom"
+NUMPY: Final = "numpy"
+PANDAS: Final = "pandas"
+TABLE: Final = "data-audit-table"
+"""A data frame that is registered, without its index."""
+POLARS: Final = "polars"
+"""Not a type of the official clients, as above."""
+IMAGE: Final = "image"
 ARCHIVE: Final = "archive"
 JSON_TYPES: Final = frozenset({JSON, "dict"})
 """Old clients write the first name for a dictionary, newer ones the second; readers accept both."""
@@ -25,8 +32,8 @@ FAILED: Final = "upload failed"
 """The pair of an entry's metadata that says why its file, or the one that was to replace it, could not be stored."""
 _OF_A_FILE: Final = frozenset({"uri", "content_size", "hash"})
 
-Decoded: TypeAlias = "dict[str, object] | list[object] | str | bytes | Path"
-"""What an artifact is read back as."""
+Decoded: TypeAlias = Any
+"""What an artifact is read back as: a dict, list, str, bytes, Path, or an object of a package that is not imported here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

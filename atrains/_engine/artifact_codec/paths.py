@@ -1,0 +1,116 @@
+"""Paths of the user's: files are stored as they are, folders, wildcards and lists of paths as a zip file. And addresses elsewhere."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from atrains._engine.archives import matching_files, pack_files, pack_folder
+from atrains._engine.artifact_codec.forms import Form, KnownFailure, new_file
+from atrains._wire.artifacts import ARCHIVE, FILE
+
+_LONGEST_PATH: Final = 2048
+"""Characters; a longer string is text and never looked up as a path."""
+_LONGEST_ADDRESS: Final = 4096
+_REMOTE: Final = re.compile(r"(?:https?|s3|gs|azure)://\S+", re.IGNORECASE)
+_LIKE_A_PATH: Final = re.compile(r"(?:[A-Za-z]:[\\/]|~?[\\/]|\.{1,2}[\\/])?(?:[^\s\\/:*?\"<>|]+[\\/])*[^\s\\/:*?\"<>|]*\.[A-Za-z]\w{0,7}")
+
+
+def is_remote(text: str) -> bool:
+    """Whether a text is the address of a file elsewhere, which is recorded and not fetched."""
+    return len(text) < _LONGEST_ADDRESS and _REMOTE.fullmatch(text) is not None
+
+
+def encode_remote(text: str) -> Form:
+    """An address elsewhere."""
+    kind = mimetypes.guess_type(text.partition("?")[0].partition("#")[0])[0] or "application/octet-stream"
+    return Form(None, temporary=False, file_name=text, type=FILE, content_type=kind)
+
+
+def is_path(obj: object, folder: Path) -> bool:
+    """Whether an object names something on this machine: any `Path`, and text that names what is there."""
+    if isinstance(obj, os.PathLike):
+        return True
+    if not isinstance(obj, str) or not 0 < len(obj) < _LONGEST_PATH or "\0" in obj:
+        return False
+    # Not pathlib: its `exists` raises for a text that is too long for a path.
+    if os.path.exists(obj):
+        return True
+    parent, pattern = os.path.split(obj)
+    # A wildcard without a folder is more likely a question than a path.
+    return bool(parent) and _is_wildcard(pattern) and os.path.isdir(parent) and any(matching_files(Path(parent), pattern, ours=folder))
+
+
+def are_paths(obj: Sequence[object], folder: Path) -> bool:
+    """Whether a list is one of paths: all of them `Path`s, or texts that all name what is there."""
+    if not obj:
+        return False
+    if all(isinstance(item, os.PathLike) for item in obj):
+        return True
+    return all(isinstance(item, str | os.PathLike) and is_path(item, folder) for item in obj)
+
+
+def looks_like_a_path(text: str) -> bool:
+    """Whether somebody may have meant a path by a text that names nothing: one word with folders, or with a suffix."""
+    if not 0 < len(text) < _LONGEST_PATH or any(character in text for character in "\n\0"):
+        return False
+    return _LIKE_A_PATH.fullmatch(text) is not None or re.fullmatch(r"(?:~|\.{1,2})?(?:/[^/]+)+/?", text) is not None
+
+
+def encode_path(name: str, obj: str | os.PathLike[str] | object, folder: Path) -> Form | KnownFailure:
+    """A file as it is, a folder or a wildcard as a zip file."""
+    assert isinstance(obj, str | os.PathLike)
+    path = Path(os.fsdecode(obj)).absolute()
+    try:
+        if path.is_file():
+            kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+            return Form(path, temporary=False, file_name=path.name, type=FILE, content_type=kind, sources=(str(path),))
+        source, pattern = (path, "*") if path.is_dir() else (path.parent, path.name)
+        if not path.exists() and not (_is_wildcard(path.name) and source.is_dir()):
+            return KnownFailure(f"artifact {name!r}: there is no file or folder {path}; check the path")
+        if path.exists() and not path.is_dir():
+            return KnownFailure(f"artifact {name!r}: {path} is neither a file nor a folder, such as a pipe; give one of them")
+    except OSError as error:  # a folder on the way that we may not look into, a name that is too long
+        return KnownFailure(f"artifact {name!r}: {path} cannot be read ({error.strerror or error}); check the path and its permissions")
+    target = new_file(folder, ".zip")
+    packed = pack_folder(source, pattern, target)
+    if not packed.files:
+        target.unlink(missing_ok=True)
+        return KnownFailure(f"artifact {name!r}: {packed.problem or f'no file matches {path}'}")
+    file_name = f"{source.resolve().name or name}.zip"
+    sources = (str(source),) if pattern == "*" and source == path else tuple(str(source / file) for file, _ in packed.files)
+    return Form(target, True, file_name, ARCHIVE, "application/zip", packed.listing(), sources)
+
+
+def encode_paths(name: str, obj: Sequence[object], folder: Path) -> Form | KnownFailure:
+    """Several files and folders as one zip file, under their names relative to the folder that they have in common."""
+    given = [Path(os.fsdecode(item)).absolute() for item in obj if isinstance(item, str | os.PathLike)]
+    missing = [path for path in given if not os.path.exists(path) and not _is_wildcard(path.name)]
+    if missing:
+        return KnownFailure(f"artifact {name!r}: there is no file or folder {missing[0]}; check the path")
+    common = Path(os.path.commonpath([str(path.parent) for path in given]))
+    target = new_file(folder, ".zip")
+    packed = pack_files(common, dict.fromkeys(_files_of(given, folder)), target)
+    if not packed.files:
+        target.unlink(missing_ok=True)
+        return KnownFailure(f"artifact {name!r}: {packed.problem or 'there is no file in what was given'}")
+    sources = tuple(str(path) for path in given if not _is_wildcard(path.name) or path.exists())
+    return Form(target, True, f"{name}.zip", ARCHIVE, "application/zip", packed.listing(), sources)
+
+
+def _files_of(given: Sequence[Path], folder: Path) -> Iterator[Path]:
+    for path in given:
+        if path.is_dir():
+            yield from matching_files(path, "*", ours=folder)
+        elif not path.exists() and _is_wildcard(path.name):
+            yield from matching_files(path.parent, path.name, ours=folder)
+        else:
+            yield path
+
+
+def _is_wildcard(name: str) -> bool:
+    return "*" in name or "?" in name
