@@ -98,7 +98,7 @@ async def _close_all() -> None:
     for channel in list(state.channels.values()):
         if channel.outlet is not None:
             await channel.shut()
-        await channel.transport.aclose()
+        await channel.aclose()
     state.channels.clear()
 
 

@@ -318,7 +318,11 @@ class _Entry:
         """Unpack an archive; what an earlier attempt left is removed first."""
         if not target.is_dir():  # nobody was faster
             shutil.rmtree(target.parent, ignore_errors=True)
-            unpack(archive, target, stop)
+            try:
+                unpack(archive, target, stop)
+            except BaseException:
+                shutil.rmtree(target.parent, ignore_errors=True)
+                raise
             grown = sum(_bytes(Path(parent)) for parent, _, _ in os.walk(self.folder / "unpacked"))
             self.growth.write_text(str(grown), "utf-8")  # read each time that the limits are looked at, where counting takes long
 
