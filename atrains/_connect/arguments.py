@@ -184,11 +184,10 @@ def overridden(parser: ArgumentParser, held: Held, refuse: Refuse) -> Iterator[d
         lifted = set()
         for owner, action, name in walk(parser):
             text = _text(held, name)
-            if text is None:
-                continue
-            if isinstance(action, _COMMANDS):
-                change(action, "required", action.required and not text)
-                continue
+            if isinstance(action, _COMMANDS) and text:
+                change(action, "required", False)
+            if text is None or isinstance(action, _COMMANDS) or (not text and owner is not parser):
+                continue  # the official clients store no values for commands that are not run
             taken, value = _read(owner, action, name, text, refuse, default=action.default, is_lazy=True)
             if not taken:
                 continue
@@ -217,6 +216,7 @@ def fill(parser: ArgumentParser, namespace: object, held: Held, seen: Seen, refu
         text = _text(held, name)
         if not text or not isinstance(action, _COMMANDS) or name in seen.given or (owner is not parser and id(owner) not in seen.chosen):
             continue
+        text = _command_of(text)
         command = action.choices.get(text)
         missing = [] if command is None else [each.dest for each in command._actions if each.required]  # noqa: SLF001
         if command is None or missing:
@@ -238,6 +238,8 @@ def patch(parser: ArgumentParser, namespace: object, held: Held, seen: Seen, ref
         text = _text(held, name)
         if text is None or name in seen.given or action.dest not in values or isinstance(action, _COMMANDS):
             continue
+        if not text and owner is not parser:
+            continue  # as in `overridden`
         taken, value = _read(owner, action, name, text, refuse, default=values[action.dest], is_lazy=False)
         if taken:
             setattr(namespace, action.dest, value)
@@ -263,6 +265,17 @@ def _text(held: Held, name: str) -> str | None:
     return None if item is None else item.get("value") or ""
 
 
+def _command_of(text: str) -> str:
+    """The name of a command: the official clients store what stands behind it on the command line, too, as a list."""
+    from atrains._wire.values import parse
+
+    try:
+        parts = parse(text) if text.startswith("[") else None
+    except ValueError:
+        return text
+    return str(parts[0]) if isinstance(parts, list) and parts else text
+
+
 def _is_same(value: object, default: object) -> bool:
     """Whether a value is the default; of what is not plain only the same object is, since `==` may be anything."""
     return value is default or (is_plain(value) and is_plain(default) and value == default)
@@ -272,11 +285,10 @@ def _token(value: object, texts: list[tuple[str, object]]) -> object:
     """What stood on the command line for a value, which for a list is a list; None where it came in another way."""
     if texts and texts[-1][1] is value:
         return texts[-1][0]
-    if isinstance(value, list) and value and len(texts) >= len(value):
-        last = texts[-len(value) :]
-        if all(item is became for item, (_, became) in zip(value, last, strict=True)):
-            return [text for text, _ in last]
-    return None
+    if not isinstance(value, list) or not texts:
+        return None
+    found = {id(became): text for text, became in texts}
+    return [found.get(id(item), item) for item in value] if all(is_plain(item) or id(item) in found for item in value) else None
 
 
 def _is_builtin(action: Action) -> bool:
@@ -336,6 +348,8 @@ def _value_of(owner: ArgumentParser, action: Action, text: str, default: object,
         return _list_of(owner, action, text, default)
     if isinstance(action.type, argparse.FileType) and is_lazy:
         return text  # argparse opens the file once it is known that the command line names no other
+    if not text and action.type not in (None, str):
+        return None
     value = _scalar(owner, action, text, default)
     _check_choice(action, value)
     # A text as default is converted by argparse, once more.
@@ -343,7 +357,11 @@ def _value_of(owner: ArgumentParser, action: Action, text: str, default: object,
 
 
 def _is_list(action: Action) -> bool:
-    return isinstance(action, _APPENDING) or isinstance(action.nargs, int) or action.nargs in {"+", "*", argparse.REMAINDER}
+    return isinstance(action, _APPENDING) or _takes_many(action)
+
+
+def _takes_many(action: Action) -> bool:
+    return isinstance(action.nargs, int) or action.nargs in {"+", "*", argparse.REMAINDER}
 
 
 def _list_of(owner: ArgumentParser, action: Action, text: str, default: object) -> object:
@@ -358,9 +376,11 @@ def _list_of(owner: ArgumentParser, action: Action, text: str, default: object) 
         raise ValueError(f"it has not {action.nargs} values")
     like = default[0] if isinstance(default, _LISTS) and default else None
 
-    def convert(item: Any) -> object:
-        if isinstance(item, _LISTS):
-            return [convert(each) for each in item]
+    def convert(item: Any, *, is_inner: bool = False) -> object:
+        if isinstance(item, _LISTS) and isinstance(action, _APPENDING) and _takes_many(action) and not is_inner:
+            return [convert(each, is_inner=True) for each in item]
+        if item is None or isinstance(item, _LISTS) or isinstance(action, argparse._AppendConstAction):  # noqa: SLF001
+            return item  # no text of a command line: a value that the code has
         value = _scalar(owner, action, text_of(item), like)
         _check_choice(action, value)
         return value
@@ -374,8 +394,6 @@ def _scalar(owner: ArgumentParser, action: Action, text: str, default: object) -
     kind: Any = owner._registry_get("type", action.type, action.type)  # noqa: SLF001
     if action.type is None:
         return text if default is None else cast(text, default)
-    if not text and kind is not str:
-        return None
     if kind is bool:
         return cast(text, True)
     try:

@@ -106,6 +106,36 @@ def test_the_configured_run_keeps_its_file_and_its_dictionary(tmp_path: Path) ->
     assert f"{shown['single_values']['accuracy']:.3f}" == best[2]
 
 
+def test_the_training_script_has_its_arguments_stored(tmp_path: Path) -> None:
+    printed = run(tmp_path, str(EXAMPLES / "argparse_training.py"), "--learning-rate", "0.5", "--epochs", "4", "--verbose")
+    shown = show(tmp_path)
+    assert shown["parameters"] == {
+        "Args/learning_rate": "0.5", "Args/hidden": "3", "Args/epochs": "4", "Args/points": "300", "Args/seed": "1", "Args/verbose": "True",
+    }  # fmt: skip
+    assert (shown["status"], shown["last_iteration"]) == ("completed", 3)
+    assert f"test accuracy {shown['single_values']['test accuracy']:.3f} with learning rate 0.5" in printed
+    assert f"epoch 3: loss {shown['scalars']['loss']['train']['last']:.4f}" in printed
+
+
+def test_the_search_runs_each_copy_with_its_own_arguments_and_finds_the_best(tmp_path: Path) -> None:
+    printed = run(tmp_path, str(EXAMPLES / "automl.py"))
+    rows = [line.split() for line in printed.splitlines() if line.endswith(" completed")]
+    assert {(rate, hidden) for rate, hidden, _, _ in rows} == {(rate, hidden) for rate in ("0.003", "0.03", "0.3") for hidden in "28"}
+    accuracies = [float(row[2]) for row in rows]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert accuracies[0] > 0.9 > accuracies[-1]
+    best = re.search(r"the best is task (\w+), 'rate (\S+), (\d) hidden'", printed)
+    assert best is not None
+    assert [best[2], best[3]] == rows[0][:2]
+    shown: dict[str, Any] = json.loads(run(tmp_path, "-m", "atrains", "show", best[1], "--json"))
+    assert (shown["status"], shown["parameters"]["Args/hidden"]) == ("completed", best[3])
+    assert f"{shown['single_values']['test accuracy']:.3f}" == rows[0][2]
+    assert any(f"test accuracy {rows[0][2]} with learning rate {best[2]}" in line for line in shown["console"])
+    tasks = json.loads(run(tmp_path, "-m", "atrains", "ls", "--json", "--limit", "20"))
+    assert {task["status"] for task in tasks} == {"completed"}
+    assert len(tasks) == 8
+
+
 def test_the_pipeline_stores_every_point_and_lets_the_loop_breathe(tmp_path: Path) -> None:
     points = 400_000
     printed = run(tmp_path, str(EXAMPLES / "async_pipeline.py"), str(points))
