@@ -88,7 +88,7 @@ async def _locked(home: Path) -> FolderLock:
             if time.monotonic() > deadline:
                 raise HomeError(f"another process has been opening a run in {home} for {LOCK_SECONDS:g} s; try again, or end that process")
             await asyncio.sleep(0.01)
-    except BaseException:
+    except BaseException:  # cancelled, or in vain: nobody else would let go of it
         lock.release()
         raise
     return lock
