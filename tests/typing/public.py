@@ -11,6 +11,7 @@ from typing import Any, assert_type
 from atrains import (
     Artifact,
     AsyncArtifact,
+    AsyncStorageManager,
     AsyncTask,
     Logger,
     LogHandler,
@@ -18,6 +19,7 @@ from atrains import (
     Receipt,
     Reporter,
     Stats,
+    StorageManager,
     Task,
     TaskParameters,
     TaskStatusEnum,
@@ -25,7 +27,7 @@ from atrains import (
     param,
     percent_param,
 )
-from atrains.types import LastMetric, MetricSummary, ReportedPlot, ScalarChunk, ScalarCurve, SeriesInfo
+from atrains.types import FileMetadata, LastMetric, MetricSummary, ReportedPlot, ScalarChunk, ScalarCurve, SeriesInfo
 
 
 class Parameters(TaskParameters):
@@ -74,6 +76,11 @@ def blocking() -> None:
     LogHandler(task).setLevel("INFO")
     assert_type(task.artifacts, Mapping[str, Artifact])
     assert_type(task.upload_artifact("weights", {"bias": [1.0]}), bool)
+    assert_type(StorageManager.get_local_copy("https://example.com/data.zip"), str)
+    assert_type(StorageManager.upload_folder(Path("results"), "home://files/results"), str | None)
+    assert_type(StorageManager.list("results", with_metadata=True), list[str] | list[FileMetadata])
+    assert_type(StorageManager.get_file_size_bytes("results/a"), int | None)
+    assert_type(StorageManager.get_files_server(), str)
     task.wait_for_status(TaskStatusEnum.completed, raise_on_status=None, timeout=1.0)
     task.name = "another name"
     task.get_logger().report_scalar("loss", "train", value=0.5, iteration=1)
@@ -91,6 +98,8 @@ async def in_asyncio() -> None:
                 assert_type(chunk, ScalarChunk)
         assert_type(await task.metrics_manager.get_titles(), list[str])
         assert_type(await task.flush(timeout=1.0), Receipt)
+        assert_type(await AsyncStorageManager.download_file("https://example.com/a", "folder", overwrite=True), str)
+        assert_type(await AsyncStorageManager.exists_file("a"), bool)
         assert_type(task.artifacts, Mapping[str, AsyncArtifact])
         assert_type(task.get_logger(), Logger)
     assert_type(await Task.ainit("project", "name"), AsyncTask)
