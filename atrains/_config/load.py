@@ -24,6 +24,7 @@ from atrains._config.settings import (
     Durability,
     HomeSettings,
     HttpSettings,
+    ImageSettings,
     JournalSettings,
     Mode,
     MonitorSettings,
@@ -85,6 +86,7 @@ def load_settings(
         console=_console(layers),
         monitor=_monitor(layers),
         uploads=_uploads(layers),
+        images=_images(layers),
         task=_task(layers),
         mode=mode,
         quiet=quiet.boolean() if quiet else False,
@@ -149,7 +151,7 @@ def _api(layers: Layers, api_host: str | None, credentials: Credentials) -> ApiS
         client_certificate=_file(layers, certificate) if certificate else None,
         client_key=_file(layers, key) if key else None,
         client_key_password=password.secret() if password else None,
-        proxy=_proxy(layers) if api_host else ProxySettings(),
+        proxy=_proxy(layers) if api_host else _proxy_for_files(layers),
         max_api_version=version.version() if version else None,
         http=_http(layers),
     )
@@ -180,6 +182,15 @@ def _proxy(layers: Layers) -> ProxySettings:
     http = layers.find("api.proxy.http", shared=("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"))
     https = layers.find("api.proxy.https", shared=("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"))
     return ProxySettings(_proxy_url(http) if http else None, _proxy_url(https) if https else None, exceptions + LOOPBACK)
+
+
+def _proxy_for_files(layers: Layers) -> ProxySettings:
+    """The way to files that are fetched by URL. The local home needs none, so one that cannot be used does not stop it."""
+    try:
+        return _proxy(layers)
+    except ConfigurationError as error:
+        _LOGGER.warning("%s; files are fetched without a proxy until then", error)
+        return ProxySettings()
 
 
 def _proxy_url(found: Found) -> Secret:
@@ -290,6 +301,18 @@ def _monitor(layers: Layers) -> MonitorSettings:
 def _uploads(layers: Layers) -> UploadSettings:
     number = layers.find("uploads.max_concurrent", own="UPLOADS_MAX_CONCURRENT", keys=("atrains.uploads.max_concurrent",))
     return UploadSettings(max_concurrent=number.whole(at_least=1, unit="uploads") if number else UploadSettings().max_concurrent)
+
+
+def _images(layers: Layers) -> ImageSettings:
+    default = ImageSettings()
+    history = layers.find("images.history", keys=("sdk.metrics.file_history_size",))
+    form = layers.find("images.format", keys=("sdk.metrics.images.format",))
+    quality = layers.find("images.quality", keys=("sdk.metrics.images.quality",))
+    return ImageSettings(
+        history=history.whole(at_least=-(2**31), unit="files") if history else default.history,
+        format=form.text().upper() if form else default.format,
+        quality=quality.whole(at_least=1, unit="percent") if quality else default.quality,
+    )
 
 
 def _task(layers: Layers) -> TaskSettings:

@@ -110,10 +110,11 @@ class FileServerStorage:
         headers = await self._ask("HEAD", url, f"whether there is {url} cannot be said")
         if headers is None:
             return None
-        size, modified = headers.get("Content-Length", ""), headers.get("Last-Modified")
+        size = headers.get("Content-Length", "")
+        modified = None
         with suppress(ValueError):
-            return FileInfo(url, _name(url), int(size), parsedate_to_datetime(modified).timestamp() if modified else None)
-        return FileInfo(url, _name(url), None, None)
+            modified = parsedate_to_datetime(headers.get("Last-Modified", "")).timestamp()
+        return FileInfo(url, _name(url), int(size) if size.isdecimal() else None, modified)
 
     async def list(self, url: str) -> AsyncGenerator[FileInfo]:
         """Refuse; see `Storage.list`. No request of http asks for the files below a URL."""
