@@ -204,7 +204,11 @@ def test_what_was_stored_comes_back_as_it_was(make: Any, line: list[str]) -> Non
     assert state_of(parser) == before
     assert agent.remarks == []
     if ended is None and not agent.refused:
-        assert {name: meaning(value) for name, value in vars(repeated[0]).items()} == first
+        again = {name: meaning(value) for name, value in vars(repeated[0]).items()}
+        if "kind" in first:  # a command: without text its arguments keep their defaults
+            again = {name: value for name, value in again.items() if first.get(name) != ""}
+            first = {name: value for name, value in first.items() if value != ""}
+        assert again == first
 
 
 def meaning(value: object) -> object:
