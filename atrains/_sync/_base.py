@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Final, Self, TypeVar, cast
@@ -15,8 +15,10 @@ from typing import Any, ClassVar, Final, Self, TypeVar, cast
 from atrains import _config
 from atrains._api import current
 from atrains._api.task import unpickle as unpickle_core
+from atrains._async import connections, watching
 from atrains._async.artifact import ArtifactMapping
 from atrains._async.task import AsyncTask
+from atrains._async.watching import check_watch
 from atrains._async.wish import check_same, check_wish
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import ending_of
@@ -192,8 +194,9 @@ class TaskTwin(Enumerations, Twin):
         output_uri: str | Path | None = None,
         auto_connect_arg_parser: bool | dict[str, bool] = True,
         auto_connect_frameworks: bool | dict[str, bool] = True,
-        auto_resource_monitoring: bool = True,
+        auto_resource_monitoring: bool | Mapping[str, Any] = True,
         *,
+        auto_connect_streams: bool | Mapping[str, bool] = True,
         continue_last_task: bool | str = False,
     ) -> Self:
         """Begin the process's main run. Two lines in a script; the run ends with the process, with the right status.
@@ -206,9 +209,16 @@ class TaskTwin(Enumerations, Twin):
                 or models, or was published or archived. A text reuses the task of that id in the same way; where there is none, the new
                 task gets the id, if the home lets a program choose it (the local home and `atrains serve` do). False always creates one.
             output_uri: A folder for artifacts and models, instead of the home itself.
-            auto_connect_arg_parser: Kept for compatibility: nothing is connected on its own yet.
+            auto_connect_arg_parser: Which arguments of argparse are stored, under `Args`, and take the values of the task under an agent:
+                True for all, False for none, or a dictionary of their names, with `*` for those that it does not name (True by default;
+                an empty one means False). They may be parsed before or after this call, but not before atrains is imported.
             auto_connect_frameworks: Kept for compatibility: nothing is connected on its own yet.
-            auto_resource_monitoring: Kept for compatibility: nothing is monitored yet.
+            auto_resource_monitoring: Whether the machine is watched while the main run is open; or a dictionary with `report_start_sec`
+                (seconds to the first point, 10 by default), `report_frequency_sec` (30), `sample_frequency_per_sec` (0.5) and
+                `report_mem_used_per_process` (True: this process and its children; False: the whole machine).
+            auto_connect_streams: What is captured to the task's console while the run is open: True for standard output and standard
+                error, False for nothing, or a dictionary with some of `stdout`, `stderr` and `logging`. Never under an agent, which
+                captures the output itself.
             continue_last_task: Go on with the last task (or the one of that id) behind its last iteration, keeping what it holds.
 
         Returns:
@@ -224,7 +234,8 @@ class TaskTwin(Enumerations, Twin):
             >>> task = Task.init("project", "name")
             >>> task.get_logger().report_scalar("loss", "train", value=0.25, iteration=10)
         """
-        del auto_connect_arg_parser, auto_connect_frameworks, auto_resource_monitoring
+        del auto_connect_frameworks
+        watch = check_watch(auto_connect_streams, auto_resource_monitoring)
         with process().opening:
             open_task = current.open_task_at(_config.settings())
             if open_task is not None:
@@ -237,6 +248,8 @@ class TaskTwin(Enumerations, Twin):
             task = cls._block(AsyncTask, lambda: AsyncTask.open(wish), "Task.ainit(...)")
             current.enter(task)
             current.offer_main(task)
+            connections.begin(task, auto_connect_arg_parser)
+            watching.begin(task, watch)
         process_exit.install()
         return cls._of(task)
 
@@ -250,8 +263,9 @@ class TaskTwin(Enumerations, Twin):
         output_uri: str | Path | None = None,
         auto_connect_arg_parser: bool | dict[str, bool] = True,
         auto_connect_frameworks: bool | dict[str, bool] = True,
-        auto_resource_monitoring: bool = True,
+        auto_resource_monitoring: bool | Mapping[str, Any] = True,
         *,
+        auto_connect_streams: bool | Mapping[str, bool] = True,
         continue_last_task: bool | str = False,
     ) -> Opening:
         """Begin a run in asyncio code: `await` it, or use it in `async with`, which closes the run at the end of the block.
@@ -276,6 +290,7 @@ class TaskTwin(Enumerations, Twin):
                 auto_connect_arg_parser,
                 auto_connect_frameworks,
                 auto_resource_monitoring,
+                auto_connect_streams=auto_connect_streams,
                 continue_last_task=continue_last_task,
             )
             process_exit.install()
