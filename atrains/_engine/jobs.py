@@ -82,7 +82,7 @@ def parameter_content(changes: ParameterChanges) -> dict[str, Any]:
 
 def changes_of(job: Job) -> dict[tuple[str, str], Mapping[str, str] | None]:
     """The changes that a job of kind PARAMETERS is to make."""
-    deleted: dict[tuple[str, str], Mapping[str, str] | None] = dict.fromkeys(job.content["deleted"])
+    deleted: dict[tuple[str, str], Mapping[str, str] | None] = dict.fromkeys((section, name) for section, name in job.content["deleted"])
     return deleted | {(item["section"], item["name"]): item for item in job.content["set"]}
 
 
