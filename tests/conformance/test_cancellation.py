@@ -25,11 +25,12 @@ from atrains import AsyncTask
 from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
 from atrains.errors import NotFoundError, TaskStatusError, WaitTimeoutError
+from tests.conformance.conftest import AsyncWorld, make_queue, own
 
 Task = Any
 Make = Callable[[Task], Coroutine[Any, Any, Any]]
 
-BACKGROUND: Final = {"atrains-host", "atrains-reporter", "atrains-recovery"}
+BACKGROUND: Final = {"atrains-host", "atrains-reporter", "atrains-recovery", "atrains-monitor"}
 SPARE: Final = 4
 """Sockets, of both ends, that may have come to be kept for further calls."""
 PATIENCE: Final = 5.0
@@ -93,7 +94,8 @@ class Call:
 
     Attributes:
         make: Makes it, of a task that is there.
-        of: What the task is: a `draft` of its own for each call, or a `run` that reported.
+        of: What the task is: a `draft` of its own for each call, or a `run` that reported. An `enqueuable` one is a draft, and there is
+            a queue of its name; a `queued` one waits there.
         done: What the second call raises where the cancelled one had been carried out.
     """
 
@@ -124,7 +126,7 @@ CALLS: Final[dict[str, Call]] = {
     "delete": Call(lambda task: task.delete(raise_on_error=True), done=NotFoundError),
     "delete: with files": Call(lambda task: task.delete(raise_on_error=True, force=True), of="run", done=NotFoundError),
     "dequeue": Call(AsyncTask.dequeue, of="queued"),
-    "enqueue": Call(lambda task: AsyncTask.enqueue(task, "default"), done=TaskStatusError),
+    "enqueue": Call(lambda task: AsyncTask.enqueue(task, task.name), of="enqueuable", done=TaskStatusError),
     "flush": Call(lambda task: task.flush(), of="run"),
     "get_all": Call(lambda _: AsyncTask.get_all(name="^a draft$")),
     "get_by_name": Call(lambda _: AsyncTask.get_by_name("a draft")),
@@ -168,6 +170,7 @@ CALLS: Final[dict[str, Call]] = {
     "stopped": Call(lambda task: task.stopped(), of="run"),
     "update_model_desc": Call(lambda task: task.update_model_desc(__file__)),
     "update_parameters": Call(lambda task: task.update_parameters({"lr": 0.1})),
+    "set_artifacts": Call(lambda task: task.set_artifacts([{"key": "elsewhere", "type": "custom", "uri": "https://example.com/x"}]), of="run"),
     "upload_artifact": Call(lambda task: task.upload_artifact("table", {"a": 1}), of="run"),
     "wait_for_status": Call(lambda task: task.wait_for_status("created", timeout=20)),
     "wait_for_status: in vain": Call(
@@ -188,11 +191,13 @@ async def make_task(kind: str) -> Task:
         log.report_scalar("a", "b", 1.0, 1)
         log.report_text("a line", print_console=False)
         return task
-    task = await AsyncTask.create("project", "a draft")
+    task = await AsyncTask.create("project", own("a draft") if kind in {"enqueuable", "queued"} else "a draft")
+    if kind in {"enqueuable", "queued"}:
+        await make_queue(AsyncWorld(), task.name)
     if kind == "configured":
         await task.set_configuration_object("General", "layers = 3")
     if kind == "queued":
-        await AsyncTask.enqueue(task, "default")
+        await AsyncTask.enqueue(task, task.name)
     if kind == "ended":
         await _ended(task)
     return task
@@ -356,14 +361,15 @@ def test_every_coroutine_is_cancelled() -> None:
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "woken"])
 async def test_a_run_whose_begin_is_cancelled_does_not_stay_in_progress(late: bool) -> None:
     """Nobody holds it: nobody would ever end it."""
-    await AsyncTask.create("project", "a draft")
+    name = own("project")
+    project = (await AsyncTask.create(name, "a draft")).project
     at = 1
     while True:
-        running = asyncio.create_task(_await(Counted(AsyncTask.init("project", "a run"), at, late=late)))
+        running = asyncio.create_task(_await(Counted(AsyncTask.init(name, "a run"), at, late=late)))
         await asyncio.wait({running})
         if not running.cancelled():
             break
-        found = await AsyncTask.get_all(status="in_progress", only_fields=["id"])
+        found = await AsyncTask.get_all(status="in_progress", project=[project], only_fields=["id"])
         assert found.response.tasks == [], f"cancelled at suspension {at}"
         at += 1
     assert at > 1

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 
-from atrains import AsyncTask
-from atrains._portal.portal import portal
 from atrains._storage.locks import FolderLock
 from atrains._wire import endpoints
 from atrains.errors import HomeError, NotFoundError, TaskStatusError, UsageError, ValidationError
+from tests.conformance.conftest import ask_home, is_ours, make_queue, own
 
 World = Any
 NAMES: Final = ("reuse", "a run")
@@ -52,7 +52,7 @@ async def test_a_service_makes_a_new_one_and_a_script_may(world: World) -> None:
 
 async def _enqueue(world: World, task: Any) -> None:
     await world(task.reset())
-    await world(world.Task.enqueue(task, queue_name="default"))
+    await world(world.Task.enqueue(task, queue_id=await make_queue(world, own("a queue"))))
 
 
 async def _move(world: World, task: Any) -> None:
@@ -62,13 +62,8 @@ async def _move(world: World, task: Any) -> None:
 
 async def _edit(world: World, task: Any, **fields: Any) -> None:
     """Change a task as other clients do, by fields for which there is no member."""
-    transport = getattr(task, "_core", task)._channel.transport
     request = {"task": task.id, "force": True, **fields}
-
-    async def call() -> None:
-        await transport.call(endpoints.TASKS_EDIT, request)
-
-    await world(call() if world.Task is AsyncTask else portal().run(call))
+    await ask_home(world, task, lambda transport: transport.call(endpoints.TASKS_EDIT, request))
 
 
 ARTIFACT: Final = {"key": "weights", "type": "custom", "uri": "file:///tmp/weights"}
@@ -135,15 +130,16 @@ async def test_the_environment_can_forbid_reuse(world: World, monkeypatch: pytes
 # ---- a task of an id
 
 
-async def test_an_id_that_no_task_has_is_that_of_the_new_task(world: World, home: str) -> None:
-    if home == "given":
+async def test_an_id_that_no_task_has_is_that_of_the_new_task(world: World) -> None:
+    if not await is_ours(world, await world(world.Task.create(*NAMES))):
         pytest.skip("a server that makes ids itself; its refusal is tested with one that notes what is asked of it")
-    first = await world(world.Task.init(*NAMES, reuse_last_task_id=" Nightly_2024-11 "))
-    assert first.id == "Nightly_2024-11"
+    wanted = f"Nightly_2024-11-{uuid4().hex}"
+    first = await world(world.Task.init(*NAMES, reuse_last_task_id=f" {wanted} "))
+    assert first.id == wanted
     assert await world(first.get_project_name()) == "reuse"
     first.get_logger().report_scalar("loss", "train", 0.5, 7)
     await world(first.close())
-    found = await world(world.Task.get_task("Nightly_2024-11"))
+    found = await world(world.Task.get_task(wanted))
     assert (found.name, await world(found.get_status())) == ("a run", "completed")
     assert await world(found.get_reported_scalars()) == {"loss": {"train": {"x": [7], "y": [0.5]}}}
     assert (await run(world, reuse_last_task_id=True)).id == first.id, "it is the last one of its names as well"
@@ -165,9 +161,10 @@ async def test_a_task_of_an_id_is_reused_under_its_own_names(world: World) -> No
 
 @pytest.mark.parametrize("wrong", ["../x", "a/b", "-x", "a.b", "x" * 65, "ö"])
 async def test_what_cannot_be_an_id_is_refused_before_anything_is_made(world: World, wrong: str) -> None:
+    name = own("a run")
     with pytest.raises(ValidationError, match="no task id"):
-        await world(world.Task.init(*NAMES, reuse_last_task_id=wrong))
-    assert await world(world.Task.get_tasks(task_name="a run")) == []
+        await world(world.Task.init("reuse", name, reuse_last_task_id=wrong))
+    assert await world(world.Task.get_tasks(task_name=name)) == []
 
 
 # ---- going on
@@ -197,10 +194,11 @@ async def test_what_must_not_run_is_not_gone_on_with(world: World, change: Chang
 
 
 async def test_nothing_is_made_to_go_on_with(world: World) -> None:
+    name = own("a run")
     with pytest.raises(NotFoundError, match="cannot continue task nobody"):
-        await world(world.Task.init(*NAMES, continue_last_task="nobody"))
-    assert await world(world.Task.get_tasks(task_name="a run")) == []
-    task = await world(world.Task.init(*NAMES, continue_last_task=True))
+        await world(world.Task.init("reuse", name, continue_last_task="nobody"))
+    assert await world(world.Task.get_tasks(task_name=name)) == []
+    task = await world(world.Task.init("reuse", name, continue_last_task=True))
     assert task.get_initial_iteration() == 0, "there was no last one: this is the first"
 
 

@@ -462,10 +462,10 @@ def test_a_run_is_not_reused_while_its_process_lives(user: User, processes: list
     task = living.stdout.readline().strip()
     other = user.run(KILLED, "completes")
     assert other.stdout.strip() != task
-    for choice in (f"reuse_last_task_id='{task}'", f"continue_last_task='{task}'"):
+    for choice, done in ((f"reuse_last_task_id='{task}'", "reused"), (f"continue_last_task='{task}'", "continued")):
         named = user.run(f"from atrains import Task\nprint(Task.init('kills', 'again', {choice}).id)")
         assert named.stdout.strip() != task
-        assert f"task {task} is not reused: its run is still going on" in named.stderr
+        assert f"task {task} is not {done}: its run is still going on" in named.stderr
 
 
 def test_a_killed_run_can_be_gone_on_with_at_once(user: User, read_task: Any) -> None:

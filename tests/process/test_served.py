@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atrains import AsyncTask, Task
+from atrains.errors import WaitTimeoutError
 from atrains.testing import RunningServer
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "examples" / "quickstart.py"
@@ -147,6 +149,33 @@ async def test_a_hundred_waiters_ask_once_an_interval_and_the_last_one_is_told(
     await asyncio.wait_for(waiters[0], 5)
     assert others[0].data["status"] == "completed"
     assert not [left for left in asyncio.all_tasks() if left.get_name() == "atrains-status"]
+
+
+def test_a_hundred_waiting_threads_ask_once_an_interval_and_the_last_one_is_told(
+    atrains_server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ATRAINS_API_HOST")
+    for name, value in atrains_server.environment.items():
+        monkeypatch.setenv(name, value)
+    task = Task.create("project", "waited for")
+    task.mark_started()
+
+    def looks() -> int:
+        return sum(endpoint == "tasks.get_all" for endpoint, _, _ in atrains_server.requests)
+
+    with ThreadPoolExecutor(100) as threads:
+        before, began = looks(), time.monotonic()
+        last = threads.submit(task.wait_for_status, check_interval_sec=0.2, timeout=60)
+        others = [threads.submit(task.wait_for_status, check_interval_sec=0.2, timeout=1.5) for _ in range(99)]
+        assert all(isinstance(other.exception(30), WaitTimeoutError) for other in others)
+        assert 3 <= looks() - before <= (time.monotonic() - began) / 0.2 + 2
+        assert not last.done()
+        before, began = looks(), time.monotonic()
+        time.sleep(0.7)
+        assert 1 <= looks() - before <= (time.monotonic() - began) / 0.2 + 2
+        task.mark_completed(ignore_errors=False)
+        last.result(5)
+    assert task.data["status"] == "completed"
 
 
 async def test_a_wait_outlasts_an_outage_of_its_server(
