@@ -27,31 +27,45 @@ if TYPE_CHECKING:
     from atrains._api.reporter import Reporter
     from atrains._api.task_parameters import TaskParameters, param, percent_param
     from atrains._async.artifact import AsyncArtifact
+    from atrains._async.input_model import AsyncInputModel
     from atrains._async.metrics import AsyncMetricsManager
+    from atrains._async.model import AsyncModel
+    from atrains._async.output_model import AsyncOutputModel
     from atrains._async.storage import AsyncStorageManager
     from atrains._async.task import AsyncTask
     from atrains._async.upload import AsyncUpload
     from atrains._config import credentials
     from atrains._engine.ledger import Counts, Receipt, Stats, UploadCounts
     from atrains._sync.artifact import Artifact
+    from atrains._sync.input_model import InputModel
     from atrains._sync.metrics import MetricsManager
+    from atrains._sync.model import Model
+    from atrains._sync.output_model import OutputModel
     from atrains._sync.storage import StorageManager
     from atrains._sync.task import Task
     from atrains._sync.upload import Upload
+    from atrains._wire.frameworks import Framework
 
     __version__: str
 
 __all__ = [
     "Artifact",
     "AsyncArtifact",
+    "AsyncInputModel",
     "AsyncMetricsManager",
+    "AsyncModel",
+    "AsyncOutputModel",
     "AsyncStorageManager",
     "AsyncTask",
     "AsyncUpload",
     "Counts",
+    "Framework",
+    "InputModel",
     "LogHandler",
     "Logger",
     "MetricsManager",
+    "Model",
+    "OutputModel",
     "Receipt",
     "Reporter",
     "Stats",
@@ -74,14 +88,21 @@ __all__ = [
 _WHERE = {
     "Artifact": "atrains._sync.artifact",
     "AsyncArtifact": "atrains._async.artifact",
+    "AsyncInputModel": "atrains._async.input_model",
     "AsyncMetricsManager": "atrains._async.metrics",
+    "AsyncModel": "atrains._async.model",
+    "AsyncOutputModel": "atrains._async.output_model",
     "AsyncStorageManager": "atrains._async.storage",
     "AsyncTask": "atrains._async.task",
     "AsyncUpload": "atrains._async.upload",
     "Counts": "atrains._engine.ledger",
+    "Framework": "atrains._wire.frameworks",
+    "InputModel": "atrains._sync.input_model",
     "LogHandler": "atrains._api.handler",
     "Logger": "atrains._api.logger",
     "MetricsManager": "atrains._sync.metrics",
+    "Model": "atrains._sync.model",
+    "OutputModel": "atrains._sync.output_model",
     "Receipt": "atrains._engine.ledger",
     "Reporter": "atrains._api.reporter",
     "Stats": "atrains._engine.ledger",

@@ -17,6 +17,7 @@ from atrains._api.connected import ConnectedDict, Link, replace_values
 from atrains._api.task_parameters import TaskParameters
 from atrains._async import connections
 from atrains._async.base import TaskPart
+from atrains._async.model_base import ModelPart
 from atrains._engine.notices import say
 from atrains._engine.process import process
 from atrains._wire import edits, endpoints
@@ -28,6 +29,8 @@ from atrains.errors import AccessError, ServerError, TaskStatusError, TransportE
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+
+    from atrains._async.task import AsyncTask
 
 T = TypeVar("T")
 
@@ -54,7 +57,8 @@ class Parameters(TaskPart):
 
         Args:
             mutable: A dictionary, nested as deep as you like; a `TaskParameters`, an argparse parser or namespace, an instance of a data
-                class or of a class of attrs or pydantic; any other object, or class, whose public attributes are the parameters.
+                class or of a class of attrs or pydantic; any other object, or class, whose public attributes are the parameters. Or a
+                model: an `InputModel` (or `Model`) that the task uses, an `OutputModel` that it makes.
             name: The section to store it under; `General` by default, `Args` for what argparse made. What follows a `/` in it is the
                 beginning of every name. A parser is always stored under `Args`, with all of its arguments, whatever `init` was told.
 
@@ -72,6 +76,9 @@ class Parameters(TaskPart):
             >>> parameters["optimizer"]["name"] = "adam"  # stored as General/optimizer/name
         """
         self._check_open()
+        if isinstance(model := getattr(mutable, "_core", mutable), ModelPart):  # of a blocking model the async one
+            await typing.cast("AsyncTask", self)._connect_model(model, name)  # noqa: SLF001  # one class
+            return mutable
         place = DEFAULT_SECTION if name is None else name
         match kind_of(mutable):
             case Kind.DICT:

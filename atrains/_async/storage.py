@@ -76,18 +76,7 @@ class AsyncStorageManager:
         """
         channel, runtime = await connect()
         try:
-            storage = await _storage_of(channel, remote_url)
-            unpack = _unpack if extract_archive and is_archive(_path_of(remote_url)) else None
-            local = storage.local_path(remote_url)
-            if local is None:
-                return str(await _fetched(channel, runtime, storage, remote_url, cache_context, force=force_download, unpack=unpack))
-            if not await channel.run(local.exists):
-                raise StorageError(f"there is no file {local}; check the path")
-            if unpack is None or await channel.run(local.is_dir):
-                return str(local)
-            if isinstance(channel, DisabledChannel):
-                raise UsageError(f"{local} is not unpacked: {_switched_off(channel)}; ask for it with extract_archive=False")
-            return str(await _cache(channel, cache_context).unpack(local, unpack))
+            return await local_copy(channel, runtime, remote_url, cache_context, extract=extract_archive, force=force_download)
         except StorageError as error:
             if name is None:
                 raise
@@ -328,6 +317,41 @@ class AsyncStorageManager:
 AnyChannel: TypeAlias = Channel | DisabledChannel
 
 
+async def local_copy(
+    channel: AnyChannel,
+    runtime: Runtime | None,
+    url: str,
+    context: str | None = None,
+    *,
+    extract: bool = False,
+    force: bool = False,
+    version: str = "",
+) -> str:
+    """A file of this machine with the content of a URL, from a home; see `AsyncStorageManager.get_local_copy`.
+
+    Args:
+        channel: The home.
+        runtime: Of the loop.
+        url: Where it is.
+        context: The part of the cache.
+        extract: Give the folder that an archive was unpacked to.
+        force: Fetch it although it is in the cache.
+        version: What tells the contents apart that the URL has had, where something does.
+    """
+    storage = await _storage_of(channel, url)
+    unpack = _unpack if extract and is_archive(_path_of(url)) else None
+    local = storage.local_path(url)
+    if local is None:
+        return str(await _fetched(channel, runtime, storage, url, context, force=force, unpack=unpack, version=version))
+    if not await channel.run(local.exists):
+        raise StorageError(f"there is no file {local}; check the path")
+    if unpack is None or await channel.run(local.is_dir):
+        return str(local)
+    if isinstance(channel, DisabledChannel):
+        raise UsageError(f"{local} is not unpacked: {_switched_off(channel)}; ask for it with extract_archive=False")
+    return str(await _cache(channel, context).unpack(local, unpack))
+
+
 async def _storage_of(channel: AnyChannel, url: str) -> Storage:
     """The storage of a URL."""
     if scheme_of(url) in _WEB:
@@ -369,7 +393,15 @@ def _unpack(archive: Path, target: Path, stop: Any) -> None:
 
 
 async def _fetched(
-    channel: AnyChannel, runtime: Runtime | None, storage: Storage, url: str, context: str | None, *, force: bool, unpack: Unpack | None
+    channel: AnyChannel,
+    runtime: Runtime | None,
+    storage: Storage,
+    url: str,
+    context: str | None,
+    *,
+    force: bool,
+    unpack: Unpack | None,
+    version: str,
 ) -> Path:
     """A file in the cache."""
 
@@ -377,7 +409,8 @@ async def _fetched(
         async with _transfers(runtime):
             return await storage.get(url, target, kept=kept)
 
-    return await _cache(channel, context).get(url, fetch, force=force, unpack=unpack)
+    known_as = f"{url}#{version}" if version else url  # what is behind a # is no part of a file's name
+    return await _cache(channel, context).get(known_as, fetch, force=force, unpack=unpack)
 
 
 async def _get(channel: AnyChannel, runtime: Runtime | None, storage: Storage, url: str, folder: Path, *, overwrite: bool) -> Path:

@@ -7,6 +7,7 @@ from atrains._async.configuration import Configuration
 from atrains._async.destination import Destination
 from atrains._async.labels import Labels
 from atrains._async.lifecycle import Lifecycle
+from atrains._async.models import Models
 from atrains._async.parameters import Parameters
 from atrains._async.plots import Plots
 from atrains._async.queries import Queries
@@ -15,7 +16,7 @@ from atrains._async.removal import Removal
 from atrains.errors import UsageError
 
 
-class AsyncTask(Removal, Lifecycle, Queueing, Parameters, Configuration, Labels, Artifacts, Queries, Plots, Destination):
+class AsyncTask(Removal, Lifecycle, Queueing, Parameters, Models, Configuration, Labels, Artifacts, Queries, Plots, Destination):
     """A task for asyncio programs: what does I/O is a coroutine, what reports is a plain call.
 
     Get one with `Task.ainit`, `AsyncTask.create` or `AsyncTask.get_task`.

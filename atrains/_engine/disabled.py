@@ -52,11 +52,21 @@ class DisabledTransport:
             return {"tasks": [self._tasks[task] for task in request.get("id", ()) if task in self._tasks]}
         if endpoint is endpoints.PROJECTS_GET_ALL:
             return {"projects": [{"id": uuid.uuid5(uuid.NAMESPACE_OID, request.get("name", "")).hex}]}
+        if endpoint.name.startswith("models."):
+            return self._model_call(endpoint, request)
         for task in request.get("tasks", ()):
             edits.apply(self._record(task), endpoint, request)
         if "task" not in request:
             return {"project": {"id": request.get("project"), "name": "disabled"}}
         return self._task_call(endpoint, request)
+
+    def _model_call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Know of no model but the one that is asked for."""
+        if endpoint == endpoints.MODELS_CREATE:
+            return {"id": uuid.uuid4().hex}
+        if endpoint == endpoints.MODELS_GET_ALL:
+            return {"models": []}
+        return {"model": {"id": request.get("model")}, "updated": 1, "fields": {}}
 
     def _task_call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
         record = self._record(request["task"])

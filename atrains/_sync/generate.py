@@ -47,6 +47,8 @@ class Pair:
     base: str
     module: str
     parts: tuple[str, ...]
+    is_made: bool = False
+    """Whether programs make objects of the class themselves."""
 
     @property
     def label(self) -> str:
@@ -81,7 +83,18 @@ PAIRS = (
             "_async/artifacts.py",
             "_async/queries.py",
             "_async/plots.py",
+            "_async/models.py",
         ),
+    ),
+    Pair("AsyncModel", "Model", "Twin", "_async/model.py", ("_async/model.py", "_async/model_base.py"), is_made=True),
+    Pair("AsyncInputModel", "InputModel", "Twin", "_async/input_model.py", ("_async/input_model.py", "_async/model_base.py"), is_made=True),
+    Pair(
+        "AsyncOutputModel",
+        "OutputModel",
+        "Twin",
+        "_async/output_model.py",
+        ("_async/output_model.py", "_async/model_base.py"),
+        is_made=True,
     ),
     Pair("AsyncArtifact", "Artifact", "Twin", "_async/artifact.py", ("_async/artifact.py",)),
     Pair("AsyncUpload", "Upload", "Twin", "_async/upload.py", ("_async/upload.py",)),
@@ -126,7 +139,9 @@ def members(pair: Pair) -> Iterator[Function]:
             if "TypedDict" in map(ast.unparse, node.bases):
                 continue
             for item in node.body:
-                if isinstance(item, Function) and not item.name.startswith("_") and item.name not in seen:
+                is_public = isinstance(item, Function) and not item.name.startswith("_")
+                is_constructor = pair.is_made and isinstance(item, Function) and item.name == "__init__"
+                if isinstance(item, Function) and (is_public or is_constructor) and item.name not in seen:
                     seen.add(item.name)
                     yield item
 
@@ -204,6 +219,11 @@ def write_member(function: Function, pair: Pair, coroutines: set[str]) -> Iterat
     """The lines of one member, at the indentation of a class body."""
     yield from (f"    @{name}" for name in decorators(function))
     yield f"    {signature(function)}"
+    if function.name == "__init__":
+        yield f"        self._core = {pair.core}({forwarded(function)})"
+        yield "        self._core.__dict__['_twin'] = self"
+        yield ""
+        return
     text = ast.get_docstring(function, clean=False) or ""
     yield f'        """{text}"""'
     yield f"        {body(function, pair)}"
@@ -230,19 +250,29 @@ def imports(pair: Pair, code: str) -> Iterator[str]:
             targets = [*node.targets] if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
             names = [node.name] if isinstance(node, ast.ClassDef) else [target.id for target in targets if isinstance(target, ast.Name)]
             found.update({name: f"from {module} import {name}" for name in names})
-    found.update({other.twin: f"from atrains._sync.{other.written} import {other.twin}" for other in PAIRS if other is not pair})
+    # The first module imports the others, so that their classes are known where it wraps; the others only mention it.
+    first = PAIRS[0] if pair is not PAIRS[0] else None
+    twins = {other.twin: f"from atrains._sync.{other.written} import {other.twin}" for other in PAIRS if other not in (pair, first)}
+    found.update(twins)
     found |= {name: f"from collections.abc import {name}" for name in ("Generator", "Iterator")} | {"cast": "from typing import cast"}
     found["quietly"] = "from atrains._api.deprecation import quietly"
     found |= {name: f"from atrains._sync._base import {name}" for name in ("fetch", "unwrap", "wrap", pair.base)}
     found[pair.core] = f"from atrains.{pair.module.removesuffix('.py').replace('/', '.')} import {pair.core}"
     found.pop(pair.twin, None)
+    mentioned = first is not None and first.twin in used
+    if mentioned:
+        found["TYPE_CHECKING"], used = "from typing import TYPE_CHECKING", {*used, "TYPE_CHECKING"}
     yield from sorted({line for name, line in found.items() if name in used})
+    if first is not None and mentioned:
+        yield from ("", "if TYPE_CHECKING:", f"    from atrains._sync.{first.written} import {first.twin}")
 
 
 def generate(pair: Pair) -> str:
     """The text of one module."""
     functions = list(members(pair))
-    coroutines = {function.name for function in functions if isinstance(function, ast.AsyncFunctionDef)}
+    coroutines = {
+        each.name for each in functions if isinstance(each, ast.AsyncFunctionDef) and len(each.args.args) == len(["self", "value"])
+    }
     tree = ast.parse((PACKAGE / pair.module).read_text())
     core = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == pair.core)
     summary = SUMMARIES.get(pair.twin) or (ast.get_docstring(core, clean=False) or "").replace("await ", "")

@@ -18,7 +18,10 @@ from atrains._async.task import AsyncTask
 from atrains._engine.ledger import Receipt, Stats
 from atrains._sync._base import TaskTwin, fetch, unwrap, wrap
 from atrains._sync.artifact import Artifact
+from atrains._sync.input_model import InputModel
 from atrains._sync.metrics import MetricsManager
+from atrains._sync.model import Model
+from atrains._sync.output_model import OutputModel
 from atrains._sync.upload import Upload
 from atrains.types import Answer, CallResult, Deletion, LastMetric, ReportedPlot, ScalarChunk, ScalarCurve, TaskStatusEnum, TaskTypes, XAxis
 
@@ -67,10 +70,6 @@ class Task(TaskTwin):
     def project(self) -> str | None:
         """The id of the task's project."""
         return self._core.project
-
-    @project.setter
-    def project(self, value: str | None) -> None:
-        self._block(self._core, lambda: self._core.set_project(value), "task.set_project(...)")
 
     @property
     def parent(self) -> str | None:
@@ -846,7 +845,8 @@ class Task(TaskTwin):
 
         Args:
             mutable: A dictionary, nested as deep as you like; a `TaskParameters`, an argparse parser or namespace, an instance of a data
-                class or of a class of attrs or pydantic; any other object, or class, whose public attributes are the parameters.
+                class or of a class of attrs or pydantic; any other object, or class, whose public attributes are the parameters. Or a
+                model: an `InputModel` (or `Model`) that the task uses, an `OutputModel` that it makes.
             name: The section to store it under; `General` by default, `Args` for what argparse made. What follows a `/` in it is the
                 beginning of every name. A parser is always stored under `Args`, with all of its arguments, whatever `init` was told.
 
@@ -1388,6 +1388,163 @@ class Task(TaskTwin):
             TransportError: the home cannot be reached.
         """
         return self._block(self._core, lambda: self._core.get_reported_plots(max_iterations), "task.get_reported_plots(...)")
+
+    @property
+    def models(self) -> Mapping[str, list[Model]]:
+        """The models that the task uses and makes, read-only: `input` and `output`, each a list of `Model`, as they are now."""
+        return cast("Mapping[str, list[Model]]", wrap(self._block(self._core, lambda: fetch(self._core.models), "task.models")))
+
+    def get_models(self) -> dict[str, list[Model]]:
+        """Get the models that the task uses and makes.
+
+        Returns:
+            `input`: those that it was given, the one that `input_model` is first. `output`: those that it made, oldest first, the one that
+            `output_model` is last. A model that was deleted is left out.
+
+        Raises:
+            NotFoundError: the task was deleted.
+            TransportError: the home cannot be reached.
+        """
+        return cast("dict[str, list[Model]]", wrap(self._block(self._core, lambda: self._core.get_models(), "task.get_models()")))
+
+    @property
+    def input_model_id(self) -> str | None:
+        """The id of the model that the task begins with, as of the last `reload`; None where there is none."""
+        return self._core.input_model_id
+
+    @property
+    def output_model_id(self) -> str | None:
+        """The id of the last model that the task made, as of the last `reload`; None where there is none."""
+        return self._core.output_model_id
+
+    @output_model_id.setter
+    def output_model_id(self, value: str | None) -> None:
+        self._block(self._core, lambda: self._core.set_output_model_id(value), "task.set_output_model_id(...)")
+
+    @property
+    def input_model(self) -> InputModel | None:
+        """The model that the task begins with, as of the last `reload`; None where there is none."""
+        return cast("InputModel | None", wrap(self._core.input_model))
+
+    @property
+    def output_model(self) -> OutputModel:
+        """The model that the task makes: the last one of those that it has, as of the last `reload`, else one without weights yet."""
+        return cast("OutputModel", wrap(self._core.output_model))
+
+    def create_output_model(self) -> OutputModel:
+        """A new model for the task to make, beside those that it has. Nothing is stored before it is given weights."""
+        return cast("OutputModel", wrap(self._core.create_output_model()))
+
+    def set_input_model(
+        self, model_id: str | None = None, model_name: str | None = None, update_task_design: bool = True, update_task_labels: bool = True
+    ) -> None:
+        """Set the model that the task begins with. It should be published: one that is not may still change, and a warning is logged.
+
+        Args:
+            model_id: Its id; "" for none. Or
+            model_name: exactly its name: of several the newest that is published.
+            update_task_design: Copy the model's configuration, if it has one, to the task, in place of the task's own.
+            update_task_labels: Copy the model's labels, if it has any, to the task, in place of the task's own.
+
+        Raises:
+            UsageError: neither is given.
+            NotFoundError: there is no such model.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(
+            self._core,
+            lambda: self._core.set_input_model(model_id, model_name, update_task_design, update_task_labels),
+            "task.set_input_model(...)",
+        )
+
+    def set_output_model_id(self, model_id: str | None) -> None:
+        """Make a stored model the last output model of the task; `task.output_model_id = ...` does the same.
+
+        Args:
+            model_id: Its id, which is not checked; None for no output model. The models themselves stay.
+
+        Raises:
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_output_model_id(model_id), "task.set_output_model_id(...)")
+
+    def update_output_model(
+        self, model_uri: str, name: str | None = None, comment: str | None = None, tags: Sequence[str] | None = None
+    ) -> None:
+        """Say where the weights of the task's output model are. Nothing is uploaded; `update_output_model_and_upload` does.
+
+        The output model is made if there is none, or if it is published. A task that was only created is started.
+
+        Args:
+            model_uri: The URL of the weights, such as `file:///path/to/file`; or a path.
+            name: At least 3 characters; the name of the task by default.
+            comment: What is said about it.
+            tags: Its tags.
+
+        Raises:
+            ValidationError: a name that is too short, tags that are no list.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.update_output_model(model_uri, name, comment, tags), "task.update_output_model(...)")
+
+    def update_output_model_and_upload(
+        self,
+        model_file: str | Path,
+        name: str | None = None,
+        comment: str | None = None,
+        tags: Sequence[str] | None = None,
+        async_enable: bool = False,
+        cb: Callable[[str | bool], object] | None = None,
+        iteration: int | None = None,
+    ) -> str:
+        """Upload a file of weights, and then say that the task's output model is there.
+
+        It goes to the task's `output_uri`, or without one to the home itself: in the local home into the task's folder, else to the file
+        server. The output model is made if there is none, or if it is published. A task that was only created is started.
+
+        Args:
+            model_file: The path of the file, which stays.
+            name: At least 3 characters; the name of the task by default.
+            comment: What is said about it.
+            tags: Its tags.
+            async_enable: Return at once: the file has to stay as it is until it is stored, which `flush(wait_for_uploads=True)` and `close`
+                wait for.
+            cb: With `async_enable`: called in a thread of its own, once, with the URL when file and record are there, with False when they
+                never will be.
+            iteration: Of the weights, for the task's last iteration.
+
+        Returns:
+            The URL of the stored file; with `async_enable` the one that it will have.
+
+        Raises:
+            ValidationError: there is no such file, a name that is too short, tags that are no list.
+            StorageError: it cannot be stored.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        return self._block(
+            self._core,
+            lambda: self._core.update_output_model_and_upload(model_file, name, comment, tags, async_enable, cb, iteration),
+            "task.update_output_model_and_upload(...)",
+        )
+
+    def setup_upload(self, bucket_name: str, host: str | None = None) -> None:
+        """Set where output models and artifacts go: the same as `task.output_uri = ...`, in the words of older programs.
+
+        Args:
+            bucket_name: A folder or a URL; of a bucket its name.
+            host: Of the bucket's server.
+
+        Raises:
+            ConfigurationError: nothing can be stored there: buckets cannot be used yet.
+            StorageError: the folder cannot be made or written.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.setup_upload(bucket_name, host), "task.setup_upload(...)")
 
 
 TaskTwin._twins[AsyncTask] = Task

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
-from atrains._wire import edits, endpoints
+from atrains._wire import edits, endpoints, models
 from atrains._wire.edits import ARCHIVED
 from atrains._wire.endpoints import Endpoint, Version
 from atrains._wire.events import SINGLE_VALUE_ITERATION, ScalarBlock
@@ -16,6 +16,7 @@ from atrains.errors import ServerError
 _PUBLISH_WITH_COMPLETED: Final = (2, 20)
 _HYPERPARAMS: Final = (2, 9)
 _PARAMETERS: Final = frozenset({endpoints.TASKS_EDIT_HYPER_PARAMS, endpoints.TASKS_DELETE_HYPER_PARAMS})
+_LISTED_MODELS: Final = (2, 13)
 _LEGACY: Final = "legacy"
 _MERGED_PARTS: Final = (2, 10)
 """Server: 2.9 has calls that merge parameters and configurations, but for a task that runs they cannot be forced."""
@@ -44,6 +45,8 @@ def fallback(endpoint: Endpoint, request: Mapping[str, Any], version: Version) -
         return _complete_then_publish if version < _PUBLISH_WITH_COMPLETED else None
     if endpoint.name == endpoints.TASKS_EDIT_CONFIGURATION.name and endpoint.since <= version < _MERGED_PARTS:
         return _edit_configurations
+    if endpoint.name == endpoints.TASKS_EDIT.name and "models" in request and version < _LISTED_MODELS:
+        return _set_models
     if endpoint in _PARAMETERS and version < _MERGED_PARTS:
         return partial(_change_sections if version >= _HYPERPARAMS else _change_flat, endpoint)
     return _FALLBACKS.get(endpoint.name) if version < endpoint.since else None
@@ -161,6 +164,43 @@ async def _edit_design(caller: Caller, request: Mapping[str, Any]) -> dict[str, 
     return await caller.call(endpoints.TASKS_EDIT, {"task": request["task"], "execution": execution, "force": request.get("force")})
 
 
+async def _list_model(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a task its one input or output model; input models that it had stay named in its comment. Server: no lists before 2.13."""
+    task, model = request["task"], request["model"]
+    if request["type"] == "output":
+        asked = {"task": task, "override_model_id": model, **{name: request[name] for name in ("iteration",) if name in request}}
+        return await caller.call(endpoints.MODELS_UPDATE_FOR_TASK, asked)
+    return await _set_models(caller, {"task": task, "models": {"input": [{"model": model}]}})
+
+
+async def _set_models(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the first input and the last output model of a list where older servers have them; the other input models into the comment."""
+    record = (await caller.call(endpoints.TASKS_GET_BY_ID, {"task": request["task"]}))["task"]
+    edit: dict[str, Any] = {name: value for name, value in request.items() if name != "models"} | {"force": True}
+    listed = request["models"]
+    if "input" in listed:
+        given = [entry["model"] for entry in listed["input"]]
+        execution = dict(record.get("execution") or {}) | dict(edit.get("execution") or {})
+        edit["execution"] = {**execution, "model": given[0] if given else ""}
+        before = [entry["model"] for entry in models.entries_of(record, "input")] if given else []
+        comment = str(edit.get("comment", record.get("comment") or ""))
+        for model in dict.fromkeys([*before, *given]):
+            comment = models.with_used(comment, model)
+        edit["comment"] = comment
+    if "output" in listed:
+        edit["output"] = {**(record.get("output") or {}), "model": next((entry["model"] for entry in reversed(listed["output"])), "")}
+    return await caller.call(endpoints.TASKS_EDIT, edit)
+
+
+async def _archive_models(caller: Caller, request: Mapping[str, Any], *, archived: bool) -> dict[str, Any]:
+    """Give models the system tag of archived ones, or take it from them, one after the other."""
+    for model in request["ids"]:
+        held = (await caller.call(endpoints.MODELS_GET_BY_ID, {"model": model}))["model"].get("system_tags") or []
+        tags = [tag for tag in held if tag != ARCHIVED]
+        await caller.call(endpoints.MODELS_EDIT, {"model": model, "system_tags": [*tags, ARCHIVED] if archived else tags})
+    return {"succeeded": [{"id": model} for model in request["ids"]], "failed": []}
+
+
 async def _execution_of(caller: Caller, task: str) -> dict[str, Any]:
     """The part of a task that an edit replaces whole."""
     record = (await caller.call(endpoints.TASKS_GET_BY_ID, {"task": task}))["task"]
@@ -222,6 +262,9 @@ _FALLBACKS: Final[Mapping[str, Fallback]] = {
     endpoints.TASKS_UNARCHIVE.name: _unarchive,
     endpoints.TASKS_UPDATE_TAGS.name: _update_tags,
     endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS.name: _update_artifacts,
+    endpoints.TASKS_ADD_OR_UPDATE_MODEL.name: _list_model,
+    endpoints.MODELS_ARCHIVE_MANY.name: partial(_archive_models, archived=True),
+    endpoints.MODELS_UNARCHIVE_MANY.name: partial(_archive_models, archived=False),
     endpoints.TASKS_EDIT_CONFIGURATION.name: _edit_design,
     endpoints.EVENTS_SINGLE_VALUES.name: _single_values,
     endpoints.EVENTS_GET_TASK_LOG.name: _task_log,
