@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from fnmatch import fnmatchcase
@@ -134,7 +135,11 @@ class AsyncStorageManager:
             raise StorageError(f"there is no folder {folder}; check the path")
 
         async def put(info: FileInfo) -> None:
-            await _put(runtime, storage, folder / info.path, join_url(remote_url, info.path))
+            try:
+                url = join_url(remote_url, info.path)
+            except UnicodeEncodeError:
+                raise StorageError(f"{folder / info.path} has a name that is no text, which no URL takes; rename it") from None
+            await _put(runtime, storage, folder / info.path, url)
 
         found = _matching(FolderStorage(channel.run).list(str(folder)), match_wildcard)
         if not await _for_each(found, put):
@@ -343,9 +348,9 @@ async def local_copy(
     local = storage.local_path(url)
     if local is None:
         return str(await _fetched(channel, runtime, storage, url, context, force=force, unpack=unpack, version=version))
-    if not await channel.run(local.exists):
+    if not await channel.run(partial(os.path.exists, local)):  # which takes what cannot be asked for as not there
         raise StorageError(f"there is no file {local}; check the path")
-    if unpack is None or await channel.run(local.is_dir):
+    if unpack is None or await channel.run(partial(os.path.isdir, local)):
         return str(local)
     if isinstance(channel, DisabledChannel):
         raise UsageError(f"{local} is not unpacked: {_switched_off(channel)}; ask for it with extract_archive=False")
@@ -416,7 +421,7 @@ async def _fetched(
 async def _get(channel: AnyChannel, runtime: Runtime | None, storage: Storage, url: str, folder: Path, *, overwrite: bool) -> Path:
     """Fetch a file into a folder."""
     target = folder / _below_host(storage, url)
-    if overwrite or not await channel.run(target.exists):
+    if overwrite or not await channel.run(partial(os.path.exists, target)):
         if isinstance(channel, DisabledChannel):
             raise UsageError(f"{target} is not written: {_switched_off(channel)}")
         async with _transfers(runtime):

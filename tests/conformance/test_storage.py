@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import pytest
 
@@ -313,6 +314,43 @@ async def test_wrong_urls_say_what_is_wrong(world: Any, manager: Any, tmp_path: 
         await world(manager.get_local_copy("file://other/file"))
     with pytest.raises(StorageError, match="missing"):
         await world(manager.upload_file(tmp_path / "missing", str(tmp_path / "target")))
+
+
+async def test_awkward_names(world: Any, manager: Any, web: str, tmp_path: Path, home: str) -> None:
+    """They come back as they were, or are refused with a reason."""
+    names = [
+        "a b.txt",
+        "100%.txt",
+        "a%20b",
+        "ünïcode 日本",
+        "x" * 255,
+        "quo\"te'.txt",
+        "#hash?query&x=1",
+        "back\\slash",
+        " lead",
+        ".hidden",
+    ]
+    (tmp_path / "set").mkdir()
+    for name in names:
+        (tmp_path / "set" / name).write_text(name)
+    await world(manager.upload_folder(tmp_path / "set", str(tmp_path / "copy")))
+    assert files_below(tmp_path / "copy") == sorted(names)
+    root = f"{manager.get_files_server()}/awkward"
+    taken = [name for name in names if home == "in-process" or "\\" not in name]  # the file server refuses backslashes
+    for name in taken:
+        url = f"{root}/{name if home == 'in-process' else quote(name)}"
+        await world(manager.upload_file(tmp_path / "set" / name, url))
+        assert read(await world(manager.get_local_copy(url))).decode() == name
+    Web.files["/" + "y" * 300] = b"x"
+    assert read(await world(manager.get_local_copy(f"{web}/{'y' * 300}"))) == b"x"
+    with pytest.raises(StorageError, match="too long"):
+        await world(manager.download_file(f"{web}/{'y' * 300}", tmp_path))
+    with pytest.raises(StorageError, match="there is no file"):
+        await world(manager.get_local_copy(f"/{'y' * 300}"))
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / os.fsdecode(b"\xff")).touch()
+    with pytest.raises(StorageError, match="no text, which no URL takes"):
+        await world(manager.upload_folder(tmp_path / "odd", f"{web}/odd"))
 
 
 async def test_cancelled_calls_leave_nothing_whole(web: str, tmp_path: Path) -> None:
