@@ -116,7 +116,7 @@ def see(
         parsers: The parsers of the commands that were run.
     """
     ran = {id(each) for each in parsers}
-    commands = [named.action for named in walk(parser) if isinstance(named.action, _COMMANDS)]
+    commands = [action for _, action in _walk(parser, {}) if isinstance(action, _COMMANDS)] if ran else []
     chosen = {id(each): str(name) for action in reversed(commands) for name, each in reversed(action.choices.items()) if id(each) in ran}
     texts: dict[int, list[tuple[str, object]]] = {}
     for action, text, value in converted:
