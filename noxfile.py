@@ -33,6 +33,7 @@ TEST_TOOLS = [
         "pydantic",
         "pytest",
         "pytest-timeout",
+        "tqdm",
         "trustme",
     )
 ]

@@ -29,7 +29,10 @@ _main: list[TaskBase | None] = [None]
 
 def current_task() -> TaskBase | None:
     """The open task of this context, else the process's main task, else None."""
-    return context_task() or main_task()
+    for opened in reversed(_context.get()):  # asked for each line that is printed, so without a call for each question
+        if not opened.task.is_closed:
+            return opened.task
+    return main_task()
 
 
 def context_task() -> TaskBase | None:

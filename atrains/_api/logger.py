@@ -20,6 +20,7 @@ from atrains._api import current
 from atrains._api.outgoing import as_text, clean_name, joined, shortened
 from atrains._api.plots import PlotReports
 from atrains._engine import ledger
+from atrains._engine.console import unseen
 from atrains._engine.nonfinite import Replacement, replacements
 from atrains._wire.events import SINGLE_VALUE_ITERATION, SINGLE_VALUE_TITLE, EventKind
 from atrains.errors import TaskClosedError, ValidationError
@@ -160,7 +161,7 @@ class Logger(PlotReports):
                 text = text % args
         if print_console:
             # A terminal that is closed, broken or of another alphabet must not cost the report.
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError), unseen():
                 print(text, file=sys.stdout)  # asked for  # noqa: T201
         text = text.replace("\b", "").encode("utf-8", "replace").decode("utf-8")
         name = _level_name(level)

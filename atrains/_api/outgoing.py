@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from atrains._engine import ledger
@@ -12,6 +13,7 @@ from atrains._wire.events import EventKind
 from atrains.errors import JournalFullError, TaskClosedError
 
 if TYPE_CHECKING:
+    from atrains._api.task_files import TaskFiles
     from atrains._engine.channel import Outlet
     from atrains._engine.disabled import DisabledOutlet
 
@@ -26,9 +28,13 @@ class Outgoing:
         wake: Starts a delivery soon.
         reference: What finds the task again from another process; None for a logger that belongs to no task.
         largest: Bytes of the largest request that a home takes.
+        files: Where the files of the task go.
     """
 
-    __slots__ = ("_append", "_closed", "_ids", "_largest", "_last_stamp", "_offset", "_outlet", "_reference", "_task", "_wake", "_worker")
+    __slots__ = (
+        "_append", "_closed", "_counters", "_destination", "_files", "_folders", "_history", "_ids", "_largest", "_last_stamp", "_offset",
+        "_outlet", "_pid", "_reference", "_task", "_wake", "_worker",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -39,6 +45,7 @@ class Outgoing:
         wake: Callable[[], None],
         reference: Callable[[], tuple[str, str, int]] | None = None,
         largest: int,
+        files: TaskFiles,
     ) -> None:
         self._task = task
         self._outlet = outlet
@@ -46,6 +53,12 @@ class Outgoing:
         self._wake = wake
         self._reference = reference
         self._largest = largest
+        self._files = files
+        self._destination: str | None = None
+        self._history = 0
+        self._counters: dict[tuple[int, str, str], Iterator[int]] = {}
+        self._folders: dict[str, tuple[str, str]] = {}
+        self._pid = os.getpid()
         self._ids: dict[tuple[str, str], int] = {}
         self._append: Callable[[int, int, float], bool] = outlet.journal.scalars.append
         self._offset = 0
@@ -70,6 +83,16 @@ class Outgoing:
             return
         if not stored:
             self._refuse(kind, count)
+
+    def _report_printed(self, header: bytes) -> None:
+        """Put a captured line of the console into the journal, as the JSON of its record; called by the console of the task."""
+        try:
+            stored = self._outlet.journal.records.append_text(self._task, "logs", header)
+        except OSError as error:  # the journal was closed
+            self._drop(EventKind.LOGS, ledger.NO_ROOM, "console", str(error))
+            return
+        if not stored:
+            self._refuse(EventKind.LOGS, 1)
 
     def _stamp(self) -> int:
         """Milliseconds since the epoch, never the same twice: servers sort console lines by it."""

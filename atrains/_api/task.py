@@ -13,6 +13,7 @@ from atrains._api.console import TaskConsole
 from atrains._api.deprecation import deprecated
 from atrains._api.logger import Logger
 from atrains._api.reporter import Reporter
+from atrains._api.task_files import TaskFiles
 from atrains._config import Settings, settings
 from atrains._engine.channel import Channel, place_of
 from atrains._engine.disabled import DisabledChannel
@@ -147,7 +148,13 @@ class TaskBase:
                 outlet = channel.open(self.reported_as, self._runtime)
                 worker, largest = channel.settings.reporting.worker, channel.settings.api.http.max_req_size
                 self._logger = Logger(
-                    self.reported_as, outlet, worker=worker, wake=channel.wake, reference=self._reference, largest=largest
+                    self.reported_as,
+                    outlet,
+                    worker=worker,
+                    wake=channel.wake,
+                    reference=self._reference,
+                    largest=largest,
+                    files=TaskFiles(self),
                 )
                 self._logger.set_offset(self._offset)
             return self._logger

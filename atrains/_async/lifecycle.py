@@ -314,7 +314,7 @@ class Lifecycle(Finding, StatusPart):
                 await self._channel.close(self.reported_as, delivered=bool(receipt) and not left)
 
     def _say_what_is_missing(self, receipt: Receipt) -> None:
-        for kind, counts in (("scalars", receipt.scalars), ("logs", receipt.logs), ("plots", receipt.plots)):
+        for kind, counts in (("scalars", receipt.scalars), ("logs", receipt.logs), ("plots", receipt.plots), ("images", receipt.images)):
             if counts.dropped:
                 reasons = ", ".join(f"{count} {reason}" for reason, count in counts.dropped.items())
                 say(self._settings, f"task {self.id}: some {kind} were not stored: {reasons}")

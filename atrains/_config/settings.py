@@ -207,6 +207,18 @@ class UploadSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageSettings:
+    """How images are reported."""
+
+    history: int = 100
+    """File names of one title and series until the first is used again; below 1 for no end."""
+    format: str = "JPEG"
+    """The format that arrays become, as Pillow names it."""
+    quality: int = 87
+    """Of formats that have one, from 1 to 100."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSettings:
     """Defaults of `Task.init`."""
 
@@ -250,6 +262,8 @@ class Settings:
     """How the machine is watched."""
     uploads: UploadSettings = field(default_factory=UploadSettings)
     """Files on their way."""
+    images: ImageSettings = field(default_factory=ImageSettings)
+    """How images are reported."""
     task: TaskSettings = field(default_factory=TaskSettings)
     """Defaults of `Task.init`."""
     mode: Mode = Mode.ACTIVE

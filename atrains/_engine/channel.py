@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from atrains._config import Mode, Settings, process_settings
+from atrains._engine.image_records import ImageAccount
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats, UploadCounts
 from atrains._engine.notices import say
@@ -195,6 +196,10 @@ class Channel:
     async def flush(self, task: str | None, timeout: float | None, *, uploads: bool = False) -> Receipt:
         """Wait until everything reported so far is stored, from whichever loop; with `uploads` files as well; see `Receipt`."""
         begun = time.monotonic()
+
+        def left() -> float | None:
+            return None if timeout is None else max(0.0, begun + timeout - time.monotonic())
+
         outlet = self._outlet
         if outlet is None:
             return Receipt(Counts(), Counts(), Counts())
@@ -205,10 +210,9 @@ class Channel:
                 await self.run(outlet.journal.sync)
             except OSError as failure:
                 error = error or f"the journal cannot be written to the disk: {failure}"
-        if uploads:
-            left = await self.finish_uploads(task, timeout=None if timeout is None else max(0.0, begun + timeout - time.monotonic()))
-            error = error or (f"not uploaded yet: {names_of(left)}" if left else None)
-        counts = await outlet.reporter.counts(task)
+        if undone := await self.finish_uploads(task, timeout=left(), events=None if uploads else True):
+            error = error or f"not uploaded yet: {names_of(undone)}"
+        counts = await outlet.counts(task)
         return Receipt(
             counts[EventKind.SCALARS],
             counts[EventKind.LOGS],
@@ -216,6 +220,7 @@ class Channel:
             error,
             outlet.outbox.refusals(task),
             UploadCounts() if outlet.uploads is None else outlet.uploads.counts(task),
+            counts[EventKind.IMAGES],
         )
 
     async def upload(self, upload: Upload, progress: Callable[[int, int], object] | None = None) -> Handle:
@@ -241,17 +246,24 @@ class Channel:
         self.owner.begin_uploads(self)
         return handle
 
-    async def finish_uploads(self, task: str | None, *, timeout: float | None = None, stall: float | None = None) -> list[Handle]:
+    def begin_uploads(self) -> None:
+        """Begin what was accepted to be uploaded, soon; from any thread. A forked child begins when it delivers."""
+        if self.owner.pid == os.getpid():
+            self.owner.begin_uploads(self)
+
+    async def finish_uploads(
+        self, task: str | None, *, timeout: float | None = None, stall: float | None = None, events: bool | None = None
+    ) -> list[Handle]:
         """Wait until what was accepted so far, for a task or for all, is over; see `Uploads.wait`. Returns what is not."""
         uploads = None if self._outlet is None else self._outlet.uploads
-        if uploads is None or not uploads.pending(task):
+        if uploads is None or not uploads.pending(task, events=events):
             return []
         from atrains._engine.progress import shown
 
         waited_for = uploads
-        with shown(self.settings, lambda: waited_for.pending(task)):
-            await self._on_owner(lambda: waited_for.wait(task, timeout=timeout, stall=stall))
-        return uploads.pending(task)
+        with shown(self.settings, lambda: waited_for.pending(task, events=events)):
+            await self._on_owner(lambda: waited_for.wait(task, timeout=timeout, stall=stall, events=events))
+        return uploads.pending(task, events=events)
 
     async def finish_upload(self, handle: Handle, *, patience: int | None = None) -> bool:
         """Wait for one upload, from whichever loop: whether it is stored.
@@ -307,7 +319,7 @@ class Channel:
         outlet = self._outlet
         if outlet is None:
             return Stats(Counts(), Counts(), Counts(), signals_handled=process().signals_handled)
-        counts = await outlet.reporter.counts(task)
+        counts = await outlet.counts(task)
         return Stats(
             counts[EventKind.SCALARS],
             counts[EventKind.LOGS],
@@ -318,6 +330,7 @@ class Channel:
             abandoned=outlet.reporter.abandoned,
             last_error=outlet.reporter.last_error,
             signals_handled=process().signals_handled,
+            images=counts[EventKind.IMAGES],
         )
 
     def storages(self) -> StorageRegistry:
@@ -497,8 +510,25 @@ class Outlet:
                     storages=channel.storages,
                     is_to_be_made=self.outbox.is_to_be_made,
                     tell=partial(say, channel.settings),
+                    images=ImageAccount(self.ledger, channel.settings.journal.max_bytes),
                 )
             return self._uploads
+
+    def add_image(self, upload: Upload) -> None:
+        """Accept an image whose file is there already; from any thread.
+
+        Raises:
+            HomeError: the journal was closed.
+        """
+        self.open_uploads().add(upload)
+        self._channel.begin_uploads()
+
+    async def counts(self, task: str | None) -> dict[EventKind, Counts]:
+        """How each kind of event stands, for one task or for all."""
+        counts = await self.reporter.counts(task)
+        if self._uploads is not None:
+            counts[EventKind.IMAGES] += self._uploads.images.counts(task)
+        return counts
 
     def upload_folder(self) -> Path:
         """Where a file may be made that is to be uploaded: in the journal, so that it is kept, else where temporary files are."""

@@ -185,9 +185,11 @@ class DisabledChannel:
         del task, timeout, uploads
         return Receipt(Counts(), Counts(), Counts())
 
-    async def finish_uploads(self, task: str | None, *, timeout: float | None = None, stall: float | None = None) -> list[Handle]:
+    async def finish_uploads(
+        self, task: str | None, *, timeout: float | None = None, stall: float | None = None, events: bool | None = None
+    ) -> list[Handle]:
         """Nothing is uploaded."""
-        del task, timeout, stall
+        del task, timeout, stall, events
         return []
 
     async def finish_upload(self, handle: Handle, *, patience: int | None = None) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import sys
 
 from atrains._config import Settings
+from atrains._engine.console import unseen
 
 
 def say(settings: Settings, text: str) -> None:
@@ -13,5 +14,5 @@ def say(settings: Settings, text: str) -> None:
     if settings.quiet or sys.stderr is None:
         return
     # A closed or broken terminal must not end the run that the line is about.
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError), unseen():
         print(f"atrains: {text}", file=sys.stderr, flush=True)  # the one place that prints  # noqa: T201

@@ -21,13 +21,15 @@ from atrains._engine.files import write_whole
 from atrains._engine.ledger import FULL
 from atrains._engine.room import MEMORY_BYTES, Relief, Room, is_owned
 from atrains._wire.events import EventKind
-from atrains._wire.frames import Damage, Frame, encode_frame, scan_frames
+from atrains._wire.frames import Damage, Frame, encode_frame, encode_header, scan_frames
 from atrains.errors import HomeError
 
 FILE_BYTES: Final = 16 << 20
 """A records file is sealed once it is this large."""
 MEMORY_FILE_BYTES: Final = 4 << 20
 """The same for what stands in for one in memory."""
+_ONE_WRITE: Final = 1 << 16
+"""Bytes up to which a frame is copied together and written in one call."""
 RETRY_SECONDS: Final = 1.0
 """Between two tries whether the disk has room again."""
 
@@ -43,6 +45,7 @@ class FrameFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._length = os.fstat(self._descriptor).st_size
 
     def append(self, header: Mapping[str, object], columns: Buffers | None = None) -> int:
         """Write one frame, whole or not at all, and return the length of the file.
@@ -57,7 +60,28 @@ class FrameFile:
         """Write the buffers of one encoded frame, whole or not at all, and return the length of the file; errors as `append`."""
         if self._descriptor < 0:
             raise HomeError(f"{self.path} was closed: its journal was delivered, or belongs to the process that this one was forked from")
-        return write_whole(self._descriptor, buffers)
+        if sum(map(len, buffers)) > _ONE_WRITE:
+            self._length = write_whole(self._descriptor, buffers)
+            return self._length
+        return self.write_once(b"".join(buffers))
+
+    def write_once(self, data: bytes) -> int:
+        """The same for one encoded frame of a few kilobytes, in one system call.
+
+        Each line that is printed comes along here: a look at the file before and after would double its price.
+        """
+        try:
+            written = os.writev(self._descriptor, (data,))
+            self._length += written  # nothing is called in between: what a signal handler appends meanwhile counts as well
+        except BaseException:  # Ctrl-C may come behind the call, when the frame is in the file
+            self._length = self.size()
+            raise
+        if written < len(data):
+            if self.size() == self._length:  # as in `write_whole`
+                os.ftruncate(self._descriptor, self._length - written)
+                self._length -= written
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self._length
 
     def read(self, begin: int, end: int) -> bytes:
         """The bytes of a range of the file."""
@@ -167,9 +191,55 @@ class RecordStream:
             HomeError: the journal was closed.
         """
         buffers = encode_frame(header, columns or [])
-        size = sum(map(len, buffers))
         if self._closed:
             self.revive()
+        return self._append(header, buffers, sum(map(len, buffers)))
+
+    def append_text(self, task: str, kind: str, header: bytes) -> bool:
+        """`append` for a short record without columns whose header is JSON already: 3 us instead of 6.
+
+        Raises:
+            HomeError: the journal was closed.
+        """
+        data = encode_header(header)
+        if self._closed:
+            self.revive()
+        if len(data) <= _ONE_WRITE and self._append_quickly((task, kind), data):
+            return True
+        return self._append({"task": task, "kind": kind}, [data], len(data))
+
+    def _append_quickly(self, key: tuple[str, str], data: bytes) -> bool:
+        """Store a record in the file that is open, if there is nothing to be seen to."""
+        size = len(data)
+        with self._lock:
+            current = self._files[-1] if self._files else None
+            if current is None or self._depth or self._closed or self._no_room or current.size + size >= current.limit:
+                return False
+            frames = current.frames
+            if not isinstance(frames, FrameFile):
+                return False
+            self._depth = 1
+            try:
+                if not self.room.take(size):
+                    return False
+                try:
+                    length = frames.write_once(data)
+                except BaseException:
+                    self.room.give(size)
+                    raise
+            except HomeError:
+                raise
+            except OSError:  # said by `_append`, which meets it again
+                return False
+            finally:
+                self._depth = 0
+            if length > current.size:  # as in `_store_in`
+                current.size = length
+                self._position = current.first + length
+            current.counts[key] += 1
+        return True
+
+    def _append(self, header: Mapping[str, object], buffers: Buffers, size: int) -> bool:
         while not (stored := self._store(header, buffers, size)) and self._relieve(size):
             pass
         if self._unsaid is not None:

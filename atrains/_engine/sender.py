@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -18,6 +17,7 @@ from atrains._engine.sent import SentMark
 from atrains._engine.workers import run_in
 from atrains._transport.base import Refusal, Transport
 from atrains._wire import endpoints
+from atrains._wire.console_lines import joined, without_stored
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, Span
 from atrains._wire.json_lines import log_parts
 from atrains.errors import ServerError, TransportError
@@ -26,7 +26,6 @@ _PAGE: Final = 5_000
 """Console lines that are fetched at once to be compared."""
 SETTLE: Final = 1.0
 """Seconds after a request was broken off in which the server may still store it, and its index may not show it yet."""
-Line = tuple[Any, Any, Any]
 
 
 class Marked(Protocol):
@@ -65,9 +64,10 @@ class Sender:
         """Send blocks in one call of the transport; see `Transport.add_events` for what it returns and raises."""
         named = [self._at_home(block) for block in blocks]
         if self._transport.keeps_spans:
-            return await self._transport.add_events(named)
+            parts = [_joined(block) for block in named]
+            return _in_lines(await self._transport.add_events(parts), parts, blocks)
         lines = [block.span for block in blocks if _is_log(block)]
-        parts = [await self._without_stored(block) if self._is_unsure(block) else block for block in named]
+        parts = [_joined(await self._without_stored(block) if self._is_unsure(block) else block) for block in named]
         before = frozenset(self._unsure)
         if lines:
             self._unsure.update(lines)
@@ -81,7 +81,7 @@ class Sender:
                 self._settled = time.monotonic() + SETTLE
             raise
         self._unsure.difference_update(lines)
-        return refused
+        return _in_lines(refused, parts, blocks)
 
     async def note_acknowledged(self, records: int) -> None:
         """Note that nothing that ends at or before a position of the records needs to be sent again."""
@@ -100,20 +100,13 @@ class Sender:
         assert isinstance(block, RecordBlock)
         await asyncio.sleep(self._settled - time.monotonic())
         stored = await self._stored_lines(block)
-        events: list[Mapping[str, object]] = []
-        for event in block.events:
-            for part in log_parts(event):  # as it was sent: a long line is several there
-                line = _line(part)
-                if stored[line]:
-                    stored[line] -= 1
-                else:
-                    events.append(part)
-        return replace(block, events=events)
+        sent = [part for event in block.events for part in log_parts(event)]  # as it was sent: a long line is several there
+        return replace(block, events=without_stored(sent, stored))
 
-    async def _stored_lines(self, block: RecordBlock) -> Counter[Line]:
+    async def _stored_lines(self, block: RecordBlock) -> list[Mapping[str, Any]]:
         """What the server has from the time that a block spans."""
         times = [int(str(event["timestamp"])) for event in block.events]
-        found: Counter[Line] = Counter()
+        found: list[Mapping[str, Any]] = []
         behind = max(times) + 1
         while True:
             request = {"task": block.task, "batch_size": _PAGE, "navigate_earlier": True, "from_timestamp": behind, "order": "desc"}
@@ -123,7 +116,7 @@ class Sender:
                 if error.code == 400:  # no such task: what is sent will be refused, and said then
                     return found
                 raise
-            found.update(_line(event) for event in events if event["timestamp"] >= min(times))
+            found += (event for event in events if event["timestamp"] >= min(times))
             if not events or min(event["timestamp"] for event in events) < min(times):
                 return found
             behind = min(event["timestamp"] for event in events)
@@ -147,5 +140,15 @@ def _is_log(block: EventBlock) -> bool:
     return isinstance(block, RecordBlock) and block.kind is EventKind.LOGS
 
 
-def _line(event: Mapping[str, Any]) -> Line:
-    return int(event["timestamp"]), event.get("worker"), event.get("msg")
+def _joined(block: EventBlock) -> EventBlock:
+    """A block as it is sent: of what was captured of the console, several lines make one event."""
+    return replace(block, events=joined(block.events)) if isinstance(block, RecordBlock) and block.kind is EventKind.LOGS else block
+
+
+def _in_lines(refused: Mapping[Span, Refusal], sent: Sequence[EventBlock], blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:
+    """What was refused of blocks, where all of one was: the ledger counts the lines, of which an event may hold several."""
+    if not refused:
+        return refused
+    sizes = {part.span: (len(part), len(block)) for part, block in zip(sent, blocks, strict=True)}
+    whole = {span: sizes[span][1] for span, refusal in refused.items() if span in sizes and refusal.count >= sizes[span][0]}
+    return {span: replace(refusal, count=whole.get(span, refusal.count)) for span, refusal in refused.items()}

@@ -71,6 +71,12 @@ def encode_frame(
     return [PREFIX.pack(MAGIC, len(text), body, checksum), text, *views]
 
 
+def encode_header(text: bytes) -> bytes:
+    """Return a frame of a header alone, which is JSON already."""
+    text += b" " * (-len(text) % 8)
+    return PREFIX.pack(MAGIC, len(text), 0, zlib.crc32(text, zlib.crc32(_LENGTHS.pack(len(text), 0)))) + text
+
+
 def scan_frames(buffer: bytes | bytearray | memoryview, start: int = 0) -> Iterator[Frame | Damage]:
     """Yield every whole frame in order, and each stretch between or behind them that is none."""
     view = memoryview(buffer).cast("B")

@@ -24,7 +24,7 @@ import os, signal, sys
 from array import array
 from atrains import Task
 
-task = Task.init("format", "a run")
+task = Task.init("format", "a run", auto_connect_streams=False)
 log = task.get_logger()
 for number in range(3000):
     log.report_scalar("loss", "train" if number % 2 else "größe", value=number / 4, iteration=number - 100)

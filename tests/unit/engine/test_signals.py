@@ -94,11 +94,11 @@ def test_a_handler_that_reports_loses_nothing_and_never_waits_for_itself(journal
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("place", ["map_zeros", "write_whole", "fstat", "writev", "open"])
+@pytest.mark.parametrize("place", ["map_zeros", "write_once", "fstat", "writev", "open"])
 def test_a_handler_at_the_worst_moment(journal: Journal, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """The handler runs before and after the system calls of making a segment and of writing a record, each time."""
     main, handler = Reports(journal, "main"), Reports(journal, "handler")
-    owner: Any = {"map_zeros": segment, "write_whole": records}.get(place, os)
+    owner: Any = {"map_zeros": segment, "write_once": records.FrameFile}.get(place, os)
     original, inside = getattr(owner, place), False
 
     def interrupted(*arguments: object, **named: object) -> object:
