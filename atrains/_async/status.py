@@ -205,6 +205,7 @@ class StatusPart(TaskPart):
         await self._channel.flush(self.reported_as, FLUSH_BUDGET)
         async with self._channel.resetting(self.reported_as):
             await self._call(endpoints.TASKS_RESET, "reset", force=force)
+        self._uploads.clear()  # what they recorded is gone at home
         self._last_iteration = 0
         if set_started_on_success:
             await self.started()
