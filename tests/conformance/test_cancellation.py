@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import pytest
 
-from atrains import AsyncTask
+from atrains import AsyncInputModel, AsyncTask
 from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
 from atrains.errors import NotFoundError, TaskStatusError, WaitTimeoutError
@@ -30,7 +30,7 @@ from tests.conformance.conftest import AsyncWorld, make_queue, own
 Task = Any
 Make = Callable[[Task], Coroutine[Any, Any, Any]]
 
-BACKGROUND: Final = {"atrains-host", "atrains-reporter", "atrains-recovery", "atrains-monitor"}
+BACKGROUND: Final = {"atrains-host", "atrains-reporter", "atrains-recovery", "atrains-monitor", "atrains-uploads"}
 SPARE: Final = 4
 """Sockets, of both ends, that may have come to be kept for further calls."""
 PATIENCE: Final = 5.0
@@ -122,6 +122,7 @@ CALLS: Final[dict[str, Call]] = {
     "connect_label_enumeration": Call(lambda task: task.connect_label_enumeration({"cat": 1})),
     "completed": Call(lambda task: task.completed(), of="run"),
     "connect": Call(lambda task: task.connect({"lr": 0.1})),
+    "connect: a model": Call(lambda task: task.connect(task.input_model), of="modelled"),
     "create": Call(lambda _: AsyncTask.create("project of its own", "a draft")),
     "delete": Call(lambda task: task.delete(raise_on_error=True), done=NotFoundError),
     "delete: with files": Call(lambda task: task.delete(raise_on_error=True, force=True), of="run", done=NotFoundError),
@@ -133,6 +134,7 @@ CALLS: Final[dict[str, Call]] = {
     "get_configuration_object_as_dict": Call(lambda task: task.get_configuration_object_as_dict("General"), of="configured"),
     "get_last_iteration": Call(lambda task: task.get_last_iteration(), of="run"),
     "get_last_scalar_metrics": Call(lambda task: task.get_last_scalar_metrics(), of="run"),
+    "get_models": Call(lambda task: task.get_models(), of="modelled"),
     "get_project_name": Call(lambda task: task.get_project_name()),
     "get_reported_console_output": Call(lambda task: task.get_reported_console_output(5), of="run"),
     "get_reported_plots": Call(lambda task: task.get_reported_plots(), of="run"),
@@ -151,6 +153,8 @@ CALLS: Final[dict[str, Call]] = {
     "reload": Call(lambda task: task.reload()),
     "reset": Call(lambda task: task.reset(set_started_on_success=True), of="run"),
     "save_exec_model_design_file": Call(lambda task: task.save_exec_model_design_file("design.txt"), of="configured"),
+    "set_input_model": Call(lambda task: task.set_input_model(model_name="a published one"), of="modelled"),
+    "set_output_model_id": Call(lambda task: task.set_output_model_id(task.input_model_id), of="modelled"),
     "set_archived": Call(lambda task: task.set_archived(True)),
     "set_comment": Call(lambda task: task.set_comment("why")),
     "set_configuration_object": Call(lambda task: task.set_configuration_object("General", "layers = 3")),
@@ -165,12 +169,17 @@ CALLS: Final[dict[str, Call]] = {
     "set_project": Call(lambda task: task.set_project(project_name="another project")),
     "set_system_tags": Call(lambda task: task.set_system_tags(["mine"])),
     "set_tags": Call(lambda task: task.set_tags(["one"])),
+    "setup_upload": Call(lambda task: task.setup_upload(os.path.join(tempfile.gettempdir(), "..", "models"))),
     "started": Call(lambda task: task.started()),
     "stats": Call(lambda task: task.stats(), of="run"),
     "stopped": Call(lambda task: task.stopped(), of="run"),
     "update_model_desc": Call(lambda task: task.update_model_desc(__file__)),
+    "update_output_model": Call(lambda task: task.update_output_model("file:///elsewhere/model.pt"), of="modelled"),
+    "update_output_model_and_upload": Call(lambda task: task.update_output_model_and_upload(__file__, iteration=3), of="run"),
     "update_parameters": Call(lambda task: task.update_parameters({"lr": 0.1})),
-    "set_artifacts": Call(lambda task: task.set_artifacts([{"key": "elsewhere", "type": "custom", "uri": "https://example.com/x"}]), of="run"),
+    "set_artifacts": Call(
+        lambda task: task.set_artifacts([{"key": "elsewhere", "type": "custom", "uri": "https://example.com/x"}]), of="run"
+    ),
     "upload_artifact": Call(lambda task: task.upload_artifact("table", {"a": 1}), of="run"),
     "wait_for_status": Call(lambda task: task.wait_for_status("created", timeout=20)),
     "wait_for_status: in vain": Call(
@@ -196,6 +205,11 @@ async def make_task(kind: str) -> Task:
         await make_queue(AsyncWorld(), task.name)
     if kind == "configured":
         await task.set_configuration_object("General", "layers = 3")
+    if kind == "modelled":
+        model = await AsyncInputModel.import_model(
+            "file:///model.pt", "layers = 3", None, {"cat": 1}, "a published one", create_as_published=True
+        )
+        await task.connect(model)
     if kind == "queued":
         await AsyncTask.enqueue(task, task.name)
     if kind == "ended":
