@@ -207,7 +207,7 @@ class FileCache:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             size = _Entry(folder, "").size()
-            with suppress(FileNotFoundError, NotADirectoryError):  # it was removed meanwhile, or is no entry
+            with suppress(OSError):  # it was removed meanwhile, is no entry, or another user's
                 yield (folder / _USED).stat().st_mtime if size else -1.0, size, folder
 
     def _remove(self, folder: Path) -> bool:
@@ -220,6 +220,8 @@ class FileCache:
             with suppress(OSError):
                 folder.rmdir()
             return not folder.exists()
+        except OSError:  # another user's
+            return False
         try:
             if not lock.acquire() or not lock.still_at(used):
                 return not folder.exists()
@@ -337,9 +339,9 @@ class _Entry:
 def _bytes(folder: Path) -> int:
     """Bytes of the files in a folder, not of those in folders below it."""
     total = 0
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
+    with suppress(OSError), os.scandir(folder) as found:  # not there (any more), or another user's
         for each in found:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 total += each.stat(follow_symlinks=False).st_size if each.is_file(follow_symlinks=False) else 0
     return total
 

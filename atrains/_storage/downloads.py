@@ -42,6 +42,7 @@ class Download:
         self._note = kept and kept.with_name(f"{kept.name}.version")
         self._file: IO[bytes] | None = None
         self._using = Lock()  # whoever is cancelled leaves a thread behind that writes still: the file is closed after it
+        self._is_closed = False
         self._version = ""
         self._waiting = bytearray()
         self.digest = hashlib.sha256()
@@ -53,6 +54,8 @@ class Download:
 
     def _make(self) -> None:
         with self._using:
+            if self._is_closed:  # cancelled before this began
+                return
             self._target.parent.mkdir(parents=True, exist_ok=True)
             if self._note is None:
                 self._file = self._partial.open("xb")
@@ -113,7 +116,7 @@ class Download:
 
     def _write(self, piece: bytearray) -> None:
         with self._using:
-            if self._file is None or self._file.closed:  # cancelled before this began
+            if self._file is None or self._is_closed:  # as above
                 return
             self._file.write(piece)
             self._file.flush()
@@ -134,12 +137,13 @@ class Download:
 
     async def close(self) -> None:
         """Let go of the partial file, and remove it where it is not kept."""
-        if self._file is not None:
-            await asyncio.shield(self._run(self._let_go))
+        await asyncio.shield(self._run(self._let_go))
 
     def _let_go(self) -> None:
         with self._using:
-            assert self._file is not None
+            self._is_closed = True
+            if self._file is None:
+                return
             self._file.close()
             if self._note is None:
                 with suppress(OSError):
