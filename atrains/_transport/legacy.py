@@ -165,12 +165,13 @@ async def _edit_design(caller: Caller, request: Mapping[str, Any]) -> dict[str, 
 
 
 async def _list_model(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a task its one input or output model; input models that it had stay named in its comment. Server: no lists before 2.13."""
+    """Give a task its output model, or one more input model, which its comment names beside the first. Server: no lists before 2.13."""
     task, model = request["task"], request["model"]
     if request["type"] == "output":
         asked = {"task": task, "override_model_id": model, **{name: request[name] for name in ("iteration",) if name in request}}
         return await caller.call(endpoints.MODELS_UPDATE_FOR_TASK, asked)
-    return await _set_models(caller, {"task": task, "models": {"input": [{"model": model}]}})
+    record = (await caller.call(endpoints.TASKS_GET_BY_ID, {"task": task}))["task"]
+    return await _set_models(caller, {"task": task, "models": {"input": [*models.entries_of(record, "input"), {"model": model}]}})
 
 
 async def _set_models(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:

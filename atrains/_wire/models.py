@@ -34,7 +34,10 @@ def entries_of(task: Mapping[str, Any], kind: Kind) -> list[dict[str, str]]:
     found = [*listed, *([{"name": name, "model": old}] if old else [])]
     if kind == "input":
         found = [*found, *({"name": name, "model": model} for model in used_in(str(task.get("comment") or "")))]
-    return list({entry["model"]: entry for entry in reversed(found)}.values())[::-1]
+    first: dict[str, dict[str, str]] = {}
+    for entry in found:
+        first.setdefault(entry["model"], entry)
+    return list(first.values())
 
 
 def used_in(comment: str) -> list[str]:
