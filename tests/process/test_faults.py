@@ -37,7 +37,7 @@ from atrains import Task
 
 seconds, flush = float(sys.argv[1]), float(sys.argv[2])
 before = time.perf_counter()
-task = Task.init("faults", "a run")
+task = Task.init("faults", "a run", auto_connect_streams=False, auto_resource_monitoring=False)
 opened = time.perf_counter() - before
 task.connect({"rate": 0.5})
 logger = task.get_logger()
@@ -292,7 +292,7 @@ FORKED = """
 import os, signal, sys
 from atrains import Task
 
-task = Task.init("faults", "forked")
+task = Task.init("faults", "forked", auto_connect_streams=False, auto_resource_monitoring=False)
 logger = task.get_logger()
 for number in range(10):
     logger.report_text(f"parent {number}", print_console=False)

@@ -461,12 +461,12 @@ if len(sys.argv) > 3:  # a program of its own
     if who.endswith("async"):
         import asyncio
         async def main():
-            async with Task.ainit("project", "another name") as task:
+            async with Task.ainit("project", "another name", auto_connect_streams=False) as task:
                 report(task.get_logger(), who)
             return task
         task = asyncio.run(main())
     else:
-        task = Task.init("project", "another name")
+        task = Task.init("project", "another name", auto_connect_streams=False)
         assert Task.init("project", "a third name") is task is Task.current_task()
         report(task.get_logger(), who)
     say(task.id)
