@@ -115,6 +115,20 @@ class ReportedPlot(TypedDict):
     worker: NotRequired[str]
 
 
+class DebugSample(TypedDict):
+    """One image, or another file that is shown, of `get_debug_samples`. `url` is where its file is; `timestamp` is in milliseconds."""
+
+    type: str
+    task: str
+    metric: str
+    variant: str
+    iter: int
+    timestamp: int
+    key: str
+    url: str
+    worker: NotRequired[str]
+
+
 class FileMetadata(TypedDict):
     """What is known of a file without fetching it; `size` is in bytes, None where a server does not say."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import IO, Any, Final
 
-from atrains._api.outgoing import Outgoing, as_text, clean_name, joined, shortened
+from atrains._api.images import ImageReports
+from atrains._api.outgoing import as_text, clean_name, joined, shortened
 from atrains._engine import ledger
 from atrains._engine.disabled import DisabledOutlet
 from atrains._wire.events import EventKind
@@ -22,7 +23,7 @@ _told: Final[set[str]] = set()
 """Why figures became pictures, as far as it was said."""
 
 
-class FigureReports(Outgoing):
+class FigureReports(ImageReports):
     """What a logger reports as ready figures."""
 
     __slots__ = ()
@@ -60,7 +61,7 @@ class FigureReports(Outgoing):
         *,
         report_interactive: bool = True,
     ) -> None:
-        """Report a matplotlib figure: as curves, bars and heat maps that can be zoomed, where it is made of such, else as a picture.
+        """Report a matplotlib figure as a plot: curves, bars and heat maps that can be zoomed, or else a picture.
 
         What converts: lines, scatter plots, bars, error bars, filled areas and other shapes, arrays shown as images or meshes, texts,
         several axes, linear, logarithmic, date and category scales. A figure that holds something else (three dimensions, contours,
@@ -72,8 +73,8 @@ class FigureReports(Outgoing):
             series: The series; there is one plot for each title, series and iteration, and a later one replaces it.
             iteration: The iteration; the initial iteration of the task is added.
             figure: A `matplotlib.figure.Figure`, or `matplotlib.pyplot` for its current one.
-            report_image: Report a picture in any case.
-            report_interactive: False for a picture as well.
+            report_image: Report a PNG picture among the images (`report_image`), rather than a plot.
+            report_interactive: False for a plot that is a picture in any case.
 
         Raises:
             UsageError: no figure was given.
@@ -86,8 +87,12 @@ class FigureReports(Outgoing):
             raise UsageError("report_matplotlib_figure needs a figure: report_matplotlib_figure(title, series, iteration, figure)")
         drawn = matplotlib_figures.check(figure)
 
+        if report_image:
+            self._report_written(title, series, iteration, ".png", lambda file: _draw(drawn, file), None)
+            return
+
         def build() -> Figure:
-            if report_interactive and not report_image:
+            if report_interactive:
                 try:
                     return matplotlib_figures.convert(title, series, drawn)
                 except matplotlib_figures.UnconvertibleError as error:
@@ -134,12 +139,16 @@ def _encoded(figure: Mapping[str, Any]) -> bytes:
     return encode(figure)
 
 
+def _draw(figure: Any, file: IO[bytes]) -> None:
+    figure.savefig(file, format="png", dpi=_PICTURE_DPI)
+
+
 def _picture(title: str, series: str, figure: Any) -> Figure:
     """A matplotlib figure as a picture inside a plot."""
     from atrains._wire.plots import figures
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_PICTURE_DPI)
+    _draw(figure, buffer)
     return figures.png_figure(title, series, buffer.getvalue())
 
 

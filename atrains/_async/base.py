@@ -105,7 +105,7 @@ class TaskPart(TaskBase):
         """
         self._check_there()
         receipt = await self._channel.flush(self.reported_as, READ_BUDGET)
-        if receipt.error is not None and (receipt.scalars.pending or receipt.logs.pending or receipt.plots.pending):
+        if receipt.error is not None and any(kind.pending for kind in (receipt.scalars, receipt.logs, receipt.plots, receipt.images)):
             raise WaitTimeoutError(f"what was reported to task {self.id} is not stored yet ({receipt.error}); it is kept: read it later")
 
     def _editing(self) -> AbstractAsyncContextManager[object]:

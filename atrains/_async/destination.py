@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from atrains._async.base import TaskPart
-from atrains._async.wish import destination_url
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
-from atrains.errors import NotFoundError, StorageError, ValidationError
+from atrains._storage.destinations import check_folder, destination_url
+from atrains.errors import NotFoundError, ValidationError
 
 _OPTIONS: Final = frozenset({"raise_on_error", "log_on_error", "default"})
 _log = logging.getLogger("atrains")
@@ -23,7 +23,7 @@ async def check_place(channel: Channel | DisabledChannel, url: str) -> None:
         StorageError: they cannot.
     """
     if not isinstance(channel, DisabledChannel):  # which writes nothing
-        await channel.run(lambda: _check_folder(url))
+        await channel.run(lambda: check_folder(url))
 
 
 class Destination(TaskPart):
@@ -75,22 +75,3 @@ class Destination(TaskPart):
             raise NotFoundError(text)
         default = kwargs.get("default")
         return None if default is None else str(default)
-
-
-def _check_folder(url: str) -> None:
-    import tempfile
-
-    from atrains._storage.folder import to_path
-    from atrains._storage.registry import scheme_of
-
-    if scheme_of(url) != "file":
-        return
-    folder = to_path(url)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be written ({error.strerror or error}); name a folder that can be, or check its permissions"
-        ) from error

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from atrains._api.task import TaskBase
 from atrains._config.env import process_variables
+from atrains._storage.destinations import destination_url
 from atrains._wire.names import validate_name, validate_task_id, validate_task_type
-from atrains.errors import ConfigurationError, UsageError
+from atrains.errors import UsageError
 from atrains.types import TaskTypes
 
 
@@ -115,22 +116,3 @@ def check_same(open_task: TaskBase, wish: tuple[str | None, str | None, TaskType
                 f"Task.init was asked for {field}={asked!r}, but task {open_task.id} is open with {is_open!r}: "
                 "one script runs one main task; close it first, or use Task.create or Task.get_task for another one"
             )
-
-
-def destination_url(output_uri: str | Path | None) -> str | None:
-    """A destination as a URL; a local folder becomes an absolute `file://` one.
-
-    Raises:
-        ConfigurationError: nothing can be stored there.
-    """
-    if output_uri is None or output_uri == "":
-        return None
-    text = str(output_uri)
-    scheme = text.partition("://")[0] if "://" in text else ""
-    if not scheme:
-        return f"file://{Path(text).expanduser().absolute()}"
-    if scheme.lower() not in {"file", "http", "https"}:
-        raise ConfigurationError(
-            f"output_uri {text!r}: this version of atrains stores to folders and file servers; give a path, a file:// or an http(s):// URL"
-        )
-    return text.rstrip("/")

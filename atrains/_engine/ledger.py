@@ -24,6 +24,7 @@ FULL: Final = "journal full"
 LOST: Final = "journal file lost"
 REFUSED: Final = "refused by the home"
 RESET: Final = "reset"
+CANNOT_BE_STORED: Final = "file cannot be stored"
 _CLOSED: Final = ""
 """Stands for all tasks that are closed: a process that opens one for every request must not count each for ever."""
 
@@ -46,6 +47,10 @@ class Counts:
     def reported(self) -> int:
         """How many events were handed to the logger."""
         return self.acknowledged + self.pending + sum(self.dropped.values())
+
+    def __add__(self, other: Counts) -> Counts:
+        dropped = Counter(self.dropped) + Counter(other.dropped)
+        return Counts(self.acknowledged + other.acknowledged, self.pending + other.pending, dict(dropped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class Receipt:
         error: Why something is still pending, in words; None when nothing is.
         refused: The edits made beside the program, such as changes of a connected dictionary, that the home refused, and why.
         uploads: Artifacts and other files. What is pending there counts only where it was waited for (`wait_for_uploads=True`).
+        images: Images and other media; of one with a file both are there, the file and its event.
     """
 
     scalars: Counts
@@ -82,9 +88,10 @@ class Receipt:
     error: str | None = None
     refused: tuple[str, ...] = ()
     uploads: UploadCounts = field(default_factory=UploadCounts)
+    images: Counts = field(default_factory=Counts)
 
     def __bool__(self) -> bool:
-        kinds = (self.scalars, self.logs, self.plots)
+        kinds = (self.scalars, self.logs, self.plots, self.images)
         undone = self.error is not None or self.refused or self.uploads.failed
         return not undone and not any(kind.pending or kind.dropped for kind in kinds)
 
@@ -105,6 +112,7 @@ class Stats:
         last_error: Why delivery failed last, None once it works again.
         signals_handled: Whether SIGTERM and SIGHUP end open runs as stopped. They do not where the program handles them itself, nor where
             every run was begun outside the main thread: then such a signal leaves them to the next start, which marks them failed.
+        images: Images and other media, with their files.
     """
 
     scalars: Counts
@@ -116,6 +124,7 @@ class Stats:
     abandoned: int = 0
     last_error: str | None = None
     signals_handled: bool = False
+    images: Counts = field(default_factory=Counts)
 
 
 class Ledger:
@@ -156,9 +165,14 @@ class Ledger:
                 reasons = self._dropped.setdefault((task, kind), {})
                 reasons.setdefault(reason, 0)
                 reasons[reason] += count  # nothing is called between reading and writing: a signal handler that drops cannot come between
-            first = name is not None and (reason, name) not in self._told
-            if name is not None:
-                self._told.add((reason, name))
+        if name is not None:
+            self.say_once(kind, reason, name, detail, count)
+
+    def say_once(self, kind: EventKind, reason: str, name: str, detail: str, count: int = 1) -> None:
+        """Say in the log that events of a name are dropped for a reason, if that was not said before."""
+        with self._lock:
+            first = (reason, name) not in self._told
+            self._told.add((reason, name))
         if first:
             _log.warning(
                 "atrains: dropped %d of %s in %r: %s%s (said once; all are counted in task.stats())",

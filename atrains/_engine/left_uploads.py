@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from atrains._engine import jobs
 from atrains._engine.carrying import carry, clear_away
@@ -43,7 +43,7 @@ async def deliver_uploads(
     """
     stored: list[str] = []
     failed: dict[str, str] = {}
-    items, replaced = _left_in(journal)
+    items, replaced, followers = _left_in(journal)
     for job in replaced:
         await run_in(workers, partial(journal.mark_done, job))
     unreachable: UnreachableError | None = None
@@ -67,6 +67,8 @@ async def deliver_uploads(
             if isinstance(outcome, UnreachableError):
                 unreachable = outcome
             else:
+                behind = followers.get(job.number, ())
+                arrived += [(other, Carried(upload, outcome.stored, outcome.failure)) for other, upload in behind]
                 arrived.append((job, outcome))
         await _record(arrived, journal, transport, workers, stored, failed, begun)
         if unreachable is not None:
@@ -74,17 +76,27 @@ async def deliver_uploads(
     return stored, failed
 
 
-def _left_in(journal: DeadJournal) -> tuple[list[tuple[Job, Upload]], list[Job]]:
-    """What is to be uploaded, the smallest first, and what a later upload has taken the place of."""
-    left: dict[str, tuple[Job, Upload]] = {}
+_Item: TypeAlias = "tuple[Job, Upload]"
+
+
+def _left_in(journal: DeadJournal) -> tuple[list[_Item], list[Job], Mapping[int, list[_Item]]]:
+    """What is to be uploaded, the smallest first, and what a later upload has taken the place of.
+
+    Of images that is only the file: their events follow the upload that brings it, and stand under the number of its job.
+    """
+    left: dict[str, _Item] = {}
     replaced: list[Job] = []
+    followers: dict[int, list[_Item]] = {}
     for job in journal.jobs:
         if job.kind == jobs.UPLOAD:
             upload = from_job(job, journal.folder)
-            if (earlier := left.pop(upload.identity or upload.url, None)) is not None:
+            earlier = left.pop(upload.identity or upload.url, None)
+            if earlier is not None and upload.is_event:
+                followers[job.number] = [*followers.pop(earlier[0].number, []), earlier]
+            elif earlier is not None:
                 replaced.append(earlier[0])
             left[upload.identity or upload.url] = (job, upload)
-    return sorted(left.values(), key=lambda item: item[1].size), replaced
+    return sorted(left.values(), key=lambda item: item[1].size), replaced, followers
 
 
 async def _record(
@@ -105,9 +117,9 @@ async def _record(
             name, reason = carried.upload.name, carried.failure or refused.get(job.number)
             await run_in(workers, partial(journal.mark_done, job))
             await run_in(workers, partial(clear_away, carried.upload, is_stored=reason is None, begun=begun))
-            if reason is None:
+            if reason is None and not carried.upload.is_event:
                 stored.append(name)
-            else:
+            elif reason is not None:
                 failed[name] = reason
                 _log.error("atrains: %r of task %s could not be stored: %s", name, task, reason)
 

@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from atrains._engine.jobs import UPLOAD, Job
 from atrains.types import UploadState
+
+IMAGE: Final = "image"
+"""The kind of images and other media: `journal`: the id of the journal; `event`: the event, as a home stores it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,11 @@ class Upload:
     since: float = 0.0
     identity: str = ""
     number: int = 0
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it is reported rather than uploaded: an image, which counts among the events, and is kept when its file is replaced."""
+        return self.kind == IMAGE
 
     @property
     def place(self) -> str:
@@ -113,6 +121,7 @@ class Handle:
         pid: The process whose it is.
         tries: How often its home was away.
         begun: When its file was last begun to be read, in seconds since the epoch.
+        is_follower: Whether a later one brings the file, so that only its event is left to be recorded.
     """
 
     __slots__ = (
@@ -122,6 +131,7 @@ class Handle:
         "entry",
         "error",
         "future",
+        "is_follower",
         "is_unwanted",
         "pid",
         "sent",
@@ -143,6 +153,7 @@ class Handle:
         self.tries = 0
         self.begun = 0.0
         self.is_unwanted: UploadState | None = None
+        self.is_follower = False
         self._listener = listener
         self._lock = threading.Lock()
 

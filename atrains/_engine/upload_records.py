@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from atrains._engine.image_records import record_images
 from atrains._engine.model_records import MODEL, record_models
-from atrains._engine.upload import Upload
+from atrains._engine.upload import IMAGE, Upload
 from atrains._storage.base import StoredFile
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
@@ -75,4 +76,4 @@ async def make_calls(transport: Transport, task: str, carried: Sequence[Carried]
     return [None] * len(carried)
 
 
-RECORDERS: Final[dict[str, Recorder]] = {ARTIFACT: record_artifacts, CALLS: make_calls, MODEL: record_models}
+RECORDERS: Final[dict[str, Recorder]] = {ARTIFACT: record_artifacts, CALLS: make_calls, MODEL: record_models, IMAGE: record_images}

@@ -15,12 +15,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from atrains._engine import jobs
 from atrains._engine.carrying import carry, clear_away
+from atrains._engine.image_records import ImageAccount
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import UploadCounts
 from atrains._engine.upload import Handle, Upload
@@ -65,6 +66,7 @@ class Uploads:
         storages: Gives the places that files go to.
         is_to_be_made: Whether the home does not have a task yet, so that nothing can be recorded for it.
         tell: Prints a line for the user.
+        images: Keeps account of the images among them.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Uploads:
         storages: Callable[[], StorageRegistry],
         is_to_be_made: Callable[[str], bool] = lambda _: False,
         tell: Callable[[str], None] = lambda _: None,
+        images: ImageAccount,
     ) -> None:
         self._journal = journal
         self._transport = transport
@@ -87,6 +90,7 @@ class Uploads:
         self._storages = storages()
         self._is_to_be_made = is_to_be_made
         self._tell = tell
+        self.images = images
         self._lock = threading.RLock()
         self._incoming: deque[Handle] = deque()
         self._unwanted: deque[Handle] = deque()
@@ -98,6 +102,7 @@ class Uploads:
         self._latest: dict[str, Handle] = {}
         self._busy: dict[str, Handle] = {}
         self._deferred: dict[str, deque[Handle]] = {}
+        self._followers: dict[str, list[Handle]] = {}
         self._running: dict[Handle, asyncio.Task[None]] = {}
         self._carried: deque[tuple[Carried, Handle]] = deque()
         self._chores: set[asyncio.Task[None]] = set()
@@ -122,6 +127,8 @@ class Uploads:
             number = self._journal.add_job(jobs.UPLOAD, upload.task, upload.content())
             handle = Handle(upload.numbered(number), listener)
             self._open.setdefault(upload.task, {})[number] = handle
+            if upload.is_event:
+                self.images.accept(upload)
             self._incoming.append(handle)
         return handle
 
@@ -130,15 +137,16 @@ class Uploads:
         handle.is_unwanted = handle.is_unwanted or UploadState.cancelled
         self._unwanted.append(handle)
 
-    def pending(self, task: str | None) -> list[Handle]:
-        """What is not over yet, of a task or of all."""
+    def pending(self, task: str | None, *, events: bool | None = None) -> list[Handle]:
+        """What is not over yet, of a task or of all; with `events` only what is reported (images), or only what is not."""
         with self._lock:
-            return [handle for of, handles in self._open.items() if task in {None, of} for handle in handles.values()]
+            handles = [handle for of, handles in self._open.items() if task in {None, of} for handle in handles.values()]
+        return handles if events is None else [handle for handle in handles if handle.upload.is_event is events]
 
     def counts(self, task: str | None) -> UploadCounts:
-        """How those of a task, or all, stand."""
+        """How those of a task, or all, stand; images are counted as the events that they are."""
         with self._lock:
-            pending = tuple(handle.upload.name for handle in self.pending(task))
+            pending = tuple(handle.upload.name for handle in self.pending(task, events=False))
             failed = {name: why for of, names in self._failed.items() if task in {None, of} for name, why in names.items()}
             stored = sum(self._stored.values()) if task is None else self._stored[task]
         return UploadCounts(stored, pending, failed)
@@ -148,6 +156,7 @@ class Uploads:
         with self._lock:
             self._stored.pop(task, None)
             self._failed.pop(task, None)
+        self.images.forget(task)
 
     def abandon(self) -> None:
         """The journal is let go of: tell who waits that what is left is up to the next start."""
@@ -165,23 +174,26 @@ class Uploads:
         """Begin what was added, soon."""
         self._wake.set()
 
-    async def wait(self, task: str | None, *, timeout: float | None = None, stall: float | None = None) -> bool:
+    async def wait(
+        self, task: str | None, *, timeout: float | None = None, stall: float | None = None, events: bool | None = None
+    ) -> bool:
         """Wait until what was added for a task, or for all, is over; on the loop of `run`.
 
         Args:
             task: The task, or None.
             timeout: Seconds at most; None for ever.
             stall: Seconds without any progress after which it is given up; None for ever.
+            events: As for `pending`.
 
         Returns:
             Whether all of it is over.
         """
         loop = asyncio.get_running_loop()
-        last = max((handle.upload.number for handle in self.pending(task)), default=0)
+        last = max((handle.upload.number for handle in self.pending(task, events=events)), default=0)
         begun = moved = loop.time()
         before: tuple[int, int] | None = None
         self.wake()
-        while left := [handle for handle in self.pending(task) if handle.upload.number <= last]:
+        while left := [handle for handle in self.pending(task, events=events) if handle.upload.number <= last]:
             now, progress = loop.time(), (len(left), sum(handle.sent for handle in left))
             moved, before = (moved, before) if progress == before else (now, progress)
             if (timeout is not None and now - begun >= timeout) or (stall is not None and now - moved >= stall):
@@ -226,7 +238,9 @@ class Uploads:
             handle = self._incoming.popleft()
             identity = _identity(handle)
             earlier = self._latest.get(identity)
-            if earlier is not None and not earlier.is_over and earlier.state is not UploadState.recording:
+            if earlier is not None and earlier.upload.is_event:
+                self._follow(earlier)
+            elif earlier is not None and not earlier.is_over and earlier.state is not UploadState.recording:
                 earlier.is_unwanted = UploadState.replaced
                 self._unwanted.append(earlier)
             self._latest[identity] = handle
@@ -237,6 +251,14 @@ class Uploads:
                 running.cancel()
             elif handle.state is UploadState.queued and not handle.is_over:
                 self._chore(self._drop(handle))
+
+    def _follow(self, earlier: Handle) -> None:
+        """Upload only the latest of the images that have one file name; the events of the others are recorded once it is there."""
+        if earlier.state is UploadState.queued and not earlier.is_over and not earlier.is_follower:
+            earlier.is_follower = True
+            self._followers.setdefault(_identity(earlier), []).append(earlier)
+            self.images.free(earlier.upload)
+            self._chore(self._run(partial(clear_away, earlier.upload, is_stored=False, begun=0.0)))
 
     def _put_in_queue(self, handle: Handle) -> None:
         upload = handle.upload
@@ -258,7 +280,7 @@ class Uploads:
             if not heads:
                 return None
             handle = heapq.heappop(min(heads, key=lambda queue: queue[0][:2]))[2]
-            if handle.is_over or handle.is_unwanted:
+            if handle.is_over or handle.is_unwanted or handle.is_follower:
                 continue
             if _identity(handle) not in self._busy:
                 return handle
@@ -302,6 +324,8 @@ class Uploads:
         if handle.is_unwanted:
             self._unwanted.append(handle)
         self._put_in_queue(handle)
+        if handle.upload.is_event and self._latest.get(_identity(handle), handle) is not handle:
+            self._follow(handle)
         self._let_next(_identity(handle))
 
     def _let_next(self, identity: str) -> None:
@@ -309,8 +333,10 @@ class Uploads:
             self._put_in_queue(handle)
 
     def _arrive(self, handle: Handle, carried: Carried) -> None:
-        handle.state = UploadState.recording
-        self._carried.append((carried, handle))
+        followers = self._followers.pop(_identity(handle), ())
+        for arrived in (*(each for each in followers if not each.is_over and not each.is_unwanted), handle):
+            arrived.state = UploadState.recording
+            self._carried.append((replace(carried, upload=arrived.upload), arrived))
 
     def _note_away(self, handle: Handle, error: Exception) -> None:
         place = handle.upload.place
@@ -398,19 +424,22 @@ class Uploads:
             handles.pop(upload.number, None)
             if not handles:
                 self._open.pop(upload.task, None)
-            if state is UploadState.stored:
+            if upload.is_event:
+                self.images.settle(upload, state, error)
+                if not handle.is_follower:
+                    self.images.free(upload)
+            elif state is UploadState.stored:
                 self._stored[upload.task] += 1
-            if state is UploadState.failed:
+                self._failed.get(upload.task, {}).pop(upload.name, None)
+            elif state is UploadState.failed:
                 self._failed.setdefault(upload.task, {})[upload.name] = str(error)
-            elif upload.task in self._failed and state is UploadState.stored:
-                self._failed[upload.task].pop(upload.name, None)
         if self._latest.get(identity) is handle:
             del self._latest[identity]
         if self._busy.get(identity) is handle:
             del self._busy[identity]
         self._let_next(identity)
         handle.settle(state, error=error, entry=entry)
-        if state is UploadState.failed:
+        if state is UploadState.failed and not upload.is_event:
             _log.error("atrains: %r of task %s could not be stored: %s", upload.name, upload.task, error)
             self._tell(f"task {upload.task}: {upload.name!r} could not be stored: {error}")
         waiting, self._waiting = self._waiting, []

@@ -83,7 +83,7 @@ def _encode_records(block: RecordBlock) -> tuple[dict[str, Any], list[memoryview
         raise ValueError(f"an event of task {block.task} cannot be stored as JSON: {error}") from error
     times = [stamp for event in block.events if isinstance(stamp := event.get("timestamp"), int)]
     header: dict[str, Any] = {"times": [min(times, default=0), max(times, default=0)]}
-    if block.kind is EventKind.PLOTS:
+    if block.kind is not EventKind.LOGS:
         iterations = (event.get("iter") for event in block.events if event.get("metric") not in MONITOR_TITLES)
         header["highest_iteration"] = max((number for number in iterations if isinstance(number, int)), default=0)
     return header, [memoryview(body)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -131,7 +132,7 @@ class _Identities:
         self._kind = kind
         self._rows = 0
         self._replaced: list[int] = []
-        self._series: dict[Name, _Rising] = {}
+        self._series: dict[tuple[str, ...], _Rising] = {}
 
     def add(self, frame: Frame) -> None:
         if self._kind is EventKind.SCALARS:
@@ -141,16 +142,19 @@ class _Identities:
             numbers = memoryview(numbers).cast("B").cast("I")
             for row, (number, iteration) in enumerate(zip(numbers, block.iterations, strict=True), self._rows):
                 held[number].add(row, iteration, self._replaced)
-        elif self._kind is EventKind.PLOTS:
+        elif self._kind is not EventKind.LOGS:
             for row, event in enumerate(chunks.decode_records(frame), self._rows):
-                self._series.setdefault(_name(event), _Rising()).add(row, event["iter"], self._replaced)
+                self._series.setdefault(_identity(event), _Rising()).add(row, event["iter"], self._replaced)
         self._rows += frame.header["rows"]
 
     def replaced(self) -> array[int]:
         return array("q", sorted(self._replaced))
 
     def counts(self) -> dict[Name, int]:
-        return {name: len(series) for name, series in self._series.items()}
+        found: Counter[Name] = Counter()
+        for name, series in self._series.items():
+            found[name[0], name[1]] += len(series)
+        return dict(found)
 
 
 class _Rising:
@@ -242,3 +246,8 @@ def _decode(frame: Frame, kind: EventKind, wanted: Wanted | None) -> Callable[[i
 
 def _name(event: Row) -> Name:
     return event["metric"], event["variant"]
+
+
+def _identity(event: Row) -> tuple[str, ...]:
+    """What tells an event from others of its iteration. Server: of images the path takes part."""
+    return (*_name(event), event["key"]) if "key" in event else _name(event)

@@ -23,7 +23,19 @@ from atrains._sync.metrics import MetricsManager
 from atrains._sync.model import Model
 from atrains._sync.output_model import OutputModel
 from atrains._sync.upload import Upload
-from atrains.types import Answer, CallResult, Deletion, LastMetric, ReportedPlot, ScalarChunk, ScalarCurve, TaskStatusEnum, TaskTypes, XAxis
+from atrains.types import (
+    Answer,
+    CallResult,
+    DebugSample,
+    Deletion,
+    LastMetric,
+    ReportedPlot,
+    ScalarChunk,
+    ScalarCurve,
+    TaskStatusEnum,
+    TaskTypes,
+    XAxis,
+)
 
 
 class Task(TaskTwin):
@@ -1388,6 +1400,28 @@ class Task(TaskTwin):
             TransportError: the home cannot be reached.
         """
         return self._block(self._core, lambda: self._core.get_reported_plots(max_iterations), "task.get_reported_plots(...)")
+
+    def get_debug_samples(self, title: str, series: str, n_last_iterations: int | None = None) -> list[DebugSample]:
+        """The images, and other media, that the task reported under a title and a series, those of the latest iterations first.
+
+        Only those whose file was not replaced: of each title and series the last 100 are kept (see `Logger.report_image`).
+
+        Args:
+            title: The title.
+            series: The series.
+            n_last_iterations: Of how many of the latest iterations that have any; None for all.
+
+        Returns:
+            One dictionary for each: `url`, for `StorageManager.get_local_copy`; `iter`, `timestamp` (milliseconds since 1970), `key` (the
+            path below its destination), `metric` (title) and `variant` (series).
+
+        Raises:
+            ValidationError: less than one iteration.
+            TransportError: the home cannot be reached.
+        """
+        return self._block(
+            self._core, lambda: self._core.get_debug_samples(title, series, n_last_iterations), "task.get_debug_samples(...)"
+        )
 
     @property
     def models(self) -> Mapping[str, list[Model]]:

@@ -101,6 +101,9 @@ EVENTS_GET_TASK_EVENTS: Final = Endpoint("events.get_task_events")
 EVENTS_SCALARS_RAW: Final = Endpoint("events.scalar_metrics_iter_raw", since=(2, 16))
 EVENTS_GET_TASK_PLOTS: Final = Endpoint("events.get_task_plots")
 EVENTS_GET_TASK_METRICS: Final = Endpoint("events.get_task_metrics")
+EVENTS_DEBUG_IMAGES: Final = Endpoint("events.debug_images", since=(2, 7))
+EVENTS_DEBUG_IMAGE_SAMPLE: Final = Endpoint("events.get_debug_image_sample", since=(2, 12))
+EVENTS_NEXT_DEBUG_IMAGE: Final = Endpoint("events.next_debug_image_sample", since=(2, 12))
 EVENTS_SCALAR_NAMES: Final = Endpoint("events.get_scalar_metrics_and_variants")
 
 BY_NAME: Final[Mapping[str, Endpoint]] = {found.name: found for found in [*globals().values()] if isinstance(found, Endpoint)}

@@ -39,6 +39,7 @@ class EventKind(StrEnum):
     SCALARS = "scalars"
     LOGS = "logs"
     PLOTS = "plots"
+    IMAGES = "images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,13 @@ class ScalarBlock:
 
 @dataclass(frozen=True, slots=True)
 class RecordBlock:
-    """Console lines or plots of one task, in the order of their reports.
+    """Console lines, plots or images of one task, in the order of their reports.
 
     Attributes:
-        kind: LOGS or PLOTS.
+        kind: LOGS, PLOTS or IMAGES.
         events: For a console line `timestamp` (integer milliseconds), `level` (lower case), `msg` and `worker`; for a plot `timestamp`,
-            `metric`, `variant`, `iter` and `plot_str`. Server: the fields of `events.add_batch`, without `type` and `task`.
+            `metric`, `variant`, `iter` and `plot_str`; for an image (or another file that is shown) `key` and `url` in place of the last.
+            Server: the fields of `events.add_batch`, without `type` and `task`.
     """
 
     task: str

@@ -25,6 +25,7 @@ LOG_MESSAGE_LIMIT: Final = 1 << 20
 NAME_LIMIT: Final = 32_766
 """Bytes of a title or a series. Server: a longer one fails the whole request."""
 LEVELS: Final = frozenset({"notset", "debug", "verbose", "info", "warn", "warning", "error", "fatal", "critical"})
+_TYPES: Final = {EventKind.PLOTS: "plot", EventKind.IMAGES: "training_debug_image"}
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _END: Final = b"}\n"
 _SHARE: Final = 32
@@ -64,11 +65,11 @@ def scalar_lines(block: ScalarBlock, first: int, last: int) -> bytes:
 
 
 def record_lines(block: RecordBlock, row: int) -> list[bytes]:
-    """Return the lines of one console line or plot: several for a console line that is longer than a server's event."""
+    """Return the lines of one console line, plot or image: several for a console line that is longer than a server's event."""
     event = block.events[row]
     if block.kind is EventKind.LOGS:
         return [_log_line(block.task, part) for part in log_parts(event)]
-    fields = {"type": "plot", "task": block.task, **event}
+    fields = {"type": _TYPES[block.kind], "task": block.task, **event}
     fields["iter"] = _within(fields.get("iter", 0))
     fields |= {name: _keyword(str(fields[name])) for name in ("metric", "variant") if name in fields}
     return [_line(fields)]

@@ -17,7 +17,7 @@ from atrains.cli.output import STATUS_STYLES, Output, Part, clean
 
 SUMMARY: Final = "Deliver what killed processes reported, and end their runs."
 
-_NAMES: Final = {EventKind.SCALARS: "points", EventKind.LOGS: "console lines", EventKind.PLOTS: "plots"}
+_NAMES: Final = {EventKind.SCALARS: "points", EventKind.LOGS: "console lines", EventKind.PLOTS: "plots", EventKind.IMAGES: "images"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

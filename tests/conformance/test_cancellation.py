@@ -132,6 +132,7 @@ CALLS: Final[dict[str, Call]] = {
     "get_all": Call(lambda _: AsyncTask.get_all(name="^a draft$")),
     "get_by_name": Call(lambda _: AsyncTask.get_by_name("a draft")),
     "get_configuration_object_as_dict": Call(lambda task: task.get_configuration_object_as_dict("General"), of="configured"),
+    "get_debug_samples": Call(lambda task: task.get_debug_samples("title", "series"), of="run"),
     "get_last_iteration": Call(lambda task: task.get_last_iteration(), of="run"),
     "get_last_scalar_metrics": Call(lambda task: task.get_last_scalar_metrics(), of="run"),
     "get_models": Call(lambda task: task.get_models(), of="modelled"),

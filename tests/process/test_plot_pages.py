@@ -58,7 +58,7 @@ def test_every_kind_of_plot_is_drawn(served: str, tmp_path: Path) -> None:
         figure, axes = pyplot.subplots()
         axes.plot([1, 2], [3, 4])
         log.report_matplotlib_figure("converted", "s", 0, figure)
-        log.report_matplotlib_figure("picture", "s", 0, figure, report_image=True)
+        log.report_matplotlib_figure("picture", "s", 0, figure, report_interactive=False)
         pyplot.close(figure)
         project = task.project
     page = browse(f"{served}/projects/{project}/tasks/{task.id}/plots", tmp_path)

@@ -96,6 +96,28 @@ def convert_uris(model: Mapping[str, Any], convert: Callable[[str], str]) -> dic
     return dict(model)
 
 
+def convert_images(data: Mapping[str, Any], convert: Callable[[str], str]) -> dict[str, Any]:
+    """A copy of an answer of `events.*` with the URLs of its images converted; any other answer as it is."""
+
+    def converted(event: Any) -> Any:
+        is_image = isinstance(event, Mapping) and event.get("type") == "training_debug_image"
+        return {**event, "url": convert(event["url"])} if is_image else event
+
+    found = dict(data)
+    if isinstance(data.get("event"), Mapping):
+        found["event"] = converted(data["event"])
+    if isinstance(events := data.get("events"), list) and events and events[0].get("type") == "training_debug_image":
+        found["events"] = [converted(event) for event in events]
+    if isinstance(tasks := data.get("metrics"), list):
+        found["metrics"] = [
+            {**task, "iterations": [{**page, "events": list(map(converted, page["events"]))} for page in task["iterations"]]}
+            if isinstance(task, Mapping) and "iterations" in task
+            else task
+            for task in tasks
+        ]
+    return found
+
+
 def convert_list(artifacts: object, convert: Callable[[str], str]) -> object:
     """A copy of a list of artifacts with their URLs converted; anything else as it is."""
     return [_converted(artifact, convert) for artifact in artifacts] if isinstance(artifacts, list) else artifacts

@@ -75,7 +75,7 @@ class Api:
 
             def work() -> bytes:
                 if endpoint == endpoints.EVENTS_ADD_BATCH:
-                    data = self._add_batch(call, body, content_type, worker)
+                    data = self._add_batch(call, body, content_type, worker, self._to_home(asked))
                 else:
                     fields = self._fields(call, body, content_type, arguments)
                     data = self._call(endpoint, call, fields, identity, asked)
@@ -102,7 +102,11 @@ class Api:
             self._record(call.name, _text(call.version), lambda: fields)
         return fields
 
-    def _add_batch(self, call: Call, body: bytes, content_type: str, worker: str) -> dict[str, Any]:
+    def _to_home(self, asked: str) -> Callable[[str], str]:
+        """What makes of the URL of a file the one that is recorded; `asked` is where this client has found the server."""
+        return partial(addresses.to_home, bases=(self._url or asked, asked), is_task=self._store.has_record)
+
+    def _add_batch(self, call: Call, body: bytes, content_type: str, worker: str, to_home: Callable[[str], str]) -> dict[str, Any]:
         if content_type != bodies.JSON_LINES:
             # Server: one document then, which a single event still is.
             body = body.replace(b"\r", b" ").replace(b"\n", b" ")
@@ -110,13 +114,13 @@ class Api:
                 raise query.refuse(0, "Data should be a dict", code=500)
         if self._record is not None:
             self._record(call.name, _text(call.version), lambda: [event for events in bodies.parse_lines(body) for event in events])
-        return self._batches.add(bodies.parse_lines(body), worker)
+        return self._batches.add(bodies.parse_lines(body), worker, to_home)
 
     def _call(self, endpoint: Endpoint, call: Call, fields: dict[str, Any], identity: Identity, asked: str) -> dict[str, Any]:
         if endpoint in _OF_SESSION:
             return _OF_SESSION[endpoint](identity)
         base = self._url or asked
-        to_home = partial(addresses.to_home, bases=(base, asked), is_task=self._store.has_record)
+        to_home = self._to_home(asked)
         fields = conversion.from_request(call.name, fields, call.version)
         fields = addresses.convert_artifacts(fields, to_home)
         if endpoint == endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS:
@@ -130,6 +134,8 @@ class Api:
             data = conversion.map_tasks(data, lambda task: addresses.convert_artifacts(task, lambda url: addresses.to_client(url, base)))
             if "urls" in data:
                 data["urls"] = {kind: [addresses.to_client(url, base) for url in urls] for kind, urls in data["urls"].items()}
+        elif call.name.startswith("events."):
+            data = addresses.convert_images(data, lambda url: addresses.to_client(url, base))
         elif call.name.startswith("models."):
             data = conversion.map_models(data, lambda model: addresses.convert_uris(model, lambda url: addresses.to_client(url, base)))
             if isinstance(data.get("url"), str):

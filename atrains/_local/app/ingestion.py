@@ -7,7 +7,7 @@ import time
 import uuid
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,7 +23,8 @@ _INT64: Final = 2**63
 _MOST_REASONS: Final = 100
 _BLOCK_ROWS: Final = 200_000
 """Points of a block at most: a block is summed up and written in one go."""
-_NOT_STORED: Final = frozenset({"training_debug_image", "training_stats_vector"})
+_NOT_STORED: Final = frozenset({"training_stats_vector"})
+_RECORDS: Final = {"plot": EventKind.PLOTS, "log": EventKind.LOGS, "training_debug_image": EventKind.IMAGES}
 
 
 class Batches:
@@ -35,7 +36,7 @@ class Batches:
         self._next: dict[tuple[str, EventKind], int] = {}
         self._numbering = threading.Lock()
 
-    def add(self, slices: Iterable[list[dict[str, Any]]], worker: str) -> dict[str, Any]:
+    def add(self, slices: Iterable[list[dict[str, Any]]], worker: str, to_home: Callable[[str], str] = str) -> dict[str, Any]:
         """Store a batch and tell how much of it.
 
         An event that cannot be stored is refused by name and the others are stored, where the server would fail as a whole.
@@ -43,12 +44,13 @@ class Batches:
         Args:
             slices: The events, some at a time.
             worker: Of events that name none.
+            to_home: Makes of the URL of an image the one that is recorded.
 
         Raises:
             ServerError: 400/17 for a batch without lines, 400/131 when nothing of it was stored, 400/0 for a line that is no event.
             HomeError: the disk is full or cannot be written.
         """
-        batch = _Batch(worker, round(time.time() * 1000))
+        batch = _Batch(worker, round(time.time() * 1000), to_home)
         lines = 0
         for events in slices:
             lines += len(events)
@@ -117,8 +119,9 @@ class Refused:
 class _Batch:
     """The events of one request, sorted by task and kind."""
 
-    def __init__(self, worker: str, moment: int) -> None:
+    def __init__(self, worker: str, moment: int, to_home: Callable[[str], str]) -> None:
         self._worker = worker
+        self._to_home = to_home
         self._moment = moment
         self.scalars: dict[str, _Columns] = {}
         self.records: dict[tuple[str, EventKind], list[dict[str, Any]]] = {}
@@ -160,7 +163,7 @@ class _Batch:
             self.refused.add("Event must have a 'type' field")
             return
         kind = str(kind).replace(" ", "_")
-        if kind not in _NOT_STORED and kind not in {_SCALAR, "plot", "log"}:
+        if kind not in _NOT_STORED and kind != _SCALAR and kind not in _RECORDS:
             self.refused.add(f"Invalid event type {kind[:100]}")
         elif not event.get("task"):
             self.refused.add("Event must have a 'task' field")
@@ -173,7 +176,7 @@ class _Batch:
         elif kind == _SCALAR:
             self._add_scalar(event)
         else:
-            self._add_record(event, EventKind.LOGS if kind == "log" else EventKind.PLOTS)
+            self._add_record(event, _RECORDS[kind])
 
     def _add_scalar(self, event: dict[str, Any]) -> None:
         if not isinstance(event["task"], str):
@@ -199,7 +202,10 @@ class _Batch:
                 stored["worker"] = stored["worker"] or self._worker
             else:
                 stored |= {"metric": _text(event, "metric"), "variant": _text(event, "variant"), "iter": _iteration(event)}
-                stored["plot_str"] = _text(event, "plot_str")
+                if kind is EventKind.PLOTS:
+                    stored["plot_str"] = _text(event, "plot_str")
+                else:
+                    stored |= {"key": _text(event, "key"), "url": self._to_home(_text(event, "url"))}
         except ValueError as error:
             self.refused.add(f"Event cannot be stored: {_name(event)}: {error}")
             return

@@ -38,6 +38,7 @@ th{color:var(--soft);font-weight:500;font-size:12px}td.name{width:32%}td.number,
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(440px,100%),1fr));gap:16px}
 figure{margin:0;padding:12px;border:1px solid var(--line);border-radius:8px;background:var(--card);min-width:0}
 figcaption{font-weight:600;margin-bottom:4px;overflow-wrap:anywhere}
+.sample img{max-width:100%;max-height:360px;display:block;margin:6px 0}
 svg{width:100%;height:auto;display:block}
 .grid path{stroke:var(--line);fill:none}.grid .axis{stroke:var(--soft)}.grid text{fill:var(--soft);font-size:11px}
 .wide{overflow-x:auto}.matrix{width:auto}.matrix td,.matrix th{padding:4px 10px;text-align:right;min-width:0;border:0}

@@ -11,14 +11,17 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from atrains._local import services
-from atrains._local.app import addresses, charts, markup, plots
+from atrains._local.app import addresses, charts, images, markup, plots
 from atrains._local.app.api import set_cookie
 from atrains._local.app.auth import COOKIE, Doorkeeper
 from atrains._local.app.tokens import USUAL_SECONDS, Identity, Tokens
 from atrains._local.app.work import Work
+from atrains._local.services.images import images_of
 from atrains._local.store import Store
 from atrains._wire import endpoints
 from atrains._wire.artifacts import HOME_URL
+from atrains._wire.images import with_own_file
+from atrains._wire.metrics import shown_title
 from atrains.errors import ServerError
 
 _TASK: Final = re.compile(r"/projects/(?:[^/]+)/(?:experiments|tasks)/(?P<task>[0-9A-Za-z_-]{1,64})(?:/.*)?")
@@ -145,6 +148,7 @@ class Pages:
             markup.section(
                 "Plots", plots.overview(figures, markup.path_of("projects", record.get("project") or "*", "tasks", task, "plots"))
             ),
+            markup.section("Images", images.section(with_own_file(images_of(self._store, task)), self._file_link)),
             markup.section("Parameters", _parameters(record)),
             markup.section("Configuration", _configuration(record)),
             markup.section("Artifacts", self._artifacts(record)),
@@ -272,7 +276,7 @@ def _single_values(tasks: list[dict[str, Any]]) -> str:
 
 def _charts(curves: dict[str, dict[str, Any]]) -> str:
     drawn = [
-        f"<figure><figcaption>{markup.text(title) or '(no title)'}</figcaption>{charts.draw(series)}</figure>"
+        f"<figure><figcaption>{markup.text(shown_title(title)) or '(no title)'}</figcaption>{charts.draw(series)}</figure>"
         for title, series in sorted(curves.items(), key=lambda item: (item[0].startswith(":"), item[0]))[:_SHOWN_CHARTS]
     ]
     more = f'<p class="none">and {len(curves) - len(drawn)} more titles</p>' if len(curves) > len(drawn) else ""

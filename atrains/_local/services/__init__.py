@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from atrains._local.services import changes, events, joined, lives, models, parts, projects, queues, raw, status, tasks
+from atrains._local.services import changes, events, images, joined, lives, models, parts, projects, queues, raw, status, tasks
 from atrains._local.store import Store
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
@@ -80,6 +80,9 @@ SERVICES: Final[Mapping[str, Service]] = {
         (endpoints.EVENTS_SCALARS_RAW, raw.scalar_metrics_iter_raw),
         (endpoints.EVENTS_GET_TASK_PLOTS, raw.get_task_plots),
         (endpoints.EVENTS_GET_TASK_METRICS, raw.get_task_metrics),
+        (endpoints.EVENTS_DEBUG_IMAGES, images.debug_images),
+        (endpoints.EVENTS_DEBUG_IMAGE_SAMPLE, images.get_debug_image_sample),
+        (endpoints.EVENTS_NEXT_DEBUG_IMAGE, images.next_debug_image_sample),
         (endpoints.EVENTS_SCALAR_NAMES, raw.get_scalar_metrics_and_variants),
     )
 }

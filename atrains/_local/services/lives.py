@@ -9,7 +9,7 @@ from typing import Any, Final
 from atrains._local import query, queues
 from atrains._local.projects import ensure_project, new_id
 from atrains._local.records import Record, now, with_derived
-from atrains._local.services import fields, outputs, status
+from atrains._local.services import fields, images, outputs, status
 from atrains._local.services.queues import leave_queue
 from atrains._local.store import Store
 
@@ -103,6 +103,7 @@ def delete(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
             store.save(connection, orphan)
         queues.drop(connection, task)
         deleted = outputs.remove_drafts(store, connection, task) if drafts_go else []
+        shown = images.urls_of(store, task)
         kept = outputs.let_go(store, connection, task)
         store.remove(connection, task)
     answer: dict[str, Any] = {
@@ -111,7 +112,7 @@ def delete(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     if query.take(request, "return_file_urls", bool, False):
         artifacts = record.get("execution", {}).get("artifacts", [])
         urls = [artifact["uri"] for artifact in artifacts if artifact.get("mode", "output") == "output" and artifact.get("uri")]
-        answer["urls"] = {"artifact_urls": urls, "model_urls": deleted, "event_urls": []}
+        answer["urls"] = {"artifact_urls": urls, "model_urls": deleted, "event_urls": shown}
     return answer
 
 

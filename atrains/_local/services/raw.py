@@ -14,8 +14,9 @@ KINDS: Final[Mapping[str, EventKind]] = {
     "training_stats_scalar": EventKind.SCALARS,
     "plot": EventKind.PLOTS,
     "log": EventKind.LOGS,
+    "training_debug_image": EventKind.IMAGES,
 }
-_UNKEPT: Final = frozenset({"training_debug_image", "training_stats_vector"})
+_UNKEPT: Final = frozenset({"training_stats_vector"})
 """Types of events that are known and not stored: there are none."""
 _BATCH: Final = 500
 _LARGEST_BATCH: Final = 10_000
@@ -147,7 +148,7 @@ def get_task_metrics(store: Store, request: Mapping[str, Any]) -> dict[str, Any]
     tasks, given = query.take_strings(request, "tasks"), query.take(request, "event_type", str, None)
     if not tasks:
         raise query.refuse(12, "Validation error: field tasks is required")
-    kinds = [EventKind.SCALARS, EventKind.PLOTS] if given is None else [kind for name, kind in KINDS.items() if name == given]
+    kinds = [kind for name, kind in KINDS.items() if (kind is not EventKind.LOGS if given is None else name == given)]
     found = []
     for task in tasks:
         titles = {title for kind in kinds for title, _ in _names(store, task, kind)}

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from atrains._local import query, queues, streams
 from atrains._local.records import Record, now
-from atrains._local.services import outputs
+from atrains._local.services import images, outputs
 from atrains._local.store import LOCKED, Store
 from atrains._wire.status import check_transition
 from atrains.errors import TaskStatusError
@@ -109,13 +109,15 @@ def reset(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
         # The record first: a task that still says `completed` must not have lost its events.
         store.save(connection, record)
         queues.drop(connection, task_id)
+        shown = images.urls_of(store, task_id)
+        images.remove_files(store, task_id)
         streams.remove_files(store.task_folder(task_id))
         streams.forget(connection, task_id)
         drafts = query.take(request, "delete_output_models", bool, True)
         deleted = outputs.remove_drafts(store, connection, task_id) if drafts else []
     answer = {"updated": 1, "fields": changed, "deleted_models": len(deleted)}
     if query.take(request, "return_file_urls", bool, False):
-        answer["urls"] = {"artifact_urls": [], "model_urls": deleted, "event_urls": []}
+        answer["urls"] = {"artifact_urls": [], "model_urls": deleted, "event_urls": shown}
     return answer
 
 

@@ -87,14 +87,14 @@ def test_what_is_wrong_is_counted_by_its_reason(add: Calls, task: str) -> None:
     unknown = "0" * 32
     events = [
         scalar(task), {**scalar(task), "type": "zzz"}, {**scalar(task), "type": "zzz"}, {"task": task}, {"type": "log"}, scalar(unknown),
-        {**scalar(task), "type": "training debug image"}, {**scalar(task), "model_event": True},
+        {**scalar(task), "type": "training stats vector"}, {**scalar(task), "model_event": True},
     ]  # fmt: skip
     assert add(*events).data == {
         "added": 1,
         "errors": 7,
         "errors_info": {
             "Invalid event type zzz": 2, "Event must have a 'type' field": 1, "Event must have a 'task' field": 1,
-            f"Invalid task id {unknown}": 1, "Events of type training_debug_image are not stored by this server": 1,
+            f"Invalid task id {unknown}": 1, "Events of type training_stats_vector are not stored by this server": 1,
             "Events of models are not stored by this server": 1,
         },
     }  # fmt: skip
