@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from atrains._wire.events import MONITOR_TITLES
 from atrains.types import MetricSummary
+
+
+def shown_title(title: str) -> str:
+    """A title as people see it: the two of the resource monitor have other names for servers than for them."""
+    return f":resource monitor: {title.rpartition(':')[2]}" if title in MONITOR_TITLES else title
 
 
 def by_title(record: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:

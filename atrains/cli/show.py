@@ -11,7 +11,8 @@ from typing import Any, Final
 from atrains._local.app.plots import figure_of, kinds, text_rows
 from atrains._wire import endpoints
 from atrains._wire.artifacts import ArtifactRecord, human_size, resolve_url
-from atrains._wire.events import SINGLE_VALUE_ITERATION
+from atrains._wire.events import MONITOR_TITLES, SINGLE_VALUE_ITERATION
+from atrains._wire.metrics import shown_title
 from atrains.cli.home import Home, opened
 from atrains.cli.output import STATUS_STYLES, Output, Part, age, cell_width, clean, clean_lines, local_time, sparkline
 
@@ -188,11 +189,11 @@ def _duration(task: dict[str, Any]) -> str:
 
 def _print_curves(output: Output, scalars: dict[str, dict[str, dict[str, Any]]], curves: Curves) -> None:
     rows: list[list[Part]] = []
-    for title, held in scalars.items():
+    for title, held in sorted(scalars.items(), key=lambda item: item[0] in MONITOR_TITLES):  # those of the program first
         for series, known in held.items():
             plot = sparkline(curves.get(title, {}).get(series, []), output.levels)
             numbers = [f"{name} {_number(known[name])}" for name in ("last", "min", "max")]
-            rows.append([clean(f"{title}/{series}"), (plot, "cyan"), *numbers])
+            rows.append([clean(f"{shown_title(title)}/{series}"), (plot, "cyan"), *numbers])
     output.table(rows, indent=2, cut=[0])
 
 

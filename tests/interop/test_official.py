@@ -65,7 +65,9 @@ def test_atrains_reads_what_it_wrote(peer: Peer, place: Place, written: Any, ove
 @pytest.mark.parametrize("over_http", [False, True], ids=["in-process", "over HTTP"])
 def test_it_reads_what_atrains_wrote(peer: Peer, place: Place, over_http: bool) -> None:
     made = place.run(sys.executable, "atrains_write.py", "interop/other", f"for {peer.package} {over_http}", over_http=over_http)
-    check(place.run(peer.python, "read.py", peer.package, made["id"]), singles=peer.package == "clearml")
+    found = place.run(peer.python, "read.py", peer.package, made["id"])
+    check(found, singles=peer.package == "clearml")
+    assert found["console"].split("\n") == ["reported text", "printed text", "printed last", "100%"]
 
 
 def test_clearml_reads_what_trains_wrote(clearml: Peer, trains: Peer, place: Place) -> None:

@@ -47,13 +47,13 @@ def sleep():
     while True:
         time.sleep(0.01)
 """
-SCRIPT: Final = COMMON + "task = Task.init('project', 'ending'); log = task.get_logger(); report(log)\n"
-BLOCK: Final = COMMON + "with Task.init('project', 'ending') as task:\n    report(task.get_logger()); ready(); "
+SCRIPT: Final = COMMON + "task = Task.init('project', 'ending', auto_connect_streams=False); log = task.get_logger(); report(log)\n"
+BLOCK: Final = COMMON + "with Task.init('project', 'ending', auto_connect_streams=False) as task:\n    report(task.get_logger()); ready(); "
 SERVICE: Final = (
     COMMON
     + """
 async def begin():
-    task = await Task.ainit("project", "ending")
+    task = await Task.ainit("project", "ending", auto_connect_streams=False)
     report(task.get_logger())
     return task
 """
@@ -72,7 +72,7 @@ def loop(body: str) -> str:
 
 def loop_block(body: str) -> str:
     """A coroutine that reports inside `async with`."""
-    opening = "async with Task.ainit('project', 'ending') as task"
+    opening = "async with Task.ainit('project', 'ending', auto_connect_streams=False) as task"
     return COMMON + f"async def main():\n    {opening}:\n        report(task.get_logger()); ready(); {body}\nasyncio.run(main())"
 
 
@@ -167,7 +167,7 @@ SCRIPTS: Final = [
     Row(
         "a script that only reports",
         COMMON
-        + "Task.init('project', 'ending').close()\n"
+        + "Task.init('project', 'ending', auto_connect_streams=False).close()\n"
         + "report(Task.get_task(project_name='project', task_name='ending').get_logger()); ready()",
         *COMPLETED,
     ),
@@ -258,7 +258,8 @@ SIGNALS: Final = [
     Row(
         "SIGTERM where the run was opened in a thread",
         COMMON
-        + "thread = threading.Thread(target=lambda: report(Task.init('project', 'ending').get_logger())); thread.start(); thread.join()\n"
+        + "begin = lambda: Task.init('project', 'ending', auto_connect_streams=False).get_logger()\n"
+        + "thread = threading.Thread(target=lambda: report(begin())); thread.start(); thread.join()\n"
         + "ready(); sleep()",
         "failed",
         UNCLOSED,

@@ -49,7 +49,7 @@ path, seconds, flushes, rest = sys.argv[1], float(sys.argv[2]), sys.argv[3] == "
 with open(path, "r+b") as file:
     shared = mmap.mmap(file.fileno(), 4096)
 counts = memoryview(shared).cast("Q")  # in one step, while `struct.pack_into` clears the place first: a kill can come between
-task = Task.init("kills", "killed", reuse_last_task_id=False)
+task = Task.init("kills", "killed", reuse_last_task_id=False, auto_connect_streams=False)
 shared[2048:2080] = task.id.encode()
 logger = task.get_logger()
 end = time.monotonic() + seconds
@@ -365,7 +365,7 @@ KILLED = """
 import os, signal, sys
 from atrains import Task
 
-task = Task.init("kills", "again", reuse_last_task_id=True)
+task = Task.init("kills", "again", reuse_last_task_id=True, auto_connect_streams=False)
 task.connect({"rate": 0.1})
 logger = task.get_logger()
 for number in range(100):
@@ -472,7 +472,7 @@ def test_a_killed_run_can_be_gone_on_with_at_once(user: User, read_task: Any) ->
     task = user.run(KILLED).stdout.strip()
     script = """
 from atrains import Task
-task = Task.init("kills", "again", continue_last_task=True)
+task = Task.init("kills", "again", continue_last_task=True, auto_connect_streams=False)
 task.get_logger().report_scalar("loss", "train", value=-1, iteration=0)
 print(task.id)
 """
@@ -493,7 +493,7 @@ from atrains._config import settings
 settings()
 print(flush=True)
 sys.stdin.readline()
-print(Task.init("kills", "again", {choice}).id, flush=True)
+print(Task.init("kills", "again", {choice}, auto_connect_streams=False).id, flush=True)
 sys.stdin.readline()
 """
     for _ in range(10 if SOAK else 2):
@@ -519,7 +519,7 @@ def test_what_was_reset_in_the_middle_of_a_run_stays_away_after_a_kill(user: Use
 import os, signal
 from atrains import Task
 
-task = Task.init("kills", "reset", reuse_last_task_id=False)
+task = Task.init("kills", "reset", reuse_last_task_id=False, auto_connect_streams=False)
 logger = task.get_logger()
 
 def report(numbers):
@@ -557,7 +557,7 @@ from atrains import Task
 other = Task.create("kills", "beside")
 other.get_logger().report_text("keeps the journal open", print_console=False)
 for numbers in (range(100), range(200, 250)):
-    task = Task.init("kills", "again and again")
+    task = Task.init("kills", "again and again", auto_connect_streams=False)
     for number in numbers:
         task.get_logger().report_scalar("loss", "train", value=number, iteration=number)
     if 0 in numbers:

@@ -49,6 +49,8 @@ def test_the_curves_of_the_machine(run_script: RunScript, read_task: ReadTask) -
         assert all(value == round(value, 3) for value in curve["y"])
     assert max(curves["memory_used_gb"]["y"]) > 0.2
     assert all(0 <= value <= 100 for value in curves["disk_free_percent"]["y"])
+    shown = run_script("import sys\nfrom atrains.cli import main\nsys.exit(main(['show', sys.argv[1]]))\n", found["id"]).stdout
+    assert shown.index("loss/train") < shown.index(":resource monitor: machine/cpu_usage")
 
 
 def test_a_short_run_neither_measures_nor_imports(run_script: RunScript, read_task: ReadTask) -> None:
