@@ -1,19 +1,28 @@
-"""What a run keeps, one body for both worlds: artifacts go in and come out."""
+"""What a run keeps, one body for both worlds: artifacts of every kind go in and come out, whatever they are called."""
 
 # ruff: noqa: ASYNC240  # files are looked at between the calls; nothing else runs on the loop of a test
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import threading
+import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import pytest
 
+from atrains.errors import StorageError, TaskStatusError, UnsupportedTypeError, ValidationError
+
 World = Any
 
-# ---- artifacts
+
+async def stored(world: World, task: Any) -> Any:
+    """The task as another object reads it from its home, once everything is there."""
+    receipt = await world(task.flush(wait_for_uploads=True))
+    assert receipt, receipt
+    return await world(world.Task.get_task(task.id))
 
 
 async def test_artifacts_come_back_as_they_were_uploaded(world: World, tmp_path: Path) -> None:
@@ -27,26 +36,136 @@ async def test_artifacts_come_back_as_they_were_uploaded(world: World, tmp_path:
     table = {"b": [1, 2.5, None], "a": {"nested": True}}
     for name, thing in (
         ("table", table),
+        ("list", [1, "two"]),
         ("file", file),
         ("as text", str(file)),
         ("folder", folder),
+        ("wildcard", str(folder / "*.txt")),
+        ("several", [file, folder / "deep"]),
         ("bytes", b"\0\1"),
         ("str", "some text"),
+        ("nothing", ""),
     ):
         assert await world(task.upload_artifact(name, thing)) is True, name
     await world(task.close())
 
     found = await world(world.Task.get_task(task.id))
-    assert set(found.artifacts) == {"table", "file", "as text", "folder", "bytes", "str"}
+    assert set(found.artifacts) == {"table", "list", "file", "as text", "folder", "wildcard", "several", "bytes", "str", "nothing"}
     assert await world(found.artifacts["table"].get()) == table
+    assert await world(found.artifacts["list"].get()) == [1, "two"]
     assert await world(found.artifacts["bytes"].get()) == b"\0\1"
     assert await world(found.artifacts["str"].get()) == "some text"
+    assert await world(found.artifacts["nothing"].get()) == ""
     assert Path(await world(found.artifacts["file"].get())).read_bytes() == file.read_bytes()
     assert Path(await world(found.artifacts["as text"].get_local_copy())).name == "weights.bin"
-    unpacked = Path(await world(found.artifacts["folder"].get()))
-    assert {str(path.relative_to(unpacked)): path.read_text() for path in unpacked.rglob("*.txt")} == {"a.txt": "A", "deep/b.txt": "B"}
+    for name in ("folder", "wildcard"):
+        for unpacked in (await world(found.artifacts[name].get()), await world(found.artifacts[name].get_local_copy())):
+            assert {str(path.relative_to(unpacked)): path.read_text() for path in unpacked.rglob("*.txt")} == {
+                "a.txt": "A",
+                "deep/b.txt": "B",
+            }
+    several = await world(found.artifacts["several"].get())
+    assert {str(path.relative_to(several)) for path in several.rglob("*") if path.is_file()} == {"weights.bin", "folder/deep/b.txt"}
+    assert (await world(found.artifacts["folder"].get_local_copy(extract_archive=False))).suffix == ".zip"
     with pytest.raises(TypeError):
         found.artifacts["new"] = found.artifacts["table"]
+
+
+async def test_objects_of_other_packages_come_back_equal(world: World) -> None:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import numpy as np
+    import pandas as pd
+    import plotly.graph_objects as go
+    import polars as pl
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    task = await world(world.Task.init("project", "objects"))
+    frame = pd.DataFrame({"a": [1, 2], "b": [0.5, np.nan], "c": ["x", "ü"]}, index=["one", "two"])
+    deep = frame.set_index(["a", "c"])
+    array, image = np.arange(12.0).reshape(3, 4), Image.new("RGB", (5, 4), (1, 2, 3))
+    figure = Figure()
+    figure.subplots().plot([1, 2, 3])
+    plot = go.Figure(go.Scatter(x=[1, 2], y=[3, 4]))
+    lines = pl.DataFrame({"a": [1, 2], "when": ["x", "y"]})
+    for name, thing, extension, kind, content_type in (
+        ("frame", frame, None, "pandas", "text/csv"),
+        ("parquet", frame, ".parquet", "pandas", "application/parquet"),
+        ("deep", deep, None, "pandas", "application/parquet"),
+        ("polars", lines, None, "polars", "application/parquet"),
+        ("file", array, None, "numpy", "application/numpy"),  # `file` is an argument of numpy's own
+        ("a/b", array, ".csv.gz", "numpy", "text/csv"),
+        ("image", image, None, "image", "image/png"),
+        ("figure", figure, None, "image", "image/png"),
+        ("drawing", figure, ".svg", "image", "image/svg+xml"),
+        ("plot", plot, None, "JSON", "application/vnd.plotly.v1+json"),
+        ("yaml", {"a": [1, 2]}, ".yaml", "JSON", "application/yaml"),
+    ):
+        assert await world(task.upload_artifact(name, thing, extension_name=extension)) is True, name
+        assert task.artifacts[name].type == kind, name
+        assert task.data is not None
+        entry = task.artifacts[name]
+        core = getattr(entry, "_core", entry)
+        assert core._known.content_type == content_type, name
+        assert entry.preview or kind == "image"
+    frame["a"] = 0  # what was uploaded was written before the call returned
+    found = (await stored(world, task)).artifacts
+    for name in ("frame", "parquet"):
+        pd.testing.assert_frame_equal(await world(found[name].get()), frame.assign(a=[1, 2]))
+    pd.testing.assert_frame_equal(await world(found["deep"].get()), deep)
+    assert (await world(found["polars"].get())).equals(lines)
+    assert np.array_equal(await world(found["file"].get()), array)
+    assert np.array_equal(await world(found["a/b"].get()), array)
+    got = await world(found["image"].get())
+    assert (got.size, got.getpixel((0, 0))) == ((5, 4), (1, 2, 3))
+    assert (await world(found["figure"].get())).size == (640, 480)
+    assert "<svg" in (await world(found["drawing"].get())).read_text(encoding="utf-8")
+    assert (await world(found["plot"].get())).to_dict() == plot.to_dict()
+    assert await world(found["yaml"].get()) == {"a": [1, 2]}
+
+
+async def test_equal_frames_and_arrays_give_equal_files(world: World) -> None:
+    import numpy as np
+    import pandas as pd
+
+    task = await world(world.Task.init("project", "equal"))
+    for name, make in (("frame", lambda: pd.DataFrame({"a": [1, 2]})), ("array", lambda: np.arange(3))):
+        hashes = set()
+        for _ in range(2):
+            await world(task.upload_artifact(name, make(), wait_on_upload=True))
+            hashes.add(task.artifacts[name].hash)
+            time.sleep(1.1) if len(hashes) == 1 and name == "frame" else None  # noqa: ASYNC251  # gzip counts in seconds
+        assert len(hashes) == 1, name
+
+
+class Odd:
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+async def test_a_pickle_is_made_and_read_only_when_that_is_asked_for(world: World) -> None:
+    task = await world(world.Task.init("project", "pickles"))
+    with pytest.raises(UnsupportedTypeError, match="auto_pickle"):
+        await world(task.upload_artifact("odd", Odd(3)))
+    assert await world(task.upload_artifact("odd", Odd(3), auto_pickle=True))
+    assert await world(
+        task.upload_artifact("by hand", Odd(4), serialization_function=lambda odd: str(odd.value).encode(), extension_name="num")
+    )
+    found = (await stored(world, task)).artifacts
+    with pytest.raises(StorageError, match="allow_pickle=True"):
+        await world(found["odd"].get())
+    assert (await world(found["odd"].get(allow_pickle=True))).value == 3
+    assert (await world(found["by hand"].get())).read_bytes() == b"4"
+
+
+async def test_an_address_elsewhere_is_recorded_as_it_is(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    address = "s3://bucket/data set/x.csv".replace(" ", "%20")
+    assert await world(task.upload_artifact("elsewhere", address, metadata={"a": 1}))
+    found = (await stored(world, task)).artifacts["elsewhere"]
+    assert (found.url, found.type, found.size, found.hash, dict(found.metadata)) == (address, "custom", 0, "", {"a": "1"})
 
 
 async def test_an_artifact_says_what_it_is(world: World, home: str) -> None:
@@ -63,30 +182,223 @@ async def test_an_artifact_says_what_it_is(world: World, home: str) -> None:
     assert await world(task.artifacts["table"].get()) == {"a": 2}
 
 
+async def test_a_preview_can_be_given_or_left_out_and_is_cut(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    for name, preview in (("long", None), ("given", "look here"), ("none", False), ("given long", "y" * 100_000)):
+        await world(task.upload_artifact(name, "x" * 100_000, preview=preview))
+    found = (await stored(world, task)).artifacts
+    assert 65_536 <= len(found["long"].preview) < 65_636
+    assert found["given"].preview == "look here"
+    assert found["none"].preview == ""
+    assert 65_536 <= len(found["given long"].preview) < 65_636
+
+
 async def test_artifacts_that_are_not_there_or_cannot_be_stored(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     task = await world(world.Task.init("project", "a run"))
     with caplog.at_level(logging.ERROR, logger="atrains"):
         assert await world(task.upload_artifact("gone", tmp_path / "gone.bin")) is False
         assert await world(task.upload_artifact("nothing", tmp_path / "*.nothing")) is False
-    assert "gone.bin" in caplog.text
+        assert await world(task.upload_artifact("one of them", [tmp_path, tmp_path / "gone.bin"])) is False
+    assert caplog.text.count("gone.bin") == 2
     assert "*.nothing" in caplog.text
     with pytest.raises(ValueError, match="object"):
         await world(task.upload_artifact("odd", object()))
+    for name in ("", " ", "a\0b", "\udce9"):
+        with pytest.raises(ValidationError):
+            await world(task.upload_artifact(name, {}))
     assert dict(task.artifacts) == {}
+    assert dict(task.uploads) == {}
+
+
+async def test_text_that_looks_like_a_path_is_stored_with_a_warning(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    with caplog.at_level(logging.WARNING, logger="atrains"):
+        for text in ("one", "two words.", "a sentence; with marks", "3.14", "https://", "{}"):
+            await world(task.upload_artifact("text", text))
+    assert "looks like a path" not in caplog.text
+    for text in ("model.bin", "out/model", str(tmp_path / "none"), "./x/y.csv", "C:\\data\\x.csv"):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="atrains"):
+            assert await world(task.upload_artifact("text", text))
+        assert ("looks like a path" in caplog.text) == (text != "out/model"), text
+        assert await world(task.artifacts["text"].get()) == text
 
 
 async def test_an_artifact_can_be_given_away(world: World, tmp_path: Path) -> None:
     task = await world(world.Task.init("project", "a run"))
-    file = tmp_path / "weights.bin"
+    file, folder = tmp_path / "weights.bin", tmp_path / "folder"
     file.write_bytes(b"1")
+    folder.mkdir()
+    (folder / "x").write_text("x")
+    time.sleep(0.05)  # noqa: ASYNC251
     await world(task.upload_artifact("weights", file, None, True))
+    await world(task.upload_artifact("folder", folder, None, True))
+    await stored(world, task)
     assert not file.exists()
+    assert not folder.exists()
     assert Path(await world(task.artifacts["weights"].get())).read_bytes() == b"1"
 
 
 async def test_artifacts_go_where_output_uri_says(world: World, tmp_path: Path) -> None:
     task = await world(world.Task.init("project", "a run", output_uri=tmp_path / "share"))
     await world(task.upload_artifact("table", {"a": 1}))
-    path = Path(urlparse(task.artifacts["table"].url).path)
-    assert path.is_relative_to(tmp_path / "share" / "project" / f"a run.{task.id}")
-    assert await world(task.artifacts["table"].get()) == {"a": 1}
+    found = (await stored(world, task)).artifacts["table"]
+    assert found.url.startswith(f"file://{tmp_path}/share/project/a run.{task.id}/artifacts/table/")
+    assert await world(found.get()) == {"a": 1}
+
+
+AWKWARD = [
+    'quotes " and \'', "per%20cent % %22 %2F", "a/b\\c", "..", "../../up", ".", "line\nfeed\r\n", "tab\t", "ünï→😀", "n" * 300, "semi;colon=1",
+    "a.slash.b", "0x2f", "#?&", " spaces ", "con", "-rf", "~", "$HOME", "*?",
+]  # fmt: skip
+
+
+async def test_awkward_names_of_artifacts_come_back(world: World) -> None:
+    task = await world(world.Task.init("project", "names"))
+    for name in [*AWKWARD, "a/slash/b", "a.slash.slash.slash.b"]:
+        assert await world(task.upload_artifact(name, f"of {name}")), name
+    found = (await stored(world, task)).artifacts
+    assert set(found) == {*AWKWARD, "a/slash/b", "a.slash.slash.slash.b"}
+    for name, artifact in found.items():
+        assert await world(artifact.get()) == f"of {name}", name
+    assert len({artifact.url for artifact in found.values()}) == len(found)
+
+
+async def test_two_names_that_lead_to_one_place_are_kept_apart(world: World) -> None:
+    task = await world(world.Task.init("project", "names"))
+    for name in ("a/b", "a.slash.b", "x:y", "x0x3ay"):
+        await world(task.upload_artifact(name, f"of {name}"))
+    found = (await stored(world, task)).artifacts
+    assert {name: await world(artifact.get()) for name, artifact in found.items()} == {name: f"of {name}" for name in found}
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize("name", ['a "quoted" one', "50% / %22 of\\it", "ünï→ ; = #?", "...", "n" * 300])
+async def test_awkward_names_of_tasks_and_files(world: World, tmp_path: Path, name: str) -> None:
+    task = await world(world.Task.init(f"project {name[:30]}", name))
+    file = tmp_path / (name.replace("/", " ")[:100] + ".bin")
+    file.write_bytes(b"content")
+    assert await world(task.upload_artifact("it", file, wait_on_upload=True)) is True
+    assert Path(await world((await stored(world, task)).artifacts["it"].get())).read_bytes() == b"content"
+
+
+async def test_an_upload_can_be_followed_waited_for_and_awaited(world: World, tmp_path: Path) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    file = tmp_path / "large.bin"
+    file.write_bytes(bytes(3 << 20))
+    seen: list[tuple[int, int, str]] = []
+    assert await world(
+        task.upload_artifact("large", file, progress=lambda sent, size: seen.append((sent, size, threading.current_thread().name)))
+    )
+    upload = task.uploads["large"]
+    assert "large" in task.artifacts
+    assert await world(upload.wait(30)) is True
+    assert (upload.name, upload.state, upload.sent, upload.size, upload.error) == ("large", "stored", 3 << 20, 3 << 20, None)
+    for _ in range(100):
+        if seen and seen[-1][0] == 3 << 20:
+            break
+        await world.sleep(0.02)
+    assert seen[-1][:2] == (3 << 20, 3 << 20)
+    assert [sent for sent, _, _ in seen] == sorted(sent for sent, _, _ in seen)
+    assert {thread.rpartition("-")[0] for _, _, thread in seen} == {"atrains-worker"}
+    assert await world(upload.cancel()) is False
+    assert task.artifacts["large"].hash == hashlib.sha256(bytes(3 << 20)).hexdigest()
+
+
+async def test_a_later_upload_of_a_name_takes_the_place_of_an_earlier_one(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    handles = []
+    for number in range(20):
+        await world(task.upload_artifact("state", {"number": number}))
+        handles.append(task.uploads["state"])
+    found = (await stored(world, task)).artifacts["state"]
+    assert await world(found.get()) == {"number": 19}
+    assert handles[-1].state == "stored"
+    assert {handle.state for handle in handles} <= {"stored", "replaced"}
+
+
+async def test_a_receipt_says_what_is_uploaded_and_flush_waits_only_if_told_so(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    for number in range(30):
+        await world(task.upload_artifact(f"a{number}", {"number": number}))
+    assert await world(task.flush())
+    receipt = await world(task.flush(wait_for_uploads=True))
+    assert (receipt.uploads.stored, receipt.uploads.pending, dict(receipt.uploads.failed)) == (30, (), {})
+    assert len((await world(world.Task.get_task(task.id))).artifacts) == 30
+
+
+async def test_what_cannot_be_stored_fails_visibly_and_is_never_recorded_as_there(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    file = tmp_path / "file.bin"
+    target = tmp_path / "target"
+    target.write_text("a file where a folder should be")
+    file.write_bytes(b"1")
+    await world(task.upload_artifact("kept", {"a": 1}, wait_on_upload=True))
+    core = getattr(task, "_core", task)
+    core._record["output"] = {"destination": f"file://{target}"}
+    with caplog.at_level(logging.ERROR, logger="atrains"):
+        assert await world(task.upload_artifact("lost", file, wait_on_upload=True)) is False
+        assert await world(task.upload_artifact("kept", file, wait_on_upload=True)) is False
+    assert "'lost'" in caplog.text
+    receipt = await world(task.flush(wait_for_uploads=True))
+    assert not receipt
+    assert "cannot be written" in receipt.uploads.failed["lost"]
+    artifacts = (await world(world.Task.get_task(task.id))).artifacts
+    assert await world(artifacts["kept"].get()) == {"a": 1}  # what was there stays, and says so
+    assert "cannot be written" in (artifacts["kept"].error or "")
+    found = artifacts["lost"]
+    assert found.url == ""
+    assert "cannot be written" in (found.error or "")
+    assert found.preview.startswith("upload failed: ")
+    with pytest.raises(StorageError, match="has no file"):
+        await world(found.get())
+    assert await world(found.get_local_copy()) is None
+    with pytest.raises(StorageError):
+        await world(found.get_local_copy(raise_on_error=True))
+
+
+async def test_artifacts_can_be_recorded_without_an_upload(world: World, tmp_path: Path) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    other = await world(world.Task.create("project", "another"))
+    await world(task.upload_artifact("table", {"a": 1}, wait_on_upload=True))
+    entry = {"key": "elsewhere", "type": "custom", "uri": "https://example.com/x", "mode": "output"}
+    assert await world(other.set_artifacts([task.artifacts["table"], entry])) is True
+    assert set(other.artifacts) == {"table", "elsewhere"}
+    assert await world(other.set_artifacts(({**entry, "uri": "https://example.com/y"},))) is True
+    found = (await world(world.Task.get_task(other.id))).artifacts
+    assert found["elsewhere"].url == "https://example.com/y"
+    assert await world(found["table"].get()) == {"a": 1}
+    for wrong in (None, "x", {"key": "a"}, [{"key": "a"}], [3]):
+        with pytest.raises(ValueError, match="artifact"):
+            await world(other.set_artifacts(wrong))
+    await world(task.close())
+    with pytest.raises(ValueError, match="closed"):
+        await world(task.set_artifacts([]))
+
+
+async def test_a_registered_artifact_is_not_replaced(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.set_artifacts([{"key": "live", "type": "data-audit-table", "uri": "https://example.com/x"}]))
+    with pytest.raises(ValueError, match="registered"):
+        await world(task.upload_artifact("live", {}))
+
+
+async def test_every_recorded_address_gives_the_recorded_bytes(world: World, tmp_path: Path) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    (tmp_path / "file").write_bytes(b"x" * 1000)
+    for name, thing in (("table", {"a": 1}), ("file", tmp_path / "file"), ("text", "t")):
+        await world(task.upload_artifact(name, thing))
+    for artifact in (await stored(world, task)).artifacts.values():
+        content = (await world(artifact.get_local_copy(force_download=True))).read_bytes()
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (artifact.hash, artifact.size)
+
+
+async def test_nothing_is_added_to_a_run_that_ended(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.upload_artifact("before", {"a": 1}))
+    await world(task.mark_completed())
+    assert set((await world(world.Task.get_task(task.id))).artifacts) == {"before"}  # the status came after it
+    with pytest.raises(TaskStatusError):
+        await world(task.upload_artifact("after", {}))

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Final
 
-from atrains._engine.artifact_codec.forms import Form, Options, choose, new_file, with_suffix, writing
+from atrains._engine.artifact_codec.forms import Form, Options, choose, new_file, open_gzip, with_suffix, writing
 from atrains._wire.artifacts import NUMPY
 from atrains.errors import MissingPackageError, StorageError, UnsupportedTypeError
 
@@ -38,9 +38,7 @@ def encode_numpy(name: str, array: Any, folder: Path, options: Options) -> Form:
                 with archive.open(entry, "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
         else:
-            import gzip
-
-            with path.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
+            with open_gzip(path) as file:
                 np.savetxt(file, array, delimiter=",")
     shown = np.array2string(array, threshold=1000, separator=", ")
     return Form(path, True, with_suffix(name, suffix), NUMPY, content_type, f"array of {array.dtype}, shape {array.shape}\n{shown}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import IO, Final, TypeAlias
 
 from atrains._engine.room import UPLOAD_FILE
 from atrains._wire.artifacts import ArtifactRecord
@@ -129,6 +129,15 @@ def writing(name: str, path: Path) -> Iterator[None]:
     except BaseException:  # whatever it was: nothing half-written is left
         path.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def open_gzip(path: Path) -> Iterator[IO[bytes]]:
+    """Open a gzip file to be written, without time and name: equal content gives equal files."""
+    import gzip
+
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
+        yield file
 
 
 def with_suffix(name: str, suffix: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from atrains._engine.artifact_codec.forms import Form, Options, choose, new_file, with_suffix, writing
+from atrains._engine.artifact_codec.forms import Form, Options, choose, new_file, open_gzip, with_suffix, writing
 from atrains._wire.artifacts import PANDAS, POLARS
 from atrains.errors import MissingPackageError, StorageError, UnsupportedTypeError
 
@@ -23,7 +23,8 @@ def encode_pandas(name: str, frame: Any, folder: Path, options: Options) -> Form
     with writing(name, path):
         try:
             if suffix == ".csv.gz":
-                frame.to_csv(path, compression={"method": "gzip", "mtime": 0})
+                with open_gzip(path) as file:
+                    frame.to_csv(file, mode="wb")
             elif suffix == ".csv":
                 frame.to_csv(path)
             elif suffix == ".parquet":

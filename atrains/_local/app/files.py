@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import orjson
-from aiohttp import BodyPartReader, hdrs, web
+from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_request import BaseRequest
@@ -28,6 +28,7 @@ from atrains._local.app.work import Work
 
 _CHUNK: Final = 1 << 20
 _MOST_PARTS: Final = 1000
+_FORM: Final = re.compile(r"multipart/form-data", re.IGNORECASE)
 _TEMPORARY: Final = ".upload-"
 _NAME: Final = re.compile(r';\s*name="((?:[^"\\]|\\.)*)"', re.IGNORECASE | re.DOTALL)
 _EXTENDED_NAME: Final = re.compile(r";\s*name\*=\s*(?:utf-8|iso-8859-1)'[^']*'([^;\s]+)", re.IGNORECASE)
@@ -57,7 +58,9 @@ class FileServer:
             return _text(400, "an upload is a multipart form whose part names are the target paths")
         stored: list[str] = []
         try:
-            reader = await request.multipart()
+            # Of any form but `form-data`, of which aiohttp would parse each part's names, and stumbles over semicolons in them.
+            kind = _FORM.sub("multipart/mixed", request.headers[hdrs.CONTENT_TYPE], count=1)
+            reader = MultipartReader({hdrs.CONTENT_TYPE: kind}, request.content)
             while (part := await reader.next()) is not None:
                 if not isinstance(part, BodyPartReader):
                     return _text(400, "forms inside of forms are not taken")
@@ -72,8 +75,8 @@ class FileServer:
                 stored.append(checked)
         except (ValueError, AssertionError, HttpProcessingError, web.RequestPayloadError) as error:  # aiohttp's words for a broken form
             return _text(400, f"the form cannot be read: {error}")
-        except ConnectionError:
-            raise
+        except ConnectionError:  # the client gave it up: nobody is left to be answered
+            return _text(400, "the connection broke off")
         except OSError as error:
             status = 507 if error.errno in {errno.ENOSPC, errno.EDQUOT} else 500
             return _text(status, f"the file cannot be stored: {error.strerror or error}")
@@ -189,7 +192,7 @@ def _part_path(disposition: str) -> str | None:
     if extended is not None:
         return unquote(extended[1])
     found = _NAME.search(disposition)
-    return re.sub(r'\\(["\\])', r"\1", found[1]).replace("%22", '"') if found else None
+    return re.sub(r'\\(["\\])', r"\1", found[1]) if found else None
 
 
 def _writing(descriptor: int, chunk: bytes) -> Callable[[], None]:
