@@ -197,6 +197,28 @@ async def test_what_cannot_be_reported_is_counted_and_said_once(world: World, tm
         log.report_image("title", "s", image=[[1]])
 
 
+async def test_a_file_that_can_never_be_stored_is_a_counted_drop_and_leaves_no_event(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = await world(world.Task.init("project", "no place"))
+    log = task.get_logger()
+    log.set_default_upload_destination(tmp_path / "shown")
+    (tmp_path / "shown").rmdir()
+    (tmp_path / "shown").write_text("a file, and no folder")
+    mine = tmp_path / "mine.txt"
+    mine.write_text("kept")
+    with caplog.at_level(logging.WARNING, "atrains"):
+        for step in range(3):
+            log.report_media("title", "s", step, mine, delete_after_upload=True)
+        receipt = await world(task.flush())
+    assert not receipt
+    assert (receipt.images.dropped, receipt.images.acknowledged) == ({"file cannot be stored": 3}, 0)
+    assert await samples(world, task, "title") == []
+    assert read(str(mine)) == b"kept"
+    assert len([record for record in caplog.records if "title/s" in record.getMessage()]) == 1
+    await world(task.close())
+
+
 async def test_a_stream_is_read_from_its_beginning_and_left_where_it_was(world: World) -> None:
     task = await world(world.Task.init("project", "streams"))
     stream = io.BytesIO()
