@@ -100,7 +100,7 @@ class Models(StatusPart, Configuration, Labels, Identity, Destination):
         """The model that the task makes: the last one of those that it has, as of the last `reload`, else one without weights yet."""
         held: AsyncOutputModel | None = self.__dict__.get("_output_model")
         current = self.output_model_id
-        if held is None or held.id not in {"", current}:
+        if held is None or (held.id not in {"", current} and not held._is_ahead):  # noqa: SLF001  # one package
             held = self._make_output_model(current)
         return held
 
@@ -320,8 +320,10 @@ class Models(StatusPart, Configuration, Labels, Identity, Destination):
 
     async def _unpublished_output(self) -> AsyncOutputModel:
         """The task's output model as it is now, or a new one where that is published and stays as it is."""
+        held: AsyncOutputModel | None = self.__dict__.get("_output_model")
+        known = "" if held is None else held.id  # before the record is read: by then it lists what was stored until now
         await self.reload()
-        model = self.output_model
+        model = held if held is not None and known in {"", self.output_model_id} else self.output_model
         if model.id:
             await model.reload()
         return self._make_output_model(None) if await model.published else model

@@ -80,18 +80,24 @@ class AsyncOutputModel(ModelPart):
         self._config_dict = config_dict
         self._upload_uri: str | None = None
         self._key = f"model-{uuid.uuid4().hex}"
-        self._known_as: list[list[str]] = []
-        self._handle: Handle | None = None
+        self._handles: list[Handle] = []
+        self._adopted_beside: dict[str, Any] | None = None
 
     @property
     def id(self) -> str:
         """The model's id; "" as long as its first weights are not stored."""
-        handle = self._handle
-        if handle is not None and handle.is_over:
-            self._handle = None
+        over = [handle for handle in self._handles if handle.is_over]
+        self._handles = [handle for handle in self._handles if handle not in over]
+        for handle in over:
             if handle.entry is not None:
                 self._id, self._record, self._draft = str(handle.entry["id"]), None, {}
+                self._adopted_beside = self._task._record  # noqa: SLF001
         return self._id
+
+    @property
+    def _is_ahead(self) -> bool:
+        """Whether the record of the task is older than this model's last upload, and may not list it yet."""
+        return self._adopted_beside is self._task._record  # noqa: SLF001
 
     # ---- weights
 
@@ -210,7 +216,7 @@ class AsyncOutputModel(ModelPart):
             Whether nothing is on its way any more.
         """
         del max_num_uploads
-        handle = self._handle
+        handle = self._handles[-1] if self._handles else None  # which has taken the place of all before it
         if handle is not None and not handle.is_over:
             await model_upload.wait(self._task, handle, timeout)
         return handle is None or handle.is_over
@@ -334,8 +340,8 @@ class AsyncOutputModel(ModelPart):
         if note:
             comment = str(given.get("comment", held.get("comment") or ""))
             changes["comment"] = f"{note}\n{comment}" if comment else note
-        name = str(changes.get("name", held.get("name")))
-        known, self._known_as = self._known_as, [*self._known_as[-8:], [name, url]]
+        under_way = [handle.upload.record for handle in self._handles if not handle.is_unwanted]
+        known = [[(one["fields"] | one["changes"])["name"], one["changes"]["uri"]] for one in under_way if one["model"] is None]
         return {
             "model": self.id or None, "changes": changes, "fields": {} if self.id else {**held, "system_tags": []}, "known_as": known,
             "listed": models.stem_of(url), "iteration": iteration,
@@ -383,8 +389,9 @@ class AsyncOutputModel(ModelPart):
         text = f"snapshot {target} stored" if note else ""
         record = await self._record_of(url, given or {}, iteration=iteration, note=text, is_package=is_package)
         source = await model_upload.source_of(task, paths, members, remove=remove)
-        self._handle = await model_upload.begin(task, source, url, record, name=target, identity=self._key, callback=callback)
+        handle = await model_upload.begin(task, source, url, record, name=target, identity=self._key, callback=callback)
+        self._handles.append(handle)
         if wait:
-            await model_upload.wait_stored(task, self._handle)
+            await model_upload.wait_stored(task, handle)
             await task.reload()
         return model_upload.shown(task, url)
