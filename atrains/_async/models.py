@@ -16,6 +16,7 @@ from atrains._async.labels import Labels
 from atrains._async.model_base import ModelPart, absolute_path, checked_tags, loaded
 from atrains._async.pending import Pending
 from atrains._async.status import StatusPart
+from atrains._engine.disabled import DisabledChannel
 from atrains._wire import endpoints, models
 from atrains._wire.names import validate_name
 from atrains.errors import TaskStatusError, UsageError, ValidationError
@@ -136,6 +137,8 @@ class Models(StatusPart, Configuration, Labels, Identity, Destination):
         self._check_open()
         if model_id is None and not model_name:
             raise UsageError(f"cannot set the input model of task {self.id}: give model_id or model_name")
+        if isinstance(self._channel, DisabledChannel):  # which knows of no models
+            return
         if model_id is None:
             model_id = await find_published(self._channel, str(model_name))
         if not model_id:

@@ -380,6 +380,8 @@ class AsyncOutputModel(ModelPart):
         task = self._task
         members = await task._channel.run(partial(model_upload.check, paths, pack=pack))  # noqa: SLF001
         if isinstance(task._channel, DisabledChannel):  # noqa: SLF001
+            if callback is not None:  # who waits for it does not wait for ever
+                callback(absolute_url(paths[0]))
             return absolute_url(paths[0])
         await task._require_editable("store a model of")  # noqa: SLF001
         destination = destination_url(upload_uri) or self._upload_uri
