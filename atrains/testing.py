@@ -41,6 +41,7 @@ import pytest
 
 from atrains import _config
 from atrains._api import current
+from atrains._capture import forced
 from atrains._config.env import PREFIXES, process_variables
 from atrains._connect import parsing
 from atrains._engine.endings import COMPLETED
@@ -71,6 +72,7 @@ def atrains_home(tmp_path: Path) -> Iterator[Path]:
     home = tmp_path / "atrains"
     _config.reset()
     parsing.forget()
+    forced.forget()
     with pytest.MonkeyPatch.context() as patch:  # not the test's own, which the test may undo
         for name in process_variables():
             if name.startswith(PREFIXES):

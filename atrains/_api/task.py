@@ -50,6 +50,8 @@ class TaskBase:
     _uploads: dict[str, Any]
     """What this object has uploaded, by name; see `_async.artifacts`."""
     _console: TaskConsole | None
+    _capturing: Any
+    """What records the program of this run, if anything does; see `_async.capturing`."""
     _unpickled: tuple[str, str, int]
     """Id, place and initial iteration of a task that came here in a pickle."""
 
@@ -255,6 +257,7 @@ class TaskBase:
         self._project_name = None
         self._uploads = {}
         self._console = None
+        self._capturing = None
 
     def _renew_ending_lock(self) -> None:
         """Make the lock under which the run ends: a forked child may inherit one that is held by a loop which it does not have."""

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from atrains._api import current
-from atrains._async import connections, opening, watching
+from atrains._async import capturing, connections, opening, watching
 from atrains._async.base import connect
 from atrains._async.finding import Finding
 from atrains._async.status import FLUSH_BUDGET, StatusPart
@@ -83,7 +83,8 @@ class Lifecycle(Finding, StatusPart):
             auto_connect_arg_parser: Which arguments of argparse are stored, under `Args`, and take the values of the task under an agent:
                 True for all, False for none, or a dictionary of their names, with `*` for those that it does not name (True by default;
                 an empty one means False). They may be parsed before or after this call, but not before atrains is imported.
-            auto_connect_frameworks: Kept for compatibility: nothing is connected on its own yet.
+            auto_connect_frameworks: No framework is connected on its own yet. `{"detect_repository": False}` keeps the program itself from
+                being recorded: repository, difference, entry point and packages.
             auto_resource_monitoring: Whether the machine is watched while the main run is open; or a dictionary with `report_start_sec`
                 (seconds to the first point, 10 by default), `report_frequency_sec` (30), `sample_frequency_per_sec` (0.5) and
                 `report_mem_used_per_process` (True: this process and its children; False: the whole machine).
@@ -101,7 +102,6 @@ class Lifecycle(Finding, StatusPart):
             NotFoundError: there is no task of the id to continue, or to reuse on a server that makes ids itself; no task was made.
             HomeError: the local home cannot be written to.
         """
-        del auto_connect_frameworks
         watch = check_watch(auto_connect_streams, auto_resource_monitoring)
         open_task = current.opened_here(settings())
         if open_task is not None:
@@ -115,6 +115,7 @@ class Lifecycle(Finding, StatusPart):
         current.offer_main(task)
         connections.begin(task, auto_connect_arg_parser)
         watching.begin(task, watch)
+        capturing.begin(task, auto_connect_frameworks)
         return task
 
     @classmethod
@@ -285,17 +286,18 @@ class Lifecycle(Finding, StatusPart):
             current.unset_main(self)
             connections.end(self)
             watching.end(self, at_exit=at_exit)
-            self._closed = not at_exit
-            reported = self._logger is not None and not at_exit
-            if self._logger is not None and not at_exit:
-                self._logger.close()
             owns_run = self._owns_run and self.begun_here  # a child reports to the task, but does not end it
             ends_run = owns_run and self._record.get("status") == TaskStatusEnum.in_progress
             ending = process().ending or ending
             if ends_run:
                 self._record_ending(ending)
             budget = Budget(CLOSE_BUDGET)
-            receipt = await self._channel.flush(self.reported_as, CLOSE_BUDGET)
+            await capturing.end(self)  # which may upload something, while that is taken
+            self._closed = not at_exit
+            reported = self._logger is not None and not at_exit
+            if self._logger is not None and not at_exit:
+                self._logger.close()
+            receipt = await self._channel.flush(self.reported_as, budget.left())
             if owns_run:
                 await self._channel.adopt(CLOSE_BUDGET)
             undone = [f"not everything was stored ({receipt.error})"] if receipt.error is not None else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from atrains._async.artifacts import Artifacts
 from atrains._async.configuration import Configuration
 from atrains._async.destination import Destination
+from atrains._async.execution import Execution
 from atrains._async.labels import Labels
 from atrains._async.lifecycle import Lifecycle
 from atrains._async.models import Models
@@ -16,7 +17,7 @@ from atrains._async.removal import Removal
 from atrains.errors import UsageError
 
 
-class AsyncTask(Removal, Lifecycle, Queueing, Parameters, Models, Configuration, Labels, Artifacts, Queries, Plots, Destination):
+class AsyncTask(Removal, Lifecycle, Queueing, Parameters, Models, Configuration, Labels, Artifacts, Queries, Plots, Destination, Execution):
     """A task for asyncio programs: what does I/O is a coroutine, what reports is a plain call.
 
     Get one with `Task.ainit`, `AsyncTask.create` or `AsyncTask.get_task`.

@@ -44,15 +44,15 @@ def default_task_name(environ: Mapping[str, str] | None = None) -> str:
     Args:
         environ: The environment variables; only those by which a notebook is recognised are looked at.
     """
-    shell = _ipython_shell()
-    if _is_kernel(shell):
-        notebook = _notebook_path(environ or {})
+    shell = ipython_shell()
+    if is_kernel(shell):
+        notebook = notebook_path(environ or {})
         return _file_name(notebook, kind="notebook") if notebook else "notebook"
     main = sys.modules.get("__main__")
-    module = _module_name(main)
+    module = module_name(main)
     if module:
         return _long_enough(module, kind="module")
-    path = _script_path(main)
+    path = script_path(main)
     if path:
         return _file_name(path, kind="script")
     if shell is not None:
@@ -79,18 +79,19 @@ def _long_enough(*candidates: str, kind: str) -> str:
 # How the program was started.
 
 
-def _ipython_shell() -> Any:
+def ipython_shell() -> Any:
     """IPython's shell when this process runs in one; IPython is never imported for it. Any: IPython is no dependency."""
     get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return get_shell() if callable(get_shell) else None
 
 
-def _is_kernel(shell: object) -> bool:
+def is_kernel(shell: object) -> bool:
     """Whether this process is a notebook's kernel; a script started from a notebook inherits its variables, but is none."""
     return "ipykernel" in sys.modules and hasattr(shell, "kernel")
 
 
-def _notebook_path(environ: Mapping[str, str]) -> Path | None:
+def notebook_path(environ: Mapping[str, str]) -> Path | None:
+    """The file of the notebook that this kernel serves, if its editor says so."""
     in_editor = getattr(sys.modules.get("__main__"), "__vsc_ipynb_file__", None)  # set by VS Code in the user's namespace
     if isinstance(in_editor, str) and in_editor:
         return Path(in_editor)
@@ -98,7 +99,7 @@ def _notebook_path(environ: Mapping[str, str]) -> Path | None:
     return Path(session) if session.endswith(".ipynb") else None
 
 
-def _module_name(main: ModuleType | None) -> str | None:
+def module_name(main: ModuleType | None) -> str | None:
     """`pkg.mod` for `python -m pkg.mod`, `pkg` for a package; None for everything else, archives and folders included."""
     name: str = getattr(getattr(main, "__spec__", None), "name", "") or ""
     if name in {"", "__main__"} or _is_prompt(name):
@@ -106,7 +107,8 @@ def _module_name(main: ModuleType | None) -> str | None:
     return name.removesuffix(".__main__")
 
 
-def _script_path(main: ModuleType | None) -> Path | None:
+def script_path(main: ModuleType | None) -> Path | None:
+    """The file, archive or folder that the interpreter was given; None where there is none."""
     path: object = getattr(main, "__file__", None)
     if path is None or getattr(getattr(main, "__spec__", None), "name", None) == "__main__":
         # A prompt behind a script (`python -i`) has no `__file__` any more; that of an archive or a folder is inside it.
@@ -129,11 +131,11 @@ def _is_prompt(name: str) -> bool:
 
 
 def _starting_folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    path = _notebook_path(environ) if _is_kernel(_ipython_shell()) else _script_path(sys.modules.get("__main__"))
+    path = notebook_path(environ) if is_kernel(ipython_shell()) else script_path(sys.modules.get("__main__"))
     if path:
         for candidate in dict.fromkeys((_resolved(path), path.absolute())):  # a link may lead out of the repository, or into it
             # A runner such as `pytest` belongs to the interpreter, which may stand in a repository of its own (pyenv does).
-            if not _is_installed(candidate):
+            if not is_installed(candidate):
                 yield candidate if candidate.is_dir() else candidate.parent
     yield _resolved(Path())
 
@@ -145,7 +147,8 @@ def _resolved(path: Path) -> Path:
         return Path("/") / path
 
 
-def _is_installed(path: Path) -> bool:
+def is_installed(path: Path) -> bool:
+    """Whether a file belongs to the interpreter or to a package that was installed."""
     if not {"site-packages", "dist-packages"}.isdisjoint(path.parts):
         return True
     folders = [Path(prefix) / part for prefix in (sys.prefix, sys.base_prefix) for part in ("bin", "Scripts", "lib", "Lib")]

@@ -9,6 +9,7 @@ from atrains._config.proxies import proxy_for
 from atrains._config.settings import (
     ApiSettings,
     CacheSettings,
+    CaptureSettings,
     Credentials,
     Durability,
     HomeSettings,
@@ -32,6 +33,7 @@ __all__ = [
     "NOTHING_CONFIGURED",
     "ApiSettings",
     "CacheSettings",
+    "CaptureSettings",
     "Credentials",
     "Durability",
     "HomeSettings",

@@ -64,6 +64,11 @@ def process_variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if _left_for_children.get(name) != value}
 
 
+def set_variables(values: Mapping[str, str]) -> None:
+    """Set variables that a task holds for whoever runs it; never one that tells us or the official clients how to run."""
+    os.environ.update({name: value for name, value in values.items() if name and "=" not in name and not name.startswith(PREFIXES)})
+
+
 def leave_for_children(values: Mapping[str, str]) -> None:
     """Set variables, given by suffix, that are unset, so that child processes find what this one was told by a call.
 

@@ -83,6 +83,11 @@ class Found:
             self.refuse("HTTP statuses, such as 500, 504")
         return tuple(int(word) for word in words)
 
+    def words(self) -> tuple[str, ...]:
+        """Return words, from a list or from text with commas."""
+        items = self.value if isinstance(self.value, list) else str(self.value).split(",")
+        return tuple(word for item in items if (word := str(item).strip()))
+
     def choice(self, words: Sequence[str]) -> str:
         """Return one of some words."""
         word = str(self.value).lower()

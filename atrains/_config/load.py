@@ -19,6 +19,7 @@ from atrains._config.settings import (
     LOCAL,
     ApiSettings,
     CacheSettings,
+    CaptureSettings,
     ConsoleSettings,
     Credentials,
     Durability,
@@ -87,6 +88,7 @@ def load_settings(
         monitor=_monitor(layers),
         uploads=_uploads(layers),
         images=_images(layers),
+        capture=_capture(layers),
         task=_task(layers),
         mode=mode,
         quiet=quiet.boolean() if quiet else False,
@@ -312,6 +314,28 @@ def _images(layers: Layers) -> ImageSettings:
         history=history.whole(at_least=-(2**31), unit="files") if history else default.history,
         format=form.text().upper() if form else default.format,
         quality=quality.whole(at_least=1, unit="percent") if quality else default.quality,
+    )
+
+
+def _capture(layers: Layers) -> CaptureSettings:
+    default = CaptureSettings()
+    enabled = layers.find("capture.enabled", own="CAPTURE", keys=("atrains.capture.enabled",))
+    diff = layers.find("capture.diff", own="CAPTURE_DIFF", keys=("sdk.development.store_uncommitted_code_diff",))
+    remote = layers.find("capture.diff_from_remote", keys=("sdk.development.store_code_diff_from_remote",))
+    everything = layers.find("capture.all_packages", keys=("sdk.development.detect_with_pip_freeze",))
+    redact = layers.find("capture.redact", own="CAPTURE_REDACT", keys=("atrains.capture.redact",))
+    names = layers.find("capture.environment", suffix="LOG_ENVIRONMENT", keys=("sdk.development.log_os_environments",))
+    image = layers.find("capture.docker_image", suffix="DOCKER_IMAGE")
+    script = layers.find("capture.docker_script", suffix="DOCKER_BASH_SCRIPT")
+    return CaptureSettings(
+        enabled=enabled.boolean() if enabled else default.enabled,
+        diff=diff.boolean() if diff else default.diff,
+        diff_from_remote=remote.boolean() if remote else default.diff_from_remote,
+        all_packages=everything.boolean() if everything else default.all_packages,
+        redact=redact.boolean() if redact else default.redact,
+        environment=names.words() if names else default.environment,
+        docker_image=image.text() if image else None,
+        docker_script=script.text() if script else None,
     )
 
 

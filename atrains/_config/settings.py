@@ -219,6 +219,28 @@ class ImageSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureSettings:
+    """What is recorded of the program that runs."""
+
+    enabled: bool = True
+    """Whether anything of it is: repository, difference, entry point, packages."""
+    diff: bool = True
+    """Whether what differs from the commit is recorded, or the text of a program without one."""
+    diff_from_remote: bool = False
+    """Whether the difference counts from the last commit that others have, rather than from the last one here."""
+    all_packages: bool = False
+    """Whether every installed package is recorded, rather than those that the program imports."""
+    redact: bool = True
+    """Whether secrets are taken out of what is recorded."""
+    environment: tuple[str, ...] = ()
+    """Environment variables that are recorded; a name may begin or end with `*`."""
+    docker_image: str | None = None
+    """The image, and arguments for docker behind it, in which agents are to run the task."""
+    docker_script: str | None = None
+    """The script that is to set up the container."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSettings:
     """Defaults of `Task.init`."""
 
@@ -264,6 +286,8 @@ class Settings:
     """Files on their way."""
     images: ImageSettings = field(default_factory=ImageSettings)
     """How images are reported."""
+    capture: CaptureSettings = field(default_factory=CaptureSettings)
+    """What is recorded of the program."""
     task: TaskSettings = field(default_factory=TaskSettings)
     """Defaults of `Task.init`."""
     mode: Mode = Mode.ACTIVE

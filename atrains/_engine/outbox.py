@@ -96,13 +96,19 @@ class Outbox:
         """
         self._add(jobs.CREATE, task, {"project": project, "fields": dict(fields)})
 
-    def call(self, task: str, endpoint: Endpoint, request: Mapping[str, Any]) -> None:
+    def call(self, task: str, endpoint: Endpoint, request: Mapping[str, Any], *, soon: bool = False) -> None:
         """Have an edit made. Writes to the journal.
+
+        Args:
+            task: The task.
+            endpoint: The call.
+            request: Its fields, without the task.
+            soon: Nobody waits for it: it is sent with the next delivery, and what comes after it sees to that.
 
         Raises:
             HomeError: the journal was closed.
         """
-        self._add(jobs.CALL, task, {"endpoint": endpoint.name, "request": dict(request)})
+        self._add(jobs.CALL, task, {"endpoint": endpoint.name, "request": dict(request)}, is_news=soon and not self.is_away)
 
     def change(self, task: str, changes: ParameterChanges) -> None:
         """Have parameters of a task set or deleted, soon; from any thread. Does no I/O: a worker thread notes it in the journal."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, Self, TypeVar, cast
 from atrains import _config
 from atrains._api import current
 from atrains._api.task import unpickle as unpickle_core
-from atrains._async import connections, watching
+from atrains._async import capturing, connections, watching
 from atrains._async.artifact import ArtifactMapping
 from atrains._async.task import AsyncTask
 from atrains._async.watching import check_watch
@@ -212,7 +212,8 @@ class TaskTwin(Enumerations, Twin):
             auto_connect_arg_parser: Which arguments of argparse are stored, under `Args`, and take the values of the task under an agent:
                 True for all, False for none, or a dictionary of their names, with `*` for those that it does not name (True by default;
                 an empty one means False). They may be parsed before or after this call, but not before atrains is imported.
-            auto_connect_frameworks: Kept for compatibility: nothing is connected on its own yet.
+            auto_connect_frameworks: No framework is connected on its own yet. `{"detect_repository": False}` keeps the program itself from
+                being recorded: repository, difference, entry point and packages.
             auto_resource_monitoring: Whether the machine is watched while the main run is open; or a dictionary with `report_start_sec`
                 (seconds to the first point, 10 by default), `report_frequency_sec` (30), `sample_frequency_per_sec` (0.5) and
                 `report_mem_used_per_process` (True: this process and its children; False: the whole machine).
@@ -234,7 +235,6 @@ class TaskTwin(Enumerations, Twin):
             >>> task = Task.init("project", "name")
             >>> task.get_logger().report_scalar("loss", "train", value=0.25, iteration=10)
         """
-        del auto_connect_frameworks
         watch = check_watch(auto_connect_streams, auto_resource_monitoring)
         with process().opening:
             open_task = current.open_task_at(_config.settings())
@@ -250,6 +250,7 @@ class TaskTwin(Enumerations, Twin):
             current.offer_main(task)
             connections.begin(task, auto_connect_arg_parser)
             watching.begin(task, watch)
+            capturing.begin(task, auto_connect_frameworks)
         process_exit.install()
         return cls._of(task)
 

@@ -76,6 +76,7 @@ PAIRS = (
             "_async/status.py",
             "_async/identity.py",
             "_async/destination.py",
+            "_async/execution.py",
             "_async/removal.py",
             "_async/parameters.py",
             "_async/configuration.py",

@@ -789,6 +789,28 @@ class Task(TaskTwin):
         """
         return self._core.get_output_destination(extra_path, **kwargs)
 
+    @classmethod
+    def add_requirements(cls, package_name: str, package_version: str | None = None) -> None:
+        """Have a package among those that an agent installs for the main task, whether or not the program imports it.
+
+        Call it before `init`. Afterwards it changes the requirements of the open main task, and logs a warning, since they may have been
+        read by then. Nothing is installed, and nothing is sent by the call itself. Under an agent it has no effect.
+
+        Args:
+            package_name: The package, as an index knows it; `name[extra]` is taken as well. The path of a file of requirements wants each
+                line of that.
+            package_version: Its version, with an operator (`">=1.2"`) or without one, which means exactly that version. None for the one
+                that is installed here; a package that is not gets no version.
+
+        Raises:
+            ValidationError: the name is empty or no text.
+
+        Example:
+            >>> Task.add_requirements("torch", ">=2.1")
+            >>> task = Task.init("project", "name")
+        """
+        AsyncTask.add_requirements(package_name, package_version)
+
     def get_archived(self) -> bool:
         """Whether the task is archived, as of the last `reload`."""
         return self._core.get_archived()

@@ -32,6 +32,7 @@ CAN_WAIT: Final = frozenset(
         endpoints.TASKS_EDIT_HYPER_PARAMS,
         endpoints.TASKS_EDIT_CONFIGURATION,
         endpoints.TASKS_DELETE_HYPER_PARAMS,
+        endpoints.TASKS_SET_REQUIREMENTS,
         endpoints.TASKS_UPDATE_TAGS,
         endpoints.TASKS_STARTED,
         endpoints.TASKS_STOPPED,
@@ -60,6 +61,8 @@ def apply(record: dict[str, Any], endpoint: Endpoint, request: Mapping[str, Any]
         }
         if "output_dest" in changed:
             changed["output"] = {**(record.get("output") or {}), "destination": changed.pop("output_dest")}
+    elif endpoint == endpoints.TASKS_SET_REQUIREMENTS:
+        changed["script"] = {**(record.get("script") or {}), "requirements": request["requirements"]}
     elif endpoint == endpoints.TASKS_EDIT_CONFIGURATION:
         held = {} if request.get("replace_configuration") else record.get("configuration") or {}
         changed["configuration"] = {**held, **{item["name"]: dict(item) for item in request["configuration"]}}

@@ -1,0 +1,135 @@
+"""Commands of other programs, run within a time and a size: whatever the command does, the caller goes on. Blocking; for worker threads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_CHUNK: Final = 1 << 16
+_MOST_COMPLAINT: Final = 4096
+_KILL_WAIT: Final = 1.0
+"""Seconds that a killed command is waited for; one that hangs in the kernel is left to it."""
+
+
+class CommandError(Exception):
+    """A command that gave no usable answer; the text says why."""
+
+
+class Output(NamedTuple):
+    """What a command printed.
+
+    Attributes:
+        data: Its standard output.
+        is_whole: Whether that is all of it, rather than the bytes up to the limit.
+    """
+
+    data: bytes
+    is_whole: bool
+
+    @property
+    def text(self) -> str:
+        """The output as text."""
+        return self.data.decode("utf-8", "replace")
+
+
+def run(command: Sequence[str], *, folder: Path, environ: Mapping[str, str], seconds: float, most: int) -> Output:
+    """Run a command without input, and return what it printed.
+
+    It gets a session of its own: the terminal's Ctrl-C is not its business, and it is killed with everything that it started.
+
+    Args:
+        command: The program, looked up in `PATH` of `environ`, and its arguments.
+        folder: Its working directory.
+        environ: Its variables.
+        seconds: After which it is killed.
+        most: Bytes of its output after which it is killed.
+
+    Raises:
+        CommandError: it cannot be started, fails or takes too long.
+    """
+    name = Path(command[0]).name
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{name} cannot be run ({error})") from error
+    try:
+        output, complaint = _read(process, time.monotonic() + seconds, most)
+        if output is None:
+            raise CommandError(f"{name} {_verb(command)} took longer than {seconds:.1f} seconds")
+        if len(output) > most:
+            return Output(output[:most], is_whole=False)
+        status = process.wait(_KILL_WAIT)
+    except subprocess.TimeoutExpired as error:
+        raise CommandError(f"{name} {_verb(command)} does not end") from error
+    finally:
+        _end(process)
+    if status:
+        said = complaint.decode("utf-8", "replace").strip().partition("\n")[0]
+        raise CommandError(f"{name} {_verb(command)} failed ({said or f'status {status}'})")
+    return Output(output, is_whole=True)
+
+
+def _verb(command: Sequence[str]) -> str:
+    """What the command is to do, as git writes it: the first argument that is neither an option nor the value of one."""
+    skip = False
+    for argument in command[1:]:
+        if not skip and not argument.startswith("-"):
+            return argument
+        skip = argument == "-c"
+    return ""
+
+
+def _read(process: subprocess.Popen[bytes], until: float, most: int) -> tuple[bytes | None, bytes]:
+    """Standard output and the beginning of standard error; None for the former when time is over."""
+    if os.name == "nt":  # pipes cannot be waited for there
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=max(0.0, until - time.monotonic()))
+        return None, b""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    output, complaint = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ, output)
+        selector.register(process.stderr, selectors.EVENT_READ, complaint)
+        while selector.get_map() and len(output) <= most:
+            left = until - time.monotonic()
+            ready = selector.select(left) if left > 0 else []
+            if not ready:
+                return None, bytes(complaint)
+            for key, _ in ready:
+                chunk = os.read(key.fd, _CHUNK)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                elif key.data is output or len(complaint) < _MOST_COMPLAINT:
+                    key.data.extend(chunk)
+    return bytes(output), bytes(complaint)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a command and of what it started, and let go of its pipes."""
+    if process.poll() is None:
+        with contextlib.suppress(OSError):  # it ended in this moment
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_KILL_WAIT)
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

@@ -1,0 +1,282 @@
+"""The packages that a program uses, in the text that agents install from. Blocking; reads what is installed, imports nothing.
+
+What was imported is seen in `sys.modules`; what a program will import later, in the text of its first file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from atrains._capture.git import without_credentials
+
+SECONDS: Final = 5.0
+"""Seconds after which what was found by then is all."""
+_LEFT_OUT: Final = frozenset({"setuptools", "pip", "wheel"})
+"""Tools that every environment has its own version of."""
+_METADATA: Final = (".dist-info", ".egg-info")
+_IMPORT: Final = re.compile(r"^[ \t]*(?:from[ \t]+(\w+)[\w.]*[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
+_OPERATOR: Final = re.compile(r"[=<>!~]")
+_PATIENCE: Final = 0.0005
+"""Seconds of rest after each package that was looked into, for the program's own threads."""
+
+
+class Installed(NamedTuple):
+    """A package that is installed.
+
+    Attributes:
+        name: As it calls itself.
+        version: Its version.
+        url: Where it was installed from, if that is neither an index nor a file.
+        folder: Where its files are, if they are used in place.
+    """
+
+    name: str
+    version: str
+    url: str
+    folder: Path | None
+
+    @property
+    def line(self) -> str:
+        """What installs it."""
+        if self.folder is not None:
+            return f"-e {self.folder.as_uri()}"
+        return f"{self.name} @ {self.url}" if self.url else f"{self.name} == {self.version}" if self.version else self.name
+
+
+def normalised(name: str) -> str:
+    """The name of a package as an index knows it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@dataclass
+class Environment:
+    """What is installed in this interpreter's folders; looked into only as far as it is needed, and only once.
+
+    Attributes:
+        folders: Where packages are installed, each with the folders of their metadata by normalised name.
+    """
+
+    folders: dict[str, dict[str, Path]] = field(default_factory=dict)
+    _described: dict[Path, Installed] = field(default_factory=dict)
+    _owners: dict[tuple[str, str], Path | None] = field(default_factory=dict)
+
+    @classmethod
+    def current(cls) -> Environment:
+        """That of `sys.path`."""
+        found: dict[str, dict[str, Path]] = {}
+        for entry in dict.fromkeys(sys.path):
+            names = _metadata_in(entry)
+            if names:
+                found[entry] = names
+        return cls(found)
+
+    def describe(self, metadata: Path) -> Installed:
+        """What the metadata of a package say."""
+        if metadata not in self._described:
+            distribution = Distribution.at(metadata)
+            url, folder = _origin(distribution)
+            self._described[metadata] = Installed(distribution.metadata["Name"] or "", distribution.version, url, folder)
+        return self._described[metadata]
+
+    def find(self, name: str) -> Installed | None:
+        """The package of that name, the first on the path."""
+        metadata = next((names[normalised(name)] for names in self.folders.values() if normalised(name) in names), None)
+        return None if metadata is None else self.describe(metadata)
+
+    def all(self) -> list[Installed]:
+        """Every package, the first on the path of each name."""
+        names = {name: metadata for folder in reversed(self.folders.values()) for name, metadata in folder.items()}
+        return [self.describe(metadata) for metadata in names.values()]
+
+    def owners(self, files: Collection[tuple[str, str]], until: float) -> set[Path]:
+        """The metadata of the packages that files belong to, each given by its folder of packages and its path below it.
+
+        The name tells it for most; the others are looked for in the lists of files of all packages of the folder.
+        """
+        unknown: dict[str, set[str]] = {}
+        for folder, file in files:
+            if (folder, file) in self._owners:
+                continue
+            top = file.partition("/")[0].partition(".")[0]
+            metadata = self.folders[folder].get(normalised(top)) if file.count("/") <= 1 else None
+            if metadata is not None:
+                self._owners[folder, file] = metadata
+            else:
+                unknown.setdefault(folder, set()).add(file)
+        for folder, wanted in unknown.items():
+            self._search(folder, wanted, until)
+        return {metadata for file in files if (metadata := self._owners.get(file)) is not None}
+
+    def _search(self, folder: str, wanted: set[str], until: float) -> None:
+        for metadata in self.folders[folder].values():
+            if not wanted:
+                return
+            if time.monotonic() > until:
+                raise TimeoutError(f"the packages were not all looked through within {SECONDS:.0f} seconds")
+            listed = _listed(metadata)
+            for file in [file for file in wanted if f"\n{file}," in listed or f"\n{file}\n" in listed]:
+                wanted.discard(file)
+                self._owners[folder, file] = metadata
+            time.sleep(_PATIENCE)
+        for file in wanted:
+            self._owners[folder, file] = None
+
+
+def _metadata_in(folder: str) -> dict[str, Path]:
+    try:
+        entries = os.listdir(folder or os.curdir)
+    except OSError:  # an archive, or a folder that is not there
+        return {}
+    found = {}
+    for entry in entries:
+        if entry.endswith(_METADATA) and not entry.startswith("~"):  # pip leaves such names behind when it is interrupted
+            found[normalised(entry.rpartition(".")[0].split("-")[0])] = Path(folder, entry)
+    return found
+
+
+def _listed(metadata: Path) -> str:
+    """The files of a package, a line each."""
+    for name in ("RECORD", "installed-files.txt"):
+        try:
+            return "\n" + (metadata / name).read_text("utf-8", "replace")
+        except OSError:  # the other kind of metadata, or none: then its files are nobody's
+            continue
+    return ""
+
+
+def _origin(distribution: Distribution) -> tuple[str, Path | None]:
+    """Where a package was installed from: the address of a repository or archive, or the folder that it is used in."""
+    try:
+        said = json.loads(distribution.read_text("direct_url.json") or "{}")
+        url = without_credentials(str(said.get("url") or ""))
+    except ValueError:  # a file that somebody else wrote
+        return "", None
+    control = said.get("vcs_info")
+    if isinstance(control, dict):
+        return f"{control.get('vcs', 'git')}+{url}@{control.get('commit_id', '')}", None
+    if url.startswith("file:"):
+        is_editable = bool((said.get("dir_info") or {}).get("editable"))
+        return "", Path(url2pathname(urlsplit(url).path)) if is_editable else None
+    return url, None
+
+
+def imported_files(folders: Iterable[str]) -> tuple[set[tuple[str, str]], set[str]]:
+    """A file of each module that was imported, below the folder of packages that it is in; and the files outside of those.
+
+    One file tells the package, but for those that share a folder (`google.cloud`): of these it is one for each part.
+    """
+    prefixes = sorted(((folder.rstrip(os.sep) + os.sep, folder) for folder in folders), key=lambda pair: -len(pair[0]))
+    inside: set[tuple[str, str]] = set()
+    outside: set[str] = set()
+    for name, module in list(sys.modules.items()):
+        top, _, rest = name.partition(".")
+        if top in sys.stdlib_module_names or name == "__main__":
+            continue
+        file = getattr(module, "__file__", None)
+        parent = sys.modules.get(name.rpartition(".")[0]) if rest else None
+        if not isinstance(file, str) or (parent is not None and getattr(parent, "__file__", None)):
+            continue
+        found = next(((prefix, folder) for prefix, folder in prefixes if file.startswith(prefix)), None)
+        if found is None:
+            outside.add(file)
+        else:
+            inside.add((found[1], file[len(found[0]) :].replace(os.sep, "/")))
+    return inside, outside
+
+
+def names_in(text: str) -> set[str]:
+    """The modules that a program imports, by their first names, wherever in its text."""
+    found: set[str] = set()
+    for module, several in _IMPORT.findall(text):
+        found.update([module] if module else (part.split()[0].partition(".")[0] for part in several.split(",") if part.split()))
+    return {name for name in found if name not in sys.stdlib_module_names}
+
+
+def _files_of(environment: Environment, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Where modules that were not imported yet are installed."""
+    for name in names:
+        for folder in environment.folders:
+            file = next((file for file in (f"{name}/__init__.py", f"{name}.py") if Path(folder, file).is_file()), None)
+            if file is not None:
+                yield folder, file
+                break
+
+
+def lines_of(environment: Environment, text: str, root: Path | None) -> tuple[list[Installed], list[str]]:
+    """The packages that a program uses, and the names of those that stand in its own repository.
+
+    Args:
+        environment: What is installed.
+        text: The program's first file.
+        root: Its repository.
+
+    Raises:
+        TimeoutError: not everything was looked through.
+    """
+    until = time.monotonic() + SECONDS
+    inside, outside = imported_files(environment.folders)
+    inside.update(_files_of(environment, names_in(text)))
+    packages = [environment.describe(metadata) for metadata in environment.owners(inside, until)]
+    packages += [one for one in _editable(environment) if one.folder and any(Path(file).is_relative_to(one.folder) for file in outside)]
+    local = [one for one in packages if one.folder is not None and root is not None and one.folder.is_relative_to(root)]
+    return [one for one in packages if one not in local], sorted({one.name for one in local})
+
+
+def _editable(environment: Environment) -> Iterator[Installed]:
+    for names in environment.folders.values():
+        for metadata in names.values():
+            if (metadata / "direct_url.json").is_file():
+                one = environment.describe(metadata)
+                if one.folder is not None:
+                    yield one
+
+
+def requirements_text(packages: Iterable[Installed], local: Iterable[str] = (), forced: Mapping[str, str] | None = None) -> str:
+    """The text that agents read.
+
+    Args:
+        packages: What the program uses.
+        local: Packages that it brings along.
+        forced: Lines that somebody asked for, by normalised name; they replace what was found.
+    """
+    lines = {normalised(one.name): one.line for one in packages if normalised(one.name) not in _LEFT_OUT}
+    lines |= forced or {}
+    header = [f"# Python {' '.join(sys.version.split())}", *(f"# Local: {name}" for name in local), ""]
+    return "\n".join([*header, *(lines[name] for name in sorted(lines))]) + "\n"
+
+
+def forced_lines(wishes: Mapping[str, object], environment: Environment) -> dict[str, str]:
+    """The lines of packages that somebody asked for, by normalised name.
+
+    Args:
+        wishes: Versions by name: None for the installed one, with or without an operator. A name may be the path of a file of
+            requirements, which is taken line by line.
+        environment: What is installed.
+
+    Raises:
+        OSError: such a file cannot be read any more.
+    """
+    lines: dict[str, str] = {}
+    for name, version in wishes.items():
+        if os.path.isfile(name):
+            for line in Path(name).read_text("utf-8", "replace").splitlines():
+                wanted = re.sub(r"(^|\s)#.*", "", line).strip()
+                if wanted:
+                    lines[normalised(re.split(r"[\s\[=<>!~;@]", wanted)[0] or wanted) if not wanted.startswith("-") else wanted] = wanted
+            continue
+        installed = environment.find(name.partition("[")[0]) if version is None else None
+        text = str(version).strip() if version is not None else installed.version if installed else ""
+        key = normalised(name.partition("[")[0])
+        lines[key] = name if not text else f"{name} {text}" if _OPERATOR.match(text) else f"{name} == {text}"
+    return lines
