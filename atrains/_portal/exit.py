@@ -18,7 +18,7 @@ from atrains._engine.channel import names_of
 from atrains._engine.endings import COMPLETED, Ending, ending_of
 from atrains._engine.notices import say
 from atrains._engine.process import Budget, process
-from atrains._portal.exitcode import ProgramEnd
+from atrains._portal.exitcode import ProgramEnd, remind_of_interrupt
 from atrains._portal.portal import Portal, portal, running_portal
 from atrains._portal.signals import EndingSignals
 
@@ -47,6 +47,7 @@ class ExitWatch:
         self._program: ProgramEnd | None = None
         self._signals: EndingSignals | None = None
         self._ending: Ending | None = None
+        self._interrupted = False
         self._gave_up = False
         import concurrent.futures.thread  # registers its own hook first, so that ours runs before it
 
@@ -106,6 +107,7 @@ class ExitWatch:
         if self.pid != os.getpid():
             return
         self._ending = process().ending or (self._program.ending() if self._program is not None else COMPLETED)
+        self._interrupted = self._program is not None and self._program.was_interrupted
         try:
             self._join_others()
         except KeyboardInterrupt as error:  # the interpreter will not wait either
@@ -113,6 +115,8 @@ class ExitWatch:
             raise
         finally:
             self.close_all(self._ending, EXIT_BUDGET if "ipykernel" not in sys.modules else SIGNAL_BUDGET, last=False)
+            if self._interrupted:
+                remind_of_interrupt()
 
     def _close_late(self) -> None:
         """In the plain `atexit` pass: deliver what arrived after the runs were closed, and let go of everything."""
@@ -123,6 +127,8 @@ class ExitWatch:
         running = running_portal()
         if running is not None and not self._gave_up:
             running.stop()
+        if self._interrupted:
+            remind_of_interrupt()
 
     def _close_on_signal(self, ending: Ending) -> None:
         # Another thread, or this one below the handler, may be closing already: a second attempt would wait for it for ever.

@@ -7,6 +7,7 @@ All of it is given back on `restore`, unless somebody wrapped it again meanwhile
 from __future__ import annotations
 
 import builtins
+import contextlib
 import sys
 import threading
 from collections.abc import Callable
@@ -57,6 +58,11 @@ class ProgramEnd:
         if self.error is None and not self._monitored and self._main_was_left_early():
             return UNKNOWN_EXIT
         return ending_of(self.error)
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether Ctrl-C ended the program, rather than a line at a prompt."""
+        return isinstance(self.error, KeyboardInterrupt) and not (hasattr(sys, "ps1") or sys.flags.interactive)
 
     def restore(self) -> None:
         """Give back what was wrapped, unless somebody else has wrapped it since."""
@@ -117,3 +123,12 @@ class ProgramEnd:
         # It leaves the program when the frame that it leaves has nobody below it that could catch it.
         if sys._getframe(1).f_back is None:  # noqa: SLF001
             self.error = SystemExit(error.code)  # without the frames that the traceback holds
+
+
+def remind_of_interrupt() -> None:
+    """Have the interpreter end as killed by SIGINT, as it was going to: it forgets that once source is evaluated at exit.
+
+    Any import may do so: named tuples are made of source. An uncaught KeyboardInterrupt in source makes it remember.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")  # noqa: S102

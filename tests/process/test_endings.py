@@ -216,6 +216,13 @@ LOOPS: Final = [
 SIGNALS: Final = [
     Row("SIGINT in user code", SCRIPT + "ready(); sleep()", *INTERRUPTED, ("SIGINT",), says=SAID),
     Row("SIGINT in a blocking call", SCRIPT + "ready(); task.wait_for_status('published')", *INTERRUPTED, ("SIGINT",), says=SAID),
+    Row(
+        "SIGINT, and source that is evaluated at exit, as by many an import",
+        SCRIPT + "import collections; atexit.register(collections.namedtuple, 'Point', 'x y'); ready(); sleep()",
+        *INTERRUPTED,
+        ("SIGINT",),
+        says=SAID,
+    ),
     Row("SIGTERM", SCRIPT + "ready(); sleep()", *TERMINATED, TERM),
     Row("SIGTERM in a blocking call", SCRIPT + "ready(); task.wait_for_status('published')", *TERMINATED, TERM),
     Row("SIGTERM in a block", BLOCK + "sleep()", *TERMINATED, TERM),
