@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from argparse import SUPPRESS, Action, ArgumentParser
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 SECTION: Final = "Args"
@@ -26,6 +26,13 @@ _APPENDING: Final = (argparse._AppendAction, argparse._AppendConstAction)  # noq
 _PRINTING: Final = (argparse._HelpAction, argparse._VersionAction)  # noqa: SLF001
 _FLAG: Final = argparse._StoreConstAction  # noqa: SLF001
 _COMMANDS: Final = argparse._SubParsersAction  # noqa: SLF001
+
+
+class _OrNothing(list[Any]):
+    """Choices beside which there may be none: until Python 3.12 argparse looks for the empty list among them."""
+
+    def __contains__(self, value: object) -> bool:
+        return value == [] or super().__contains__(value)
 
 
 class Named(NamedTuple):
@@ -130,7 +137,7 @@ def see(
             if any(id(each) in chosen for each in action.choices.values()):
                 given.add(name)
         elif any(text is not action.default for text, _ in of_action) or (
-            value is not _MISSING and not of_action and not _is_same(value, action.default)
+            not (value is _MISSING or of_action or _is_same(value, action.default) or (value == [] and _comes_after(action)))
         ):
             given.add(name)
         token = _token(value, of_action)
@@ -184,10 +191,12 @@ def overridden(parser: ArgumentParser, held: Held, refuse: Refuse) -> Iterator[d
         lifted = set()
         for owner, action, name in walk(parser):
             text = _text(held, name)
-            if isinstance(action, _COMMANDS) and text:
-                change(action, "required", False)
-            if text is None or isinstance(action, _COMMANDS) or (not text and owner is not parser):
+            if text is None or (not text and (owner is not parser or _comes_after(action))):
                 continue  # the official clients store no values for commands that are not run
+            if _comes_after(action):
+                for field, value in _as_left_out(action).items():
+                    change(action, field, value)
+                continue
             taken, value = _read(owner, action, name, text, refuse, default=action.default, is_lazy=True)
             if not taken:
                 continue
@@ -196,10 +205,8 @@ def overridden(parser: ArgumentParser, held: Held, refuse: Refuse) -> Iterator[d
             change(action, "default", value)
             if owner is parser:
                 defaults[action.dest] = value
-        for owner in {id(named.owner): named.owner for named in walk(parser)}.values():
-            for group in owner._mutually_exclusive_groups:  # noqa: SLF001
-                if any(id(action) in lifted for action in group._group_actions):  # noqa: SLF001
-                    change(group, "required", False)
+        for group in _groups_with(parser, lifted):
+            change(group, "required", False)
         yield defaults
     finally:
         for thing, field, before, own in reversed(changed):
@@ -207,14 +214,27 @@ def overridden(parser: ArgumentParser, held: Held, refuse: Refuse) -> Iterator[d
                 setattr(thing, field, before)
 
 
+def _groups_with(parser: ArgumentParser, actions: Container[int]) -> Iterator[object]:
+    """The groups, of which a command line gives one argument, that hold one of some actions, which are known by `id`."""
+    for owner in {id(named.owner): named.owner for named in walk(parser)}.values():
+        for group in owner._mutually_exclusive_groups:  # noqa: SLF001
+            if any(id(action) in actions for action in group._group_actions):  # noqa: SLF001
+                yield group
+
+
 def fill(parser: ArgumentParser, namespace: object, held: Held, seen: Seen, refuse: Refuse) -> None:
-    """Give a namespace, after its parse, what defaults do not bring: the arguments of the command that the task names.
+    """Give a namespace, after its parse, what defaults do not bring: the arguments of the command that the task names, and open lists.
 
     Call it while the parser is `overridden`.
     """
     for owner, action, name in walk(parser, seen.chosen):
         text = _text(held, name)
-        if not text or not isinstance(action, _COMMANDS) or name in seen.given or (owner is not parser and id(owner) not in seen.chosen):
+        if not text or not _comes_after(action) or name in seen.given or (owner is not parser and id(owner) not in seen.chosen):
+            continue
+        if not isinstance(action, _COMMANDS):
+            taken, value = _read(owner, action, name, text, refuse, default=action.default, is_lazy=False)
+            if taken:
+                setattr(namespace, action.dest, value)
             continue
         text = _command_of(text)
         command = action.choices.get(text)
@@ -236,7 +256,7 @@ def patch(parser: ArgumentParser, namespace: object, held: Held, seen: Seen, ref
     values = vars(namespace)
     for owner, action, name in walk(parser, seen.chosen):
         text = _text(held, name)
-        if text is None or name in seen.given or action.dest not in values or isinstance(action, _COMMANDS):
+        if text is None or name in seen.given or action.dest not in values or _comes_after(action):
             continue
         if not text and owner is not parser:
             continue  # as in `overridden`
@@ -362,6 +382,18 @@ def _is_list(action: Action) -> bool:
 
 def _takes_many(action: Action) -> bool:
     return isinstance(action.nargs, int) or action.nargs in {"+", "*", argparse.REMAINDER}
+
+
+def _comes_after(action: Action) -> bool:
+    """Whether argparse takes no default for it, or none but a choice: a command, and a list without a dash, which may always be empty."""
+    return isinstance(action, _COMMANDS) or (not action.option_strings and action.nargs in {argparse.ZERO_OR_MORE, argparse.REMAINDER})
+
+
+def _as_left_out(action: Action) -> dict[str, object]:
+    """The fields that such an action needs in order to be left out."""
+    if isinstance(action, _COMMANDS) or action.choices is None:
+        return {"required": False}
+    return {"required": False, "choices": _OrNothing(action.choices)}
 
 
 def _list_of(owner: ArgumentParser, action: Action, text: str, default: object) -> object:

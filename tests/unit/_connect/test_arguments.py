@@ -288,6 +288,47 @@ def test_a_text_that_does_not_fit_is_refused_by_name(options: dict[str, Any], te
     assert recorder.refused == ["x"]
 
 
+@pytest.mark.parametrize("held", ['["a", "b"]', "[]"])
+@pytest.mark.parametrize("options", [{"nargs": "*"}, {"nargs": "*", "choices": ["a", "b"]}, {"nargs": argparse.REMAINDER}])
+def test_a_list_without_a_dash_comes_back(options: dict[str, Any], held: str) -> None:
+    """Where the command line has nothing of it argparse makes it an empty list, and takes no default for that."""
+
+    def parser() -> argparse.ArgumentParser:
+        made = argparse.ArgumentParser()
+        made.add_argument("x", **options)
+        return made
+
+    recorder = Noting(held_of(x=held))
+    parsing.begin(recorder, True)
+    expected = ["a", "b"] if held != "[]" else []
+    assert parser().parse_args([]).x == expected
+    assert parser().parse_args(["b"]).x == ["b"]
+    outer = argparse.ArgumentParser()
+    outer.add_subparsers(dest="command").add_parser("train").add_argument("x", **options)
+    parsing.forget()
+    recorder.held = held_of(x=held, command="train")
+    parsing.begin(recorder, True)
+    assert vars(outer.parse_args([])) == vars(outer.parse_args(["train"])) == {"command": "train", "x": expected}
+    assert recorder.refused == recorder.remarks == []
+
+
+def test_a_list_without_a_dash_comes_back_that_was_parsed_before_the_run() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("x", nargs="*")
+    result = parser.parse_args([])
+    parsing.begin(Noting(held_of(x="[a, b]")), True)
+    assert result.x == ["a", "b"]
+
+
+def test_a_list_without_a_dash_is_refused_where_it_is_no_choice() -> None:
+    recorder = Noting(held_of(x="[c]"))
+    parsing.begin(recorder, True)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("x", nargs="*", choices=["a", "b"])
+    assert parser.parse_args([]).x == []
+    assert recorder.refused == ["x"]
+
+
 def test_what_is_required_is_not_where_the_task_has_a_value(capsys: pytest.CaptureFixture[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("place")
