@@ -106,8 +106,9 @@ async def project_id(transport: Transport, name: str) -> str:
 
 
 async def find_project(transport: Transport, name: str) -> str | None:
-    """The id of the project of exactly this name, or None."""
-    request = {"name": f"^{re.escape(name)}$", "only_fields": ["id"], "search_hidden": True}
+    """The id of the project of exactly this name, or None. Server: blanks around the parts of a name are not stored."""
+    pattern = r"\s*/\s*".join(re.escape(part.strip()) for part in name.split("/"))
+    request = {"name": f"^{pattern}$", "only_fields": ["id"], "search_hidden": True}
     found = (await transport.call(endpoints.PROJECTS_GET_ALL, request))["projects"]
     return str(found[0]["id"]) if found else None
 

@@ -120,6 +120,15 @@ async def test_a_script_begins_although_others_are_opening_their_runs(
     assert (await run(world, reuse_last_task_id=True)).id == second.id
 
 
+async def test_blanks_around_the_parts_of_a_project_do_not_count(world: World) -> None:
+    name = own("project")
+    first = await world(world.Task.create(f"{name} / resnet", "a run"))
+    for same in (f"{name} / resnet", f"{name}/resnet", f" {name}/ resnet "):
+        again = await world(world.Task.create(same, "a run"))
+        assert again.project == first.project
+        assert {task.id for task in await world(world.Task.get_tasks(project_name=same))} >= {first.id, again.id}
+
+
 async def test_the_environment_can_forbid_reuse(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINS_TASK_NO_REUSE", "1")
     first = await run(world, reuse_last_task_id=True)
