@@ -425,7 +425,7 @@ def _scalar(owner: ArgumentParser, action: Action, text: str, default: object) -
 
     kind: Any = owner._registry_get("type", action.type, action.type)  # noqa: SLF001
     if action.type is None:
-        return text if default is None else cast(text, default)
+        return _untyped(action, text, default)
     if kind is bool:
         return cast(text, True)
     try:
@@ -434,6 +434,23 @@ def _scalar(owner: ArgumentParser, action: Action, text: str, default: object) -
         if default is None or isinstance(default, str | int | float):
             raise
         return cast(text, default)
+
+
+def _untyped(action: Action, text: str, default: object) -> object:
+    """The value of an argument without a type: of that of its default, or its constant, else the text, as from a command line."""
+    from atrains._wire.values import cast
+
+    if action.nargs == argparse.OPTIONAL and action.const is not None and text == text_of(action.const):
+        return action.const
+    if default is None:
+        return text
+    with contextlib.suppress(ValueError, TypeError):
+        return cast(text, default)
+    with contextlib.suppress(ValueError):
+        if type(default) is int:
+            number = float(text)
+            return int(number) if number.is_integer() else number
+    return text
 
 
 def _check_choice(action: Action, value: object) -> None:
