@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -29,20 +30,31 @@ _BATCH: Final = 100
 _log = logging.getLogger("atrains")
 
 
+@dataclass(slots=True)
+class Delivered:
+    """What became of the uploads of a dead process.
+
+    Attributes:
+        stored: The names of what was stored, but for images.
+        images: How many images were.
+        failed: Why the others never will be, by name.
+    """
+
+    stored: list[str] = field(default_factory=list)
+    images: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
 async def deliver_uploads(
     journal: DeadJournal, transport: Transport, workers: Executor, storages: StorageRegistry
-) -> tuple[list[str], dict[str, str]]:
+) -> Delivered:
     """Store what was to be uploaded, the smallest first, and record it.
-
-    Returns:
-        The names of what was stored, and why the others never will be, by name.
 
     Raises:
         UnreachableError: some of it cannot be stored now.
         TransportError: it cannot be recorded now.
     """
-    stored: list[str] = []
-    failed: dict[str, str] = {}
+    delivered = Delivered()
     items, replaced, followers = _left_in(journal)
     for job in replaced:
         await run_in(workers, partial(journal.mark_done, job))
@@ -70,10 +82,10 @@ async def deliver_uploads(
                 behind = followers.get(job.number, ())
                 arrived += [(other, Carried(upload, outcome.stored, outcome.failure)) for other, upload in behind]
                 arrived.append((job, outcome))
-        await _record(arrived, journal, transport, workers, stored, failed, begun)
+        await _record(arrived, journal, transport, workers, delivered, begun)
         if unreachable is not None:
             raise unreachable
-    return stored, failed
+    return delivered
 
 
 _Item: TypeAlias = "tuple[Job, Upload]"
@@ -104,8 +116,7 @@ async def _record(
     journal: DeadJournal,
     transport: Transport,
     workers: Executor,
-    stored: list[str],
-    failed: dict[str, str],
+    delivered: Delivered,
     begun: float,
 ) -> None:
     groups: dict[tuple[str, str], list[tuple[Job, Carried]]] = {}
@@ -117,10 +128,12 @@ async def _record(
             name, reason = carried.upload.name, carried.failure or refused.get(job.number)
             await run_in(workers, partial(journal.mark_done, job))
             await run_in(workers, partial(clear_away, carried.upload, is_stored=reason is None, begun=begun))
-            if reason is None and not carried.upload.is_event:
-                stored.append(name)
-            elif reason is not None:
-                failed[name] = reason
+            if reason is None and carried.upload.is_event:
+                delivered.images += 1
+            elif reason is None:
+                delivered.stored.append(name)
+            else:
+                delivered.failed[name] = reason
                 _log.error("atrains: %r of task %s could not be stored: %s", name, task, reason)
 
 

@@ -183,9 +183,10 @@ async def _deliver_files(
             raise StorageError("it has files to upload, and there is no way to their places")
         from atrains._engine.left_uploads import deliver_uploads  # which few journals need
 
-        stored, failed = await deliver_uploads(journal, transport, workers, storages())
-        outcome.uploads += stored
-        outcome.failed_uploads |= failed
+        delivered = await deliver_uploads(journal, transport, workers, storages())
+        outcome.uploads += delivered.stored
+        outcome.failed_uploads |= delivered.failed
+        outcome.events[EventKind.IMAGES] += delivered.images
 
 
 async def _end_runs(journal: DeadJournal, transport: Transport, workers: Executor, outcome: Recovered) -> None:

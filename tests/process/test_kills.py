@@ -445,7 +445,7 @@ def test_sync_fails_when_something_stays_behind_that_should_not(user: User) -> N
     events.unlink()
     events.mkdir()
     code, outcome = sync(user)
-    assert (code, outcome["left"], outcome["events"]) == (0, [], {"scalars": 100, "logs": 1, "plots": 0})
+    assert (code, outcome["left"], outcome["events"]) == (0, [], {"scalars": 100, "logs": 1, "plots": 0, "images": 0})
 
 
 def test_sync_without_anything_to_do_says_so(user: User) -> None:
