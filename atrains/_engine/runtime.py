@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Hashable
+from contextvars import Context
 from enum import Enum, auto
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -62,6 +63,7 @@ class Runtime:
         self._recoveries: dict[Channel, asyncio.Task[None]] = {}
         self._uploads: dict[Channel, asyncio.Task[None]] = {}
         self._monitors: dict[Channel, asyncio.Task[None]] = {}
+        self._lookouts: dict[Channel, asyncio.Task[None]] = {}
 
     @classmethod
     def current(cls) -> Runtime:
@@ -107,7 +109,7 @@ class Runtime:
 
     async def stop(self, channel: Channel) -> None:
         """Stop delivering a channel; on this loop."""
-        beside: tuple[dict[Channel, Any], ...] = (self._reporters, self._recoveries, self._uploads, self._monitors)
+        beside: tuple[dict[Channel, Any], ...] = (self._reporters, self._recoveries, self._uploads, self._monitors, self._lookouts)
         ending = {
             task for task in (self._reporters.pop(channel, None), *(tasks.pop(channel, None) for tasks in beside)) if task is not None
         }
@@ -146,7 +148,8 @@ class Runtime:
 
     def watch(self, channel: Channel) -> None:
         """Run the monitor of a channel that is delivered here, as soon as that is so; from any thread."""
-        self.call_soon(lambda: self._begin_watching(channel))
+        # In a context of its own: a loop keeps that of a timer until it is due, and with the caller's its task, long after it was closed.
+        Context().run(self.call_soon, lambda: self._begin_watching(channel))
 
     def _begin_watching(self, channel: Channel) -> None:
         running = self._monitors.get(channel)
@@ -164,6 +167,19 @@ class Runtime:
             except Exception:  # as above  # noqa: BLE001
                 monitor.stop()
                 _log.exception("atrains: the machine is not watched any more")
+
+    def look_out(self, channel: Channel) -> None:
+        """Look at what a channel was given to look at, and is new; from any thread."""
+        self.call_soon(lambda: self._begin_lookout(channel))
+
+    def _begin_lookout(self, channel: Channel) -> None:
+        running = self._lookouts.get(channel)
+        if self._group is None or not self._reporters.get(channel) or not channel.lookout:
+            return  # whoever starts the channel begins it
+        if running is None or running.done():
+            self._lookouts[channel] = self._group.create_task(self._guard(channel.lookout.run), name="atrains-lookout")
+        else:
+            channel.lookout.wake()
 
     def release(self, channel: Channel) -> None:
         """Leave a channel to another loop; takes effect when this one runs again, if it ever does."""
@@ -210,7 +226,8 @@ class Runtime:
                     self._start(channel)
 
     def _release(self, channel: Channel) -> None:
-        for running in (self._reporters.pop(channel, None), self._uploads.pop(channel, None), self._monitors.pop(channel, None)):
+        for tasks in (self._reporters, self._uploads, self._monitors, self._lookouts):
+            running = tasks.pop(channel, None)
             if running is not None:
                 running.cancel()
         self._changed.set()
@@ -221,6 +238,7 @@ class Runtime:
             self._recoveries[channel] = self._group.create_task(self._guard(lambda: self._look_after(channel)), name="atrains-recovery")
             self._begin_uploads(channel)
             self._begin_watching(channel)
+            self._begin_lookout(channel)
 
     async def _guard(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let what a signal handler raises go out of the loop once.

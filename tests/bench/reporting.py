@@ -21,7 +21,7 @@ MILLION = 1_000_000
 def _delivered(task: Any, points: int) -> None:
     """Wait until all of it is in the home; a figure for points that were lost would be worth nothing."""
     receipt = task.flush(timeout=600)
-    if not receipt or receipt.scalars.acknowledged != points:
+    if not receipt or receipt.scalars.acknowledged < points:  # more, where the run is long enough for the machine to be watched
         raise SystemExit(f"reported {points} points, and the home has: {receipt}")
 
 

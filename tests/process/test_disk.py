@@ -26,7 +26,7 @@ import json, os, sys, time
 from atrains import Task, errors
 
 seconds, rest = map(float, sys.argv[1:])
-task = Task.init("disks", "trouble")
+task = Task.init("disks", "trouble", auto_connect_streams=False)
 logger = task.get_logger()
 points = lines = raised = 0
 
@@ -222,7 +222,7 @@ import sys
 from atrains import Task, errors
 
 try:
-    Task.init("disks", "trouble")
+    Task.init("disks", "trouble", auto_connect_streams=False)
 except errors.HomeError as error:
     print(error)
 sys.exit(5)
@@ -240,7 +240,7 @@ def test_a_home_that_cannot_be_written_from_the_start_is_named_and_can_be_caught
 SENDING = """
 from atrains import Task
 
-task = Task.init("disks", "trouble")
+task = Task.init("disks", "trouble", auto_connect_streams=False)
 task.get_logger().report_scalar("t", "s", 1.0, 1)
 assert task.flush(timeout=10)
 """
@@ -262,7 +262,7 @@ KILLED = """
 import os, signal, sys, time
 from atrains import Task
 
-task = Task.init("disks", "memory")
+task = Task.init("disks", "memory", auto_connect_streams=False)
 logger = task.get_logger()
 time.sleep(0.3)
 for number in range(1000):
@@ -295,7 +295,7 @@ POWER = """
 import os, shutil, sys
 from atrains import Task
 
-task = Task.init("disks", "power")
+task = Task.init("disks", "power", auto_connect_streams=False)
 logger = task.get_logger()
 task.flush(timeout=10)
 print("ready", flush=True)
@@ -317,7 +317,7 @@ KILLED_IN_POWER = """
 import os, signal
 from atrains import Task
 
-logger = Task.init("disks", "killed").get_logger()
+logger = Task.init("disks", "killed", auto_connect_streams=False).get_logger()
 for number in range(1000):
     logger.report_scalar("t", "s", number, number)
 os.kill(os.getpid(), signal.SIGKILL)

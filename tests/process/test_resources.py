@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from atrains._capture.containers import Limits, find_limits
 from atrains._capture.gpus import Gpus
 from atrains._capture.machine import Machine
+from tests.conftest import User
 
 RunScript = Callable[..., Any]
 ReadTask = Callable[..., Any]
@@ -25,6 +27,12 @@ from atrains import Task
 fast = {"report_start_sec": 1, "report_frequency_sec": 1, "sample_frequency_per_sec": 5}
 task = Task.init("resources", "run", auto_resource_monitoring=fast)
 """
+
+
+@pytest.fixture
+def user(user: User) -> User:
+    """A user as there are: with the monitor as it is by default."""
+    return replace(user, variables={"ATRAINS_MONITOR": ""})
 
 
 def test_the_curves_of_the_machine(run_script: RunScript, read_task: ReadTask) -> None:
