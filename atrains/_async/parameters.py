@@ -112,13 +112,16 @@ class Parameters(TaskPart):
         section, _, prefix = place.partition("/")
         prefix = _with_slash(prefix)
         said = {prefix + name: known.description for name, known in given.declared.items()}
-        items = [item._replace(description=said.get(item.name, "")) for item in wire.flatten(given.to_dict(), section=place)]
+        own = given.to_dict()
+        items = [item._replace(description=said.get(item.name, "")) for item in wire.flatten(own, section=place)]
         held = await self._held_for(section)
         types = {prefix + name: known.type for name, known in given.declared.items() if known.type is not None}
-        for name, value in wire.adopt(given.to_dict(), held, partial(self._refuse, section), prefix=prefix, declared=types).items():
+        for name, value in wire.adopt(own, held, partial(self._refuse, section), prefix=prefix, declared=types).items():
+            if value is own[name] or value == own[name]:
+                continue  # it went through its converter already, which may not take what it made
             try:
                 given.update_from_dict({name: value})
-            except ValidationError as error:
+            except Exception as error:  # the program's own converters and validators may raise anything  # noqa: BLE001
                 self._refuse(section, prefix + name, str(value), f"value that is allowed ({error})")
         await self._store_new(items, held)
 

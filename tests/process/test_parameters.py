@@ -243,6 +243,32 @@ def test_an_agent_runs_a_script_with_the_values_of_the_task(anyone: User, source
     assert get(first.task_ids[0]).get_parameter("General/n") == "1"
 
 
+def test_converters_and_validators_may_raise_anything(user: User) -> None:
+    script = (
+        HEAD
+        + """
+def is_even(number):
+    assert number % 2 == 0, "it is odd"
+
+class Given(TaskParameters):
+    names = param("a,b", converter=lambda text: text.split(","))
+    size = param(2, type=int, validator=is_even)
+
+show(task.connect(Given()).to_dict())
+"""
+    )
+    stored = user.run(script)
+    assert stored.code == 0, stored.stderr
+    edited = Task.clone(get(stored.task_ids[0]))
+    edited.update_parameters({"General/names": ["c"], "General/size": 3})
+    for task in (stored.task_ids[0], edited.id):
+        agent = user.run(script, **as_agent(task))
+        assert agent.code == 0, agent.stderr
+        assert agent.stdout == stored.stdout
+    assert "General/names = \"['c']\" is no value that is allowed" in agent.stderr
+    assert "General/size = '3' is no value that is allowed (it is odd)" in agent.stderr
+
+
 def test_an_agent_stores_what_the_task_does_not_hold_and_takes_nothing_else(anyone: User) -> None:
     draft = Task.create("project", "for an agent")
     draft.set_parameters({"a": 5, "only": 1})
