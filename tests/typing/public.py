@@ -27,7 +27,7 @@ from atrains import (
     param,
     percent_param,
 )
-from atrains.types import FileMetadata, LastMetric, MetricSummary, ReportedPlot, ScalarChunk, ScalarCurve, SeriesInfo
+from atrains.types import DebugSample, FileMetadata, LastMetric, MetricSummary, ReportedPlot, ScalarChunk, ScalarCurve, SeriesInfo
 
 
 class Parameters(TaskParameters):
@@ -68,6 +68,7 @@ def blocking() -> None:
     assert_type(task.metrics_manager.get_summary(), dict[str, dict[str, MetricSummary]])
     assert_type(task.reporter, Reporter)
     assert_type(task.get_reported_plots(max_iterations=2), list[ReportedPlot])
+    assert_type(task.get_debug_samples("title", "series", 2), list[DebugSample])
     log = task.get_logger()
     log.report_line_plot("loss", [SeriesInfo("train", [[0, 1.0]]), {"name": "test", "data": [[0, 1.0]]}], xaxis="x", yaxis="y")
     log.report_scatter3d("points", ["a", "b"], [[(1, 2, 3)], [(4, 5, 6)]], 1)
