@@ -129,11 +129,12 @@ class Connection:
         from atrains._connect import arguments
 
         held = self._held_for(parser)
+        earlier = last_parse(namespace)  # whose command line counts, too: a program may parse in two steps
         with contextlib.ExitStack() as stack:
             with self._harmless(parser):
                 defaults = stack.enter_context(arguments.overridden(parser, held, self._refuse))
                 for name in defaults if namespace is not None else ():
-                    if hasattr(namespace, name):
+                    if hasattr(namespace, name) and (earlier is None or name not in earlier.seen.given):
                         setattr(namespace, name, defaults[name])
             result = original(parser, args, namespace)
             with self._harmless(parser):

@@ -366,6 +366,17 @@ def test_a_namespace_that_the_program_brings_gets_the_values_of_the_task() -> No
     assert an_action(type=int).parse_args(["--x", "5"], argparse.Namespace(x=1)).x == 5
 
 
+def test_the_command_line_of_an_earlier_step_wins_over_the_task() -> None:
+    parsing.begin(Noting(held_of(x="2", y="3")), True)
+    parser = an_action(type=int)
+    parser.add_argument("--y", type=int)
+    result, rest = parser.parse_known_args(["--x", "5", "--z"])
+    assert rest == ["--z"]
+    parser.add_argument("--z", action="store_true")
+    for _ in range(2):
+        assert vars(parser.parse_args(rest, result)) == {"x": 5, "y": 3, "z": True}
+
+
 def test_a_file_is_opened_once_and_only_if_it_is_meant(tmp_path: Any) -> None:
     held, given = tmp_path / "held.txt", tmp_path / "given.txt"
     held.write_text("kept")
