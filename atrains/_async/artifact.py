@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -31,7 +32,8 @@ async def import_codec(channel: Channel | DisabledChannel) -> None:
     It takes tens of milliseconds: not at start-up, which most runs would pay for nothing, and not on the loop, which it would hold.
     """
     for name in ("atrains._engine.artifact_codec", "atrains._storage.folder"):
-        await channel.run(partial(import_module, name))
+        if name not in sys.modules:
+            await channel.run(partial(import_module, name))
 
 
 class ArtifactMapping(Mapping[str, A], Generic[A]):

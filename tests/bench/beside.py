@@ -26,6 +26,7 @@ MEASUREMENTS = {
     "http_memory": "per million",
     "http_artifacts_small": "uploaded",
     "http_artifacts_large": "uploaded",
+    "http_artifacts_many": "",
 }
 """Each measurement over HTTP, and the figure by which clients are compared; none where only this one can be measured."""
 

@@ -209,8 +209,34 @@ async def _together(paths: Sequence[Path], sink: Control) -> Figures:
         sink.set(clear=True)
         begin = time.monotonic()
         await asyncio.gather(*(task.upload_artifact(path.name, path) for path in paths))
+        await task.flush(wait_for_uploads=True, timeout=300)
         counts = sink.wait_for("uploads", len(paths), 120)
         return {"together": counts["last upload"] - begin}
+
+
+async def _plain(paths: Sequence[Path], sink: Control, at_once: int = 8) -> Figures:
+    """The same files by aiohttp alone, as many at once: what there is to gain. Nothing is hashed, checked, recorded or kept."""
+    import aiohttp
+
+    limit = asyncio.Semaphore(at_once)
+
+    async def post(session: aiohttp.ClientSession, path: Path) -> None:
+        async with limit:
+            boundary = os.urandom(16).hex()
+            names = f'name="plain/{path.name}"; filename="{path.name}"'
+            head = f"--{boundary}\r\nContent-Disposition: form-data; {names}\r\n\r\n".encode()
+            content = await asyncio.to_thread(path.read_bytes)
+            headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+            body = b"".join((head, content, f"\r\n--{boundary}--\r\n".encode()))
+            async with session.post(os.environ["ATRAINS_FILES_HOST"], data=body, headers=headers) as answer:
+                await answer.read()
+
+    async with aiohttp.ClientSession() as session:
+        sink.set(clear=True)
+        begin = time.monotonic()
+        await asyncio.gather(*(post(session, path) for path in paths))
+        counts = await asyncio.to_thread(sink.wait_for, "uploads", len(paths), 120)
+    return {"plain": counts["last upload"] - begin}
 
 
 def _artifacts(files: int, size: int) -> Measurement:
@@ -227,12 +253,15 @@ def _artifacts(files: int, size: int) -> Measurement:
         peer.upload(paths)
         queued = time.monotonic()
         peer.flush()
-        counts = sink.wait_for("uploads", number, 120)
+        counts = sink.wait_for("uploads", number, 300)
         if counts["upload bytes"] < number * length:
             raise SystemExit(f"{number * length} bytes were uploaded, and the sink has {counts}")
         peer.close()
         figures = {"queued": queued - begin, "uploaded": counts["last upload"] - begin, "closed": time.monotonic() - begin}
-        return figures | (asyncio.run(_together(paths, sink)) if isinstance(peer, Atrains) else {})
+        if isinstance(peer, Atrains):
+            figures |= asyncio.run(_together(paths, sink)) | asyncio.run(_plain(paths, sink))
+            figures["of plain"] = figures["plain"] / figures["uploaded"]
+        return figures
 
     return measure
 
@@ -248,6 +277,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "http_memory": http_memory,
     "http_artifacts_small": _artifacts(64, MIB),
     "http_artifacts_large": _artifacts(8, 32 * MIB),
+    "http_artifacts_many": _artifacts(10_000, 1024),
 }
 
 

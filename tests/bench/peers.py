@@ -59,7 +59,7 @@ class Atrains:
                 raise NotImplementedError(f"upload_artifact({file.name!r}) gave False")
 
     def flush(self) -> None:
-        receipt = self.task.flush(timeout=300)
+        receipt = self.task.flush(wait_for_uploads=True, timeout=300)
         if not receipt:
             raise SystemExit(f"not everything was delivered: {receipt}")
 
