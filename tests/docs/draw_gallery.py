@@ -89,7 +89,7 @@ def photograph(address: str, folder: Path, top: int) -> Image.Image:
 
 def small(image: Image.Image) -> bytes:
     """The picture as PNG, with as many colours as its size allows."""
-    is_photograph = image.getcolors(1 << 14) is None  # which palettes spoil
+    is_photograph = image.getcolors(1 << 12) is None  # which palettes spoil
     for drawn in (*([image] if is_photograph else []), *(image.quantize(colours) for colours in (256, 128, 64, 32, 16))):
         buffer = io.BytesIO()
         drawn.save(buffer, "PNG", optimize=True)
