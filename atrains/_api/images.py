@@ -22,7 +22,6 @@ from atrains.errors import HomeError, JournalFullError, TaskClosedError, UsageEr
 _PIECE: Final = 1 << 20
 _FORKED_NAMES: Final = 1000
 """File names of a title and series that a forked process has to itself: three digits behind its number."""
-_LONGEST_SUFFIX: Final = 32
 
 
 class ImageReports(Outgoing):
@@ -139,7 +138,7 @@ class ImageReports(Outgoing):
             check_folder(url)
         self._destination = url
 
-    def get_default_upload_destination(self) -> str | None:
+    def get_default_upload_destination(self) -> str:
         """Where the files of images and other media go, as a URL: what was set, else the file server, or the task's folder."""
         return self._destination or self._files.shown
 
@@ -196,11 +195,11 @@ class ImageReports(Outgoing):
         path: Path | None = None
         accepted = False
         try:
-            path = outlet.upload_folder() / f"upload-{os.urandom(8).hex()}{suffix[:_LONGEST_SUFFIX]}"
+            path = outlet.upload_folder() / f"upload-{os.urandom(8).hex()}"
             with path.open("xb") as file:
                 write(file)
-            accepted = self._accept(path, clean_name(title), clean_name(series), step, self._file_name(title, series, suffix, history),
-                                    remove=remove, since=since)  # fmt: skip
+            file_name = self._file_name(title, series, suffix, history)
+            accepted = self._accept(path, clean_name(title), clean_name(series), step, file_name, remove=remove, since=since)
         except (JournalFullError, TaskClosedError):
             raise
         except HomeError as error:  # the journal was closed
@@ -253,7 +252,11 @@ class ImageReports(Outgoing):
         if len(address.encode()) > URL_LIMIT:
             self._drop(EventKind.IMAGES, ledger.TOO_LARGE, name, f"a URL has at most {URL_LIMIT:,} bytes; report the image itself")
             return
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError as error:
+            self._drop(EventKind.IMAGES, ledger.BAD_INPUT, name, f"{shortened(address)} is no URL: {error}")
+            return
         key = parts._replace(scheme="", netloc="").geturl() if parts.netloc else address
         event = {"timestamp": self._stamp(), "metric": clean_name(title), "variant": clean_name(series), "iter": step}
         self._record(EventKind.IMAGES, {"kind": "images", "task": self._task, "event": {**event, "key": key, "url": address}}, [], name)

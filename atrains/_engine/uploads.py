@@ -114,7 +114,7 @@ class Uploads:
     # ---- from any thread
 
     def add(self, upload: Upload, listener: Callable[[int, int], None] | None = None) -> Handle:
-        """Accept an upload: from here on it is in the journal. Writes to it; for worker threads. `wake` has it begun.
+        """Accept an upload: from here on it is in the journal. Writes to it. `wake` has it begun.
 
         Args:
             upload: What.

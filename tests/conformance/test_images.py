@@ -176,15 +176,16 @@ async def test_what_cannot_be_reported_is_counted_and_said_once(world: World, tm
             log.report_image("words", "s", 1, image="a picture")
             log.report_image("channels", "s", 1, image=np.zeros((5, 5, 6)))
         log.report_image("far", "s", 2**63, image=[[1]])
+        log.report_image("nowhere", "s", 1, url="http://[")
         log.report_image("long", "s", 1, url="data:image/png;base64," + "A" * 40_000)
     receipt = await world(task.flush())
     assert not receipt
-    assert receipt.images.dropped == {"not reportable": 6, "iteration out of range": 1, "too large": 1}
+    assert receipt.images.dropped == {"not reportable": 7, "iteration out of range": 1, "too large": 1}
     assert (receipt.images.acknowledged, receipt.images.pending) == (0, 0)
     said = [record.getMessage() for record in caplog.records if "of images" in record.getMessage()]
-    assert len(said) == 5
+    assert len(said) == 6
     assert any("none.png" in line for line in said)
-    assert (await world(task.stats())).images.reported == 8
+    assert (await world(task.stats())).images.reported == 9
     for options in ({}, {"image": [[1]], "url": "https://x/y.png"}):
         with pytest.raises(UsageError, match="one of"):
             log.report_image("title", "s", **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import numpy as np  # noqa: TID253  # what users pass
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image  # noqa: TID253
 
 from atrains._wire.images import encode_image, with_own_file
-from atrains.errors import ValidationError
+from atrains.errors import MissingPackageError, ValidationError
 
 
 def decoded(image: Any, form: str = "PNG") -> tuple[str, Any]:
@@ -87,6 +88,13 @@ def test_every_mode_of_pil_can_be_encoded(mode: str, form: str) -> None:
 def test_what_is_no_image_is_refused(image: Any) -> None:
     with pytest.raises(ValidationError, match="an image"):
         encode_image(image, "PNG", 90)
+
+
+@pytest.mark.parametrize("missing", ["PIL", "numpy"])
+def test_a_package_that_is_missing_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingPackageError, match="pip install"):
+        encode_image([[1]], "PNG", 90)
 
 
 def test_an_image_whose_file_was_used_again_is_left_out() -> None:
