@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Final, Self, TypeVar, cast
@@ -99,7 +100,7 @@ class Twin:
 
 def wrap(value: Any) -> Any:
     """What the async core returned, with every async object replaced by its twin."""
-    twin = Twin._twins.get(type(value))  # one module  # noqa: SLF001
+    twin = Twin._twins.get(type(value)) or _load_twin(type(value))  # one module  # noqa: SLF001
     if twin is not None:
         return twin._of(value)  # noqa: SLF001
     if isinstance(value, list | tuple):
@@ -107,6 +108,16 @@ def wrap(value: Any) -> Any:
     if isinstance(value, ArtifactMapping | MappingProxyType | dict):
         return type(value)({key: wrap(item) for key, item in value.items()})
     return value
+
+
+def _load_twin(kind: type) -> type[Twin] | None:
+    """The twin of a class whose module nobody has asked for yet: it has the name of that of the async class."""
+    package, _, module = kind.__module__.rpartition(".")
+    if package != "atrains._async":
+        return None
+    with contextlib.suppress(ModuleNotFoundError):  # a part of a class, or something that has no twin
+        import_module(f"atrains._sync.{module}")
+    return Twin._twins.get(kind)  # noqa: SLF001
 
 
 def unwrap(value: Any) -> Any:

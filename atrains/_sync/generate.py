@@ -251,21 +251,19 @@ def imports(pair: Pair, code: str) -> Iterator[str]:
             targets = [*node.targets] if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
             names = [node.name] if isinstance(node, ast.ClassDef) else [target.id for target in targets if isinstance(target, ast.Name)]
             found.update({name: f"from {module} import {name}" for name in names})
-    # The first module imports the others, so that their classes are known where it wraps; the others only mention it.
-    first = PAIRS[0] if pair is not PAIRS[0] else None
-    twins = {other.twin: f"from atrains._sync.{other.written} import {other.twin}" for other in PAIRS if other not in (pair, first)}
-    found.update(twins)
+    twins = {other.twin: f"from atrains._sync.{other.written} import {other.twin}" for other in PAIRS if other is not pair}
     found |= {name: f"from collections.abc import {name}" for name in ("Generator", "Iterator")} | {"cast": "from typing import cast"}
     found["quietly"] = "from atrains._api.deprecation import quietly"
     found |= {name: f"from atrains._sync._base import {name}" for name in ("fetch", "unwrap", "wrap", pair.base)}
     found[pair.core] = f"from atrains.{pair.module.removesuffix('.py').replace('/', '.')} import {pair.core}"
     found.pop(pair.twin, None)
-    mentioned = first is not None and first.twin in used
+    # Twins are only mentioned: each is loaded when there is something for it to wrap.
+    mentioned = sorted({line for name, line in twins.items() if name in used})
     if mentioned:
         found["TYPE_CHECKING"], used = "from typing import TYPE_CHECKING", {*used, "TYPE_CHECKING"}
-    yield from sorted({line for name, line in found.items() if name in used})
-    if first is not None and mentioned:
-        yield from ("", "if TYPE_CHECKING:", f"    from atrains._sync.{first.written} import {first.twin}")
+    yield from sorted({line for name, line in found.items() if name in used and name not in twins})
+    if mentioned:
+        yield from ("", "if TYPE_CHECKING:", *(f"    {line}" for line in mentioned))
 
 
 def generate(pair: Pair) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, SupportsIndex, cast
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex, cast
 
 from atrains._api.deprecation import deprecated, quietly
 from atrains._api.logger import Logger
@@ -17,12 +17,6 @@ from atrains._async.status import FLUSH_BUDGET, StatusAnswer
 from atrains._async.task import AsyncTask
 from atrains._engine.ledger import Receipt, Stats
 from atrains._sync._base import TaskTwin, fetch, unwrap, wrap
-from atrains._sync.artifact import Artifact
-from atrains._sync.input_model import InputModel
-from atrains._sync.metrics import MetricsManager
-from atrains._sync.model import Model
-from atrains._sync.output_model import OutputModel
-from atrains._sync.upload import Upload
 from atrains.types import (
     Answer,
     CallResult,
@@ -36,6 +30,14 @@ from atrains.types import (
     TaskTypes,
     XAxis,
 )
+
+if TYPE_CHECKING:
+    from atrains._sync.artifact import Artifact
+    from atrains._sync.input_model import InputModel
+    from atrains._sync.metrics import MetricsManager
+    from atrains._sync.model import Model
+    from atrains._sync.output_model import OutputModel
+    from atrains._sync.upload import Upload
 
 
 class Task(TaskTwin):
