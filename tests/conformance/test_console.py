@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from atrains.errors import NotFoundError, ValidationError
+from tests.conformance.conftest import own
 
 
 async def open_run(world: Any, name: str, **options: Any) -> Any:
@@ -77,8 +78,9 @@ async def test_nothing_is_captured_that_was_not_asked_for(world: Any, wish: Any)
 
 
 async def test_a_wish_that_is_not_understood_opens_nothing(world: Any) -> None:
+    project = own("console")
     for name, wish in (("auto_connect_streams", {"stdin": True}), ("auto_connect_streams", "yes"), ("auto_resource_monitoring", "yes")):
         with pytest.raises(ValidationError, match=name):
-            await world(world.Task.init("console", "refused", **{name: wish}))
+            await world(world.Task.init(project, "refused", **{name: wish}))
     with pytest.raises(NotFoundError, match="no project"):
-        await world(world.Task.get_task(project_name="console", task_name="refused"))
+        await world(world.Task.get_task(project_name=project, task_name="refused"))

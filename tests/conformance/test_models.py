@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -43,8 +44,13 @@ async def content(world: World, model: Any) -> bytes:
     return Path(path).read_bytes()
 
 
-async def published(world: World, name: str = "a model", url: str = "file:///data/w.pt", **fields: Any) -> str:
-    model = await world(kind(world, "InputModel").import_model(url, name=name, create_as_published=True, **fields))
+def own_url(path: str = "/w.pt") -> str:
+    """An address at which the home has no model yet: of one that it has, an import gives that model."""
+    return f"file:///{uuid4().hex}{path}"
+
+
+async def published(world: World, name: str = "a model", url: str | None = None, **fields: Any) -> str:
+    model = await world(kind(world, "InputModel").import_model(url or own_url(), name=name, create_as_published=True, **fields))
     return str(model.id)
 
 
@@ -255,7 +261,7 @@ async def test_models_are_listed_in_the_order_in_which_they_came(world: World) -
     task = await world(world.Task.init("project", "a run"))
     assert await world(task.get_models()) == {"input": [], "output": []}
     for name in ("first", "second"):
-        await world(task.connect(kind(world, "InputModel")(await published(world, name, f"file:///{name}.pt"))))
+        await world(task.connect(kind(world, "InputModel")(await published(world, name))))
         await world(task.create_output_model().update_weights(register_uri=f"file:///out/{name}.h5"))
     models = await world(task.models)
     with pytest.raises(TypeError):
@@ -294,14 +300,15 @@ async def test_publishing_a_task_publishes_its_model_and_a_reset_deletes_drafts(
 async def test_the_input_model_is_found_by_id_and_by_its_exact_name(world: World) -> None:
     task = await world(world.Task.init("project", "a run"))
     assert (task.input_model, task.input_model_id) == (None, None)
-    first = await published(world, "a.model", "file:///1.pt")
-    await published(world, "a model of another name", "file:///3.pt")
+    url = own_url()
+    first = await published(world, "a.model", url)
+    await published(world, "a model of another name")
     await world(task.set_input_model(first))
     assert task.input_model_id == task.input_model.id == first
-    assert await world(task.input_model.url) == "file:///1.pt"
-    second = await published(world, "a.model", "file:///2.pt")
-    await world(kind(world, "InputModel").import_model("file:///4.pt", name="a.model"))  # newer, and not published
-    await published(world, "axmodel", "file:///5.pt")
+    assert await world(task.input_model.url) == url
+    second = await published(world, "a.model")
+    await world(kind(world, "InputModel").import_model(own_url(), name="a.model"))  # newer, and not published
+    await published(world, "axmodel")
     await world(task.set_input_model(model_name="a.model"))
     assert task.input_model_id == second
     with pytest.raises(NotFoundError, match="no published model named 'a mod'"):
@@ -319,7 +326,7 @@ async def test_the_input_model_is_found_by_id_and_by_its_exact_name(world: World
 
 async def test_an_unpublished_input_model_is_warned_of(world: World, caplog: pytest.LogCaptureFixture) -> None:
     task = await world(world.Task.init("project", "a run"))
-    model = await world(kind(world, "InputModel").import_model("file:///w.pt", name="a model"))
+    model = await world(kind(world, "InputModel").import_model(own_url(), name="a model"))
     with caplog.at_level(logging.WARNING, logger="atrains"):
         await world(task.set_input_model(model.id))
     assert "is not published" in caplog.text
@@ -337,7 +344,7 @@ async def test_configuration_and_labels_are_copied_or_not(world: World, design: 
     found = await world(world.Task.get_task(task.id))
     assert found.get_model_design() == ("of the model" if design else "of the task")
     assert found.get_labels_enumeration() == ({"of the model": 2} if labels else {"of the task": 1})
-    await world(task.set_input_model(await published(world, "a bare one", "file:///bare")))
+    await world(task.set_input_model(await published(world, "a bare one")))
     assert task.get_model_design() == ("of the model" if design else "of the task")  # which has nothing to copy
 
 
@@ -358,17 +365,17 @@ async def test_output_model_ids_are_set(world: World) -> None:
 async def test_a_connected_input_model_gives_what_the_task_lacks(world: World) -> None:
     task = await world(world.Task.init("project", "a run"))
     model = await world(
-        kind(world, "InputModel").import_model("file:///w.pt", config_dict={"layers": 3}, label_enumeration={"cat": 1}, name="a model")
+        kind(world, "InputModel").import_model(own_url(), config_dict={"layers": 3}, label_enumeration={"cat": 1}, name="a model")
     )
     assert await world(task.connect(model)) is model
     assert task.input_model_id == model.id
     assert ("layers" in task.get_model_design(), task.get_labels_enumeration()) == (True, {"cat": 1})
-    other = await world(kind(world, "InputModel").import_model("file:///v.pt", label_enumeration={"dog": 1}, name="another"))
+    other = await world(kind(world, "InputModel").import_model(own_url("/v.pt"), label_enumeration={"dog": 1}, name="another"))
     await world(other.connect(task))
     assert task.get_labels_enumeration() == {"cat": 1}
     assert [found.id for found in (await world(task.get_models()))["input"]] == [model.id, other.id]
     assert f"Using model id: {other.id}" in task.comment
-    same = await world(kind(world, "InputModel").import_model("file:///other/w.pt", name="of the same file name"))
+    same = await world(kind(world, "InputModel").import_model(own_url(), name="of the same file name"))
     await world(task.connect(same, name="w"))
     assert [found.id for found in (await world(task.get_models()))["input"]] == [model.id, other.id, same.id]
 
@@ -403,7 +410,7 @@ async def test_an_empty_model_gives_configuration_and_labels_alone(world: World)
 async def test_a_model_is_imported_once_for_each_url(world: World) -> None:
     models = kind(world, "InputModel")
     await world(world.Task.init("project", "a run"))
-    url = "https://example.com/a%20b/w.onnx"
+    url = f"https://example.com/{uuid4().hex}/a%20b/w.onnx"
     first = await world(models.import_model(url, config_text="text", tags=["t"], comment="mine", is_package=True))
     task = world.Task.current_task()
     assert await world(first.name) == "Imported by a run"
@@ -552,7 +559,7 @@ async def test_a_model_that_is_no_package_has_one_file(world: World) -> None:
 
 
 async def test_weights_that_are_not_there_are_none_or_an_error(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    model = kind(world, "Model")(await published(world, url="file:///nowhere/w.pt"))
+    model = kind(world, "Model")(await published(world, url=own_url("/nowhere/w.pt")))
     assert await world(model.get_weights()) is None
     assert await world(model.get_local_copy()) is None
     assert await world(model.get_weights_package()) is None
