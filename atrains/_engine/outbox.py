@@ -60,6 +60,7 @@ class Outbox:
         self._refused: dict[str, deque[str]] = {}
         self.is_away = False
         self._notes_left, self._noted_at = _NOTES, 0.0
+        self._note_is_due = False
         self._lock = threading.RLock()
         self._noting = threading.RLock()
 
@@ -117,10 +118,13 @@ class Outbox:
             for key in changes:
                 gathered.pop(key, None)  # the last change of a parameter comes last
             gathered.update(changes)
+            if self._note_is_due:
+                return  # which takes this one along
             now = time.monotonic()
             if self._notes_left <= 0 and now - self._noted_at < _NOTE_PERIOD:
                 return  # the next change after that, or the next pass, notes this one
             self._notes_left, self._noted_at = self._notes_left - 1, now
+            self._note_is_due = True
         if self._workers is not None:
             with contextlib.suppress(RuntimeError):  # the threads were shut down, at exit
                 self._workers.submit(self._note_quietly)
@@ -137,6 +141,7 @@ class Outbox:
         """
         with self._noting:
             with self._lock:
+                self._note_is_due = False
                 gathered, self._changes = self._changes, {}
                 self._being_noted = frozenset(gathered)
             try:

@@ -342,6 +342,8 @@ values = task.connect({"a": 1, "gone": 1})
 values["a"] = 2
 del values["gone"]
 values["n"] = {"x": [1]}
+for step in range(2000):
+    values["step"] = step
 time.sleep(0.5)
 print(task.id, flush=True)
 sys.stdin.read()
@@ -355,10 +357,10 @@ sys.stdin.read()
     assert recovered.code == 0, recovered.stderr
     found = get(task)
     deadline = time.monotonic() + 20
-    while found.get_parameter("a") != "2" and time.monotonic() < deadline:
+    while found.get_parameter("step") != "1999" and time.monotonic() < deadline:
         time.sleep(0.1)
         found.reload()
-    assert found.get_parameters() == {"General/a": "2", "General/n/x": "[1]"}
+    assert found.get_parameters() == {"General/a": "2", "General/n/x": "[1]", "General/step": "1999"}
 
 
 def test_a_setter_does_not_wait_for_a_server_that_is_slow(user: User, run_script: Callable[..., Finished]) -> None:
@@ -454,7 +456,7 @@ assert receipt, receipt
         assert ast.literal_eval(shown) == expected
         assert float(took) < 10
         (jobs,) = user.home.glob("journals/*/jobs")
-        assert len(waiting(jobs)) <= 4, "the run, the changes before and behind the edit, and the edit"
+        assert len(waiting(jobs, "parameters")) <= 4, "those before and behind the edits, by hand and of what is recorded of the program"
         proxy.listen()
         process.stdin.write("\n")
         process.stdin.flush()
@@ -466,7 +468,7 @@ assert receipt, receipt
     assert ast.literal_eval(read.stdout) == expected
 
 
-def waiting(jobs: Path) -> set[int]:
-    """The jobs of a journal that are not marked as done."""
+def waiting(jobs: Path, kind: str) -> set[int]:
+    """The jobs of a journal of one kind that are not marked as done."""
     headers = [frame.header for frame in read_frames(jobs)[0]]
-    return {header["job"] for header in headers if "job" in header} - {header["done"] for header in headers if "done" in header}
+    return {header["job"] for header in headers if header.get("kind") == kind} - {header["done"] for header in headers if "done" in header}
