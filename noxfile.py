@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -35,6 +36,7 @@ TEST_TOOLS = [
         "PyYAML",
         "pytest",
         "pytest-timeout",
+        "pytest-xdist",
         "tqdm",
         "trustme",
     )
@@ -43,9 +45,9 @@ TEST_TOOLS = [
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the suite. Arguments after `--` go to pytest."""
+    """Run the suite, in several processes: most of it waits for processes of its own. Arguments after `--` go to pytest."""
     session.install("-e", ".", *TEST_TOOLS)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", f"--numprocesses={max(3, (os.cpu_count() or 1) + 1)}", "--dist=loadgroup", *session.posargs)
 
 
 @nox.session

@@ -36,6 +36,14 @@ print(json.dumps(task and {
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run the suite, let one run what hangs together: what is sent in one test is checked in another."""
+    together = ("tests/conformance/", "tests/interop/test_schemas.py")
+    for item in items:
+        if item.nodeid.startswith(together):
+            item.add_marker(pytest.mark.xdist_group("conformance"))
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Async tests and fixtures run on asyncio, the one backend that atrains has."""
