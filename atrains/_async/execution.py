@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-
 from atrains._api import current
 from atrains._api.task import TaskBase
+from atrains._engine.notices import say
 from atrains.errors import ValidationError
-
-_log = logging.getLogger("atrains")
 
 
 class Execution(TaskBase):
@@ -18,7 +15,7 @@ class Execution(TaskBase):
     def add_requirements(cls, package_name: str, package_version: str | None = None) -> None:
         """Have a package among those that an agent installs for the main task, whether or not the program imports it.
 
-        Call it before `init`. Afterwards it changes the requirements of the open main task, and logs a warning, since they may have been
+        Call it before `init`. Afterwards it changes the requirements of the open main task, and a line says so, since they may have been
         read by then. Nothing is installed, and nothing is sent by the call itself. Under an agent it has no effect.
 
         Args:
@@ -42,8 +39,7 @@ class Execution(TaskBase):
         main = current.main_task()
         if main is not None and main.begun_here and main._capturing is not None:  # noqa: SLF001  # one class
             main._capturing.again()  # noqa: SLF001
-            _log.warning(
-                "atrains: add_requirements(%r) came after task %s began: its requirements are changed now; call it before init",
-                package_name,
-                main.id,
+            say(
+                main._settings,  # noqa: SLF001
+                f"add_requirements({package_name!r}) came after task {main.id} began: its requirements are changed now; call it before init",
             )

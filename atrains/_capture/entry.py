@@ -90,7 +90,7 @@ def find_program(argv: Sequence[str], folder: Path, environ: Mapping[str, str]) 
     if module:
         return Program(Start.MODULE, path, module, arguments, folder)
     if path is None:
-        return Program(Start.COMMAND if argv[:1] == ["-c"] else Start.PROMPT, None, "", (), folder)
+        return Program(Start.COMMAND if list(argv[:1]) == ["-c"] else Start.PROMPT, None, "", (), folder)
     if path.is_dir():
         return Program(Start.SCRIPT, path / "__main__.py", "", arguments, folder)
     if getattr(getattr(main, "__spec__", None), "name", None) == "__main__":
@@ -127,9 +127,11 @@ def parse_launcher(command: Sequence[str]) -> list[str] | None:
 def _module_behind(path: Path) -> str:
     """The package that can be started with `-m` instead of an installed command; "" if there is none."""
     found = _WRAPPED.search(_read(path)) if path.stat().st_size < _MOST_TEXT else None
-    package = found[1].partition(".")[0] if found else ""
-    file = getattr(sys.modules.get(package), "__file__", None)
-    return package if file and Path(file).with_name("__main__.py").is_file() else ""
+    for package in dict.fromkeys((found[1].partition(".")[0] if found else "", path.stem)):
+        file = getattr(sys.modules.get(package), "__file__", None)
+        if file and Path(file).with_name("__main__.py").is_file():
+            return package
+    return ""
 
 
 def _absolute(path: Path, folder: Path) -> Path:

@@ -197,8 +197,9 @@ def file_changes(diff: bytes) -> Sequence[FileChange]:
     An agent that meets text before the first patch takes the whole for a program.
     """
     changes = []
-    for part in (b"\n" + diff).split(b"\ndiff --")[1:]:
-        patch = b"diff --" + part + (b"" if part.endswith(b"\n") else b"\n")
+    # Each but the last lost its newline to the split: that of a blank line, if it is a binary patch.
+    for part in (b"\n" + diff.removesuffix(b"\n")).split(b"\ndiff --")[1:]:
+        patch = b"diff --" + part + b"\n"
         if any(b"\n" + remark in patch for remark in _BETWEEN):
             patch = b"".join(line for line in patch.splitlines(keepends=True) if not line.startswith(_BETWEEN))
         header = patch.partition(b"\n")[0].decode("utf-8", "replace")

@@ -19,7 +19,7 @@ _SECRET_NAME: Final = re.compile(rf"(?:^|[^a-z]){_NAME}\d*(?:$|[^a-z])|(?:^|[^a-
 _NO_SECRETS: Final = frozenset({"PWD", "OLDPWD"})
 _WORD: Final = r"(?<![A-Za-z0-9_.-])[A-Za-z0-9_.-]*"
 _KEYS: Final = re.compile(
-    r"(?<![A-Za-z0-9_/+-])(?:"
+    r"(?<![A-Za-z0-9_+-])(?:"
     r"(?:AKIA|ASIA)[0-9A-Z]{16}"  # Amazon
     r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}"
     r"|glpat-[A-Za-z0-9_-]{20,}"
@@ -33,6 +33,9 @@ _KEYS: Final = re.compile(
 )
 _PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^\s/:@'\"]*):([^\s/@'\"]+)(?=@)")
 _USER_IN_URL: Final = re.compile(r"(?<=https://)([A-Za-z0-9_-]{20,})(?=@)")  # a token in place of a user
+_NAME_HINTS: Final = ("passw", "passphrase", "pwd", "secret", "key", "credential", "token")
+_KEY_HINTS: Final = ("AKIA", "ASIA", "gh", "glpat-", "xox", "sk-", "AIza", "hf_", "pypi-", "eyJ", "://")
+"""One of these is in each line that holds a secret; they are found a hundred times faster than the patterns."""
 _IS: Final = r"""\d*["'\]]*\s{0,9}(?::\s{0,9}str\s{0,9})?[:=]\s{0,9})(?P<quote>["'])"""
 _ASSIGNED: Final = re.compile(rf"""(?P<before>{_WORD}{_NAME}{_IS}(?P<value>(?:(?!(?P=quote))[^\\\n]|\\.)+)(?P=quote)""", re.IGNORECASE)
 # A model's tokens, such as `pad_token="[PAD]"`, are no secrets: a secret one is long and looks random.
@@ -46,7 +49,7 @@ _CONFIGURATION: Final = (".env", ".yaml", ".yml", ".ini", ".cfg", ".toml", ".con
 _PRIVATE_KEY: Final = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL)
 _KEY_BEGINS: Final = "PRIVATE KEY-----"
 _KEY_LINE: Final = re.compile(r"^([ +-]?)[A-Za-z0-9+/=:,. -]{16,}\s*?$|(?<=\\n)[A-Za-z0-9+/=]+", re.MULTILINE)
-_PLACEHOLDER: Final = re.compile(r"[*x.]+|<.*>|\$\{?\w+\}?|\{.*\}|%\(\w+\)s|none|null|true|false", re.IGNORECASE)
+_PLACEHOLDER: Final = re.compile(r"[*.]+|x{3,}|<.*>|\$\{?\w+\}?|\{.*\}|%\(\w+\)s|none|null|true|false", re.IGNORECASE)
 _BINARY: Final = "\nGIT binary patch\n"
 _PIECE: Final = 1 << 14
 """Characters that are looked through at once, with the interpreter's lock held: some milliseconds."""
@@ -91,6 +94,13 @@ class Redactor:
         return _PRIVATE_KEY.sub(self._private_key, text) if _KEY_BEGINS in text else text
 
     def _piece(self, text: str, *, bare: bool) -> str:
+        if self._known is not None:
+            text = self._known.sub(lambda found: self._mark(found[0]), text)
+        if not _may_hold_secrets(text):
+            return text
+        return "".join(self._line(line, bare=bare) if _may_hold_secrets(line) else line for line in text.splitlines(keepends=True))
+
+    def _line(self, text: str, *, bare: bool) -> str:
         text = self._plain(text)
         for pattern in (_ASSIGNED, _TOKEN_ASSIGNED, *((_BARE,) if bare else ())):
             text = pattern.sub(self._value, text)
@@ -146,3 +156,10 @@ def _pieces(text: str) -> Iterator[str]:
         end = end if end > at and at + _PIECE < len(text) else at + _PIECE
         yield text[at:end]
         at = end
+
+
+def _may_hold_secrets(text: str) -> bool:
+    if any(hint in text for hint in _KEY_HINTS):
+        return True
+    lower = text.lower()
+    return any(hint in lower for hint in _NAME_HINTS)

@@ -134,6 +134,7 @@ def _source(begun: Beginning, settings: CaptureSettings) -> tuple[Program, Repos
     if repository is not None:
         missing |= repository.missing
     if program.start not in {Start.NOTEBOOK, Start.PROMPT}:
+        _known.clear()  # one difference is enough to hold on to
         _known[key] = program, repository, missing
     return program, repository, missing
 
@@ -206,7 +207,9 @@ def _section(program: Program, repository: Repository | None) -> dict[str, str]:
 def _requirements(
     text: str, root: Path | None, settings: CaptureSettings, wishes: Mapping[str, str | None], missing: dict[str, str]
 ) -> str:
-    environment = _environments.setdefault(tuple(sys.path), Environment.current())
+    path = tuple(sys.path)
+    environment = _environments[path] if path in _environments else Environment.current()
+    _environments[path] = environment
     if settings.all_packages:
         packages, local = _guarded("packages", missing, environment.all) or [], list[str]()
     else:

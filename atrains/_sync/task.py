@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, MutableMapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex, cast
@@ -795,7 +795,7 @@ class Task(TaskTwin):
     def add_requirements(cls, package_name: str, package_version: str | None = None) -> None:
         """Have a package among those that an agent installs for the main task, whether or not the program imports it.
 
-        Call it before `init`. Afterwards it changes the requirements of the open main task, and logs a warning, since they may have been
+        Call it before `init`. Afterwards it changes the requirements of the open main task, and a line says so, since they may have been
         read by then. Nothing is installed, and nothing is sent by the call itself. Under an agent it has no effect.
 
         Args:
@@ -1302,6 +1302,57 @@ class Task(TaskTwin):
             TaskStatusError: the run has ended.
         """
         return self._block(self._core, lambda: self._core.set_artifacts(unwrap(artifacts_list)), "task.set_artifacts(...)")
+
+    def register_artifact(
+        self,
+        name: str,
+        artifact: object,
+        metadata: Mapping[str, object] | None = None,
+        uniqueness_columns: bool | str | Sequence[object] = True,
+    ) -> None:
+        """Watch a table, and store it with the task whenever it has changed.
+
+        It is stored soon after this call, then looked at every 30 seconds (`artifacts.watch_period`), and by `flush`, `close` and
+        `unregister_artifact`. It may be changed by any thread at any time: a copy is stored that was the same for a moment.
+
+        Args:
+            name: The artifact's name; what was registered or uploaded under that name is replaced.
+            artifact: A data frame of pandas.
+            metadata: Pairs to show beside it, kept as text.
+            uniqueness_columns: The columns that tell its rows apart, for the statistics in its preview; True for all.
+
+        Raises:
+            UnsupportedTypeError: it is no data frame of pandas.
+            ValidationError: the name, the metadata or `uniqueness_columns` are not what they have to be.
+            TaskStatusError: the run has ended.
+            TaskClosedError: the task was closed.
+        """
+        self._core.register_artifact(name, artifact, metadata, uniqueness_columns)
+
+    def unregister_artifact(self, name: str) -> None:
+        """Store a registered table as it is now, and watch it no more. What was stored stays with the task.
+
+        Args:
+            name: What it was registered as.
+
+        Raises:
+            ValidationError: nothing is registered under that name; lists what is.
+            StorageError: it cannot be written to the disk; it stays registered.
+            TaskStatusError: the run has ended.
+            TaskClosedError: the task was closed.
+        """
+        self._block(self._core, lambda: self._core.unregister_artifact(name), "task.unregister_artifact(...)")
+
+    def get_registered_artifacts(self) -> MutableMapping[str, Any]:
+        """The tables that are registered here, by name: a live dictionary.
+
+        Assigning a data frame to a name registers it, in place of the one that is there with its metadata and uniqueness columns. A name
+        that is deleted is stored a last time at the next look, and watched no more.
+
+        Returns:
+            The dictionary: name to data frame.
+        """
+        return self._core.get_registered_artifacts()
 
     def get_reported_scalars(self, max_samples: SupportsIndex = 0, x_axis: XAxis = "iter") -> dict[str, dict[str, ScalarCurve]]:
         """Every curve that the task reported, by title and series.

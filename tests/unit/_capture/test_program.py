@@ -1,0 +1,199 @@
+"""What is decided of a program without running it: differences that fit, launchers, cells, requirements, URLs, commands that hang."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from atrains._capture import commands, entry, git
+from atrains._capture.commands import CommandError
+from atrains._capture.requirements import Environment, forced_lines, imported_files, lines_of, names_in, requirements_text
+
+CHANGE = b"diff --git a/%b b/%b\nindex 1..2 100644\n--- a/%b\n+++ b/%b\n@@ -1 +1 @@\n-old\n+%b\n"
+
+
+def change(name: bytes, text: bytes = b"new") -> bytes:
+    return CHANGE % (name, name, name, name, text)
+
+
+def test_a_difference_falls_into_the_patches_of_its_files() -> None:
+    remarks = b"Submodule lib contains untracked content\n"
+    diff = remarks + change(b"a.py") + remarks + b"* Unmerged path b.py\n" + change(b"b c.py", b"Submodule of a line")
+    changes = git.file_changes(diff)
+    assert [each.name for each in changes] == ["a.py", "b c.py"]
+    assert "".join(each.text for each in changes).encode() == change(b"a.py") + change(b"b c.py", b"Submodule of a line")
+    assert git.file_changes(remarks) == []
+    assert git.file_changes(b"") == []
+
+
+def test_what_fits_is_kept_whole() -> None:
+    changes = git.file_changes(change(b"a") + change(b"big", b"x" * 1000) + change(b"latin", b"\xe4") + change(b"z"))
+    text, left_out = git.fitting(changes, 600)
+    assert left_out == ("big", "latin")
+    assert text.encode().startswith(change(b"a") + change(b"z"))
+    assert text.splitlines()[-1].startswith("# 2 more changed files")
+    assert git.fitting(changes[1:2], 600) == ("", ("big",))
+    assert git.fitting(changes[:1], 600) == (changes[0].text, ())
+
+
+@pytest.mark.parametrize(
+    ("url", "clean"),
+    [
+        ("https://me:hunter2@example.com:8443/x.git", "https://example.com:8443/x.git"),
+        ("https://token@example.com/x.git", "https://example.com/x.git"),
+        ("https://example.com/x?private_token=abc", "https://example.com/x"),
+        ("ssh://git:hunter2@example.com/x", "ssh://git@example.com/x"),
+        ("git@example.com:team/x.git", "git@example.com:team/x.git"),
+        ("/srv/git/x.git", "/srv/git/x.git"),
+    ],
+)
+def test_urls_lose_their_credentials(url: str, clean: str) -> None:
+    assert git.without_credentials(url) == clean
+
+
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        (
+            ["python", "/venv/bin/torchrun", "--nproc_per_node=2", "train.py", "--lr", "1"],
+            "torch.distributed.run --nproc_per_node=2 train.py --lr 1",
+        ),
+        (["python", "-m", "torch.distributed.run", "train.py"], "torch.distributed.run train.py"),
+        (["python", "-u", "-m", "torch.distributed.launch", "train.py"], "torch.distributed.launch train.py"),
+        (["python", "/venv/bin/accelerate", "launch", "train.py"], "accelerate.commands.accelerate_cli launch train.py"),
+        (["bash", "-c", "torchrun train.py"], None),
+        (["python", "train.py"], None),
+        ([], None),
+    ],
+)
+def test_launchers(command: list[str], found: str | None) -> None:
+    assert entry.parse_launcher(command) == (None if found is None else found.split())
+
+
+def test_cells_become_python() -> None:
+    cells = {
+        "value = 1": "value = 1",
+        "%load_ext thing\nx = 1": "# %load_ext thing\nx = 1",
+        "if x:\n    !ls": "if x:\n    # !ls",
+        "%%bash\necho": "# %%bash\n# echo",
+        "get_ipython().run_line_magic('a', 'b')": "# get_ipython().run_line_magic('a', 'b')",
+        "print?": "# print?",
+        "x = 7 % 2": "x = 7 % 2",
+    }
+    assert {cell: entry._as_python(cell) for cell in cells} == cells
+
+
+def test_imports_are_found_wherever_they_stand() -> None:
+    text = "import os, numpy as np, a.b\nfrom x.y import z\ndef f():\n    import late\n# import no\nfrom . import own\nimportant = 1\n"
+    assert names_in(text) == {"numpy", "a", "x", "late"}
+
+
+def installed(folder: Path, name: str, version: str, files: list[str], direct: str = "") -> None:
+    metadata = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (metadata / "RECORD").write_text("".join(f"{file},sha256=x,1\n" for file in files))
+    if direct:
+        (metadata / "direct_url.json").write_text(direct)
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("")
+
+
+def test_packages_by_what_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By name, by the list of files, by a part of a shared folder, from a repository, in place, and by the text."""
+    site = tmp_path / "site"
+    installed(site, "simple-one", "1.0", ["simple_one/__init__.py"])
+    installed(site, "py-other", "2.0", ["other_name/__init__.py"])
+    installed(site, "shared-a", "3.0", ["shared/a/__init__.py"])
+    installed(site, "shared-b", "3.1", ["shared/b/__init__.py"])
+    versioned = '{"url": "https://me:pw@host/x.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}}'
+    installed(site, "from-git", "4.0", ["from_git.py"], versioned)
+    in_place = tmp_path / "in_place"
+    installed(site, "in-place", "5.0", [], f'{{"url": "{in_place.as_uri()}", "dir_info": {{"editable": true}}}}')
+    (in_place / "in_place_one").mkdir(parents=True)
+    (in_place / "in_place_one" / "__init__.py").write_text("")
+    installed(site, "late", "6.0", ["late/__init__.py"])
+    installed(site, "setuptools", "7.0", ["setuptools/__init__.py"])
+    installed(site, "unused", "8.0", ["unused/__init__.py"])
+    monkeypatch.setattr(sys, "path", [str(in_place), str(site), *sys.path])
+    before = set(sys.modules)
+    for name in ("simple_one", "other_name", "shared.a", "from_git", "in_place_one", "setuptools"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        __import__(name)
+    try:
+        environment = Environment.current()
+        packages, local = lines_of(environment, "def f():\n    import late\n", None)
+        ours = [line for line in requirements_text(packages).splitlines() if line not in _real(environment, site)]
+        assert ours[2:] == [
+            "from-git @ git+https://host/x.git@abc",
+            f"-e {in_place.as_uri()}",
+            "late == 6.0",
+            "py-other == 2.0",
+            "shared-a == 3.0",
+            "simple-one == 1.0",
+        ]
+        assert "in-place" not in local
+        packages, local = lines_of(environment, "", tmp_path)
+        assert local == ["in-place"]
+        assert "# Local: in-place" in requirements_text(packages, local).splitlines()
+        inside, _ = imported_files([str(site)])
+        assert (str(site), "shared/a/__init__.py") in inside
+    finally:
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
+
+
+def _real(environment: Environment, site: Path) -> set[str]:
+    """What is really installed here."""
+    return {
+        environment.describe(one).line for folder, names in environment.folders.items() if folder != str(site) for one in names.values()
+    }
+
+
+def test_wishes(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    installed(site, "Known_One", "1.5", [])
+    environment = Environment({str(site): {"known-one": site / "Known_One-1.5.dist-info"}})
+    (tmp_path / "wanted.txt").write_text("# no\nfirst>=1 # why\n\n-r more.txt\nsecond @ https://host/x.zip\n")
+    wishes = {
+        "known.one": None,
+        "unknown": None,
+        "exact": "2",
+        "least": ">=3",
+        "known-one[extra]": None,
+        str(tmp_path / "wanted.txt"): None,
+    }
+    assert set(forced_lines(wishes, environment).values()) == {
+        "known-one[extra] == 1.5",
+        "unknown",
+        "exact == 2",
+        "least >=3",
+        "first>=1",
+        "-r more.txt",
+        "second @ https://host/x.zip",
+    }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sh")
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [("sleep 30 & sleep 30", "took longer than 0.5 seconds"), ("echo why >&2; exit 3", "failed (why)"), ("exit 3", "failed (status 3)")],
+)
+def test_commands_end(script: str, says: str, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with pytest.raises(CommandError) as caught:
+        commands.run(["sh", "-c", script], folder=tmp_path, environ=os.environ, seconds=0.5, most=100)
+    assert says in str(caught.value)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sh")
+def test_commands_that_say_too_much_are_cut(tmp_path: Path) -> None:
+    output = commands.run(["sh", "-c", "while :; do echo 0123456789; done"], folder=tmp_path, environ=os.environ, seconds=5, most=1000)
+    assert (len(output.data), output.is_whole) == (1000, False)
+    assert commands.run(["echo", "x"], folder=tmp_path, environ=os.environ, seconds=5, most=1000) == (b"x\n", True)
