@@ -99,7 +99,7 @@ class Parameters(TaskPart):
         items = wire.flatten(given, section=place)
         section, _, prefix = place.partition("/")
         held = await self._held_for(section)
-        refuse = partial(self._refuse, section)
+        refuse = _once_a_name(partial(self._refuse, section))  # a loop may assign to it without end
         values: Mapping[Any, Any] = given
         if held:
             values = wire.adopt(given, held, refuse, prefix=_with_slash(prefix))
@@ -339,6 +339,18 @@ def _items_of(values: Mapping[str, Any], sections: Sections) -> list[HyperParame
     """What is stored for values by flat or bare names."""
     items = (wire.item_of(*wire.place_of(name, sections), value) for name, value in values.items())
     return [item.beside(sections, keep_type=True) for item in items]
+
+
+def _once_a_name(refuse: connected.Refuse) -> connected.Refuse:
+    """Say of each parameter only once that the value of the home is not taken."""
+    told: set[str] = set()
+
+    def say_once(name: str, text: str, wanted: str) -> None:
+        if name not in told:
+            told.add(name)
+            refuse(name, text, wanted)
+
+    return say_once
 
 
 def _with_slash(prefix: str) -> str:

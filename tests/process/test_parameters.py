@@ -243,6 +243,27 @@ def test_an_agent_runs_a_script_with_the_values_of_the_task(anyone: User, source
     assert get(first.task_ids[0]).get_parameter("General/n") == "1"
 
 
+def test_what_is_refused_is_said_once_however_often_it_is_assigned(user: User) -> None:
+    script = (
+        HEAD
+        + """
+values = task.connect({"n": 1, "inner": {"rate": 0.5}})
+for step in range(100):
+    values["n"] = step
+    values["inner"]["rate"] = None if step % 2 else 0.1
+show(values)
+"""
+    )
+    stored = user.run(script)
+    assert stored.code == 0, stored.stderr
+    edited = Task.clone(get(stored.task_ids[0]))
+    edited.update_parameters({"General/n": "2.5", "General/inner/rate": "x"})
+    agent = user.run(script, **as_agent(edited.id))
+    assert json.loads(agent.stdout)["n"] == ["int", "99"]
+    assert agent.stderr.count("the parameter General/n = '2.5' is no int") == 1
+    assert agent.stderr.count("the parameter General/inner/rate = 'x' is no float") == 1
+
+
 def test_converters_and_validators_may_raise_anything(user: User) -> None:
     script = (
         HEAD
