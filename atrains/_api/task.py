@@ -49,6 +49,8 @@ class TaskBase:
     _project_name: str | None
     _uploads: dict[str, Any]
     """What this object has uploaded, by name; see `_async.artifacts`."""
+    _tables: Any
+    """The tables that are registered with it, once there are any; see `_async.tables`."""
     _console: TaskConsole | None
     _capturing: Any
     """What records the program of this run, if anything does; see `_async.capturing`."""
@@ -256,6 +258,7 @@ class TaskBase:
         self._offset = self._last_iteration = 0
         self._project_name = None
         self._uploads = {}
+        self._tables = None
         self._console = None
         self._capturing = None
 

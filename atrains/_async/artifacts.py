@@ -173,8 +173,8 @@ class Artifacts(Identity):
             raise UnsupportedTypeError(f"cannot upload to task {self.id}: {error}") from error
 
     def _check_not_registered(self, name: str) -> None:
-        entries = (self._record.get("execution") or {}).get("artifacts") or []
-        if any(entry["key"] == name and entry.get("type") == TABLE for entry in entries):
+        entry = self._entries_by_name().get(name)
+        if (entry is not None and entry.get("type") == TABLE) or name in (self._tables or ()):
             raise ValidationError(f"{name!r} is a registered artifact of task {self.id}, which no upload replaces; choose another name")
 
     async def _require_open_run(self, name: str) -> None:

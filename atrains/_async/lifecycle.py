@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from atrains._api import current
-from atrains._async import capturing, connections, opening, watching
+from atrains._async import capturing, connections, opening, tables, watching
 from atrains._async.base import connect
 from atrains._async.finding import Finding
 from atrains._async.status import FLUSH_BUDGET, StatusPart
@@ -252,7 +254,11 @@ class Lifecycle(Finding, StatusPart):
             What happened to everything ever reported; true when all of it was stored. `uploads` says which files are on their way and
             which failed.
         """
-        return await self._channel.flush(self.reported_as, timeout, uploads=wait_for_uploads)
+        begun = time.monotonic()
+        failure = await tables.look(self)
+        left = None if timeout is None else max(0.0, begun + timeout - time.monotonic())
+        receipt = await self._channel.flush(self.reported_as, left, uploads=wait_for_uploads)
+        return receipt if failure is None else replace(receipt, error=receipt.error or failure)
 
     async def stats(self) -> Stats:
         """How this task's reports stand right now: the ledger, and the journal behind it.
@@ -292,7 +298,8 @@ class Lifecycle(Finding, StatusPart):
             if ends_run:
                 self._record_ending(ending)
             budget = Budget(CLOSE_BUDGET)
-            await capturing.end(self)  # which may upload something, while that is taken
+            await capturing.end(self)  # these may upload something, while that is taken
+            await tables.end(self)
             self._closed = not at_exit
             reported = self._logger is not None and not at_exit
             if self._logger is not None and not at_exit:

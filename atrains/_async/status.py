@@ -10,10 +10,12 @@ from contextlib import aclosing
 from numbers import Real
 from typing import Any, Final, TypedDict
 
+from atrains._async import tables
 from atrains._async.base import TaskPart
 from atrains._async.pending import Pending
 from atrains._engine.channel import names_of
 from atrains._engine.disabled import DisabledChannel
+from atrains._engine.notices import say
 from atrains._engine.runtime import Runtime
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
@@ -318,6 +320,8 @@ class StatusPart(TaskPart):
             WaitTimeoutError: files of the task are still on their way: no home takes them after such a change.
         """
         if can_wait and endpoint in _AFTER_UPLOADS:
+            if (failure := await tables.look(self)) is not None:
+                say(self._settings, f"task {self.id}: {tables.NOT_THE_LAST}: {failure}")
             left = await self._channel.finish_uploads(self.reported_as, stall=FLUSH_BUDGET)
             if left:
                 raise WaitTimeoutError(

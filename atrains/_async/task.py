@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from atrains._async.artifacts import Artifacts
 from atrains._async.configuration import Configuration
 from atrains._async.destination import Destination
 from atrains._async.execution import Execution
@@ -13,11 +12,14 @@ from atrains._async.parameters import Parameters
 from atrains._async.plots import Plots
 from atrains._async.queries import Queries
 from atrains._async.queueing import Queueing
+from atrains._async.registered import RegisteredArtifacts
 from atrains._async.removal import Removal
 from atrains.errors import UsageError
 
 
-class AsyncTask(Removal, Lifecycle, Queueing, Parameters, Models, Configuration, Labels, Artifacts, Queries, Plots, Destination, Execution):
+class AsyncTask(
+    Removal, Lifecycle, Queueing, Parameters, Models, Configuration, Labels, RegisteredArtifacts, Queries, Plots, Destination, Execution
+):
     """A task for asyncio programs: what does I/O is a coroutine, what reports is a plain call.
 
     Get one with `Task.ainit`, `AsyncTask.create` or `AsyncTask.get_task`.

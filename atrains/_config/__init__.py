@@ -8,6 +8,7 @@ from atrains._config.process import mark_connected, process_settings, reset, res
 from atrains._config.proxies import proxy_for
 from atrains._config.settings import (
     ApiSettings,
+    ArtifactSettings,
     CacheSettings,
     CaptureSettings,
     Credentials,
@@ -32,6 +33,7 @@ from atrains._config.settings import (
 __all__ = [
     "NOTHING_CONFIGURED",
     "ApiSettings",
+    "ArtifactSettings",
     "CacheSettings",
     "CaptureSettings",
     "Credentials",

@@ -18,6 +18,7 @@ from atrains._config.proxies import LOOPBACK, normalise_proxy
 from atrains._config.settings import (
     LOCAL,
     ApiSettings,
+    ArtifactSettings,
     CacheSettings,
     CaptureSettings,
     ConsoleSettings,
@@ -87,6 +88,7 @@ def load_settings(
         console=_console(layers),
         monitor=_monitor(layers),
         uploads=_uploads(layers),
+        artifacts=_artifacts(layers),
         images=_images(layers),
         capture=_capture(layers),
         task=_task(layers),
@@ -303,6 +305,11 @@ def _monitor(layers: Layers) -> MonitorSettings:
 def _uploads(layers: Layers) -> UploadSettings:
     number = layers.find("uploads.max_concurrent", own="UPLOADS_MAX_CONCURRENT", keys=("atrains.uploads.max_concurrent",))
     return UploadSettings(max_concurrent=number.whole(at_least=1, unit="uploads") if number else UploadSettings().max_concurrent)
+
+
+def _artifacts(layers: Layers) -> ArtifactSettings:
+    period = layers.find("artifacts.watch_period", own="ARTIFACTS_WATCH_PERIOD", keys=("atrains.artifacts.watch_period_sec",))
+    return ArtifactSettings(watch_period=period.number(at_least=0.1, unit="seconds") if period else ArtifactSettings().watch_period)
 
 
 def _images(layers: Layers) -> ImageSettings:

@@ -207,6 +207,14 @@ class UploadSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ArtifactSettings:
+    """How registered artifacts are watched."""
+
+    watch_period: float = 30.0
+    """Seconds between two looks at a registered table."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImageSettings:
     """How images are reported."""
 
@@ -283,6 +291,7 @@ class Settings:
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     """How the machine is watched."""
     uploads: UploadSettings = field(default_factory=UploadSettings)
+    artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
     """Files on their way."""
     images: ImageSettings = field(default_factory=ImageSettings)
     """How images are reported."""

@@ -18,6 +18,7 @@ from atrains._config import Mode, Settings, process_settings
 from atrains._engine.image_records import ImageAccount
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger, Receipt, Stats, UploadCounts
+from atrains._engine.lookout import Looker, Lookout
 from atrains._engine.notices import say
 from atrains._engine.outbox import Outbox
 from atrains._engine.process import WORKERS, process
@@ -107,6 +108,7 @@ class Channel:
         owner: The runtime whose loop delivers.
         aliases: The ids that tasks have at home, by those that they were begun under while the home was away.
         monitor: What watches the machine for one of these tasks.
+        lookout: What is looked at every so often for these tasks.
     """
 
     def __init__(self, settings: Settings, transport: Transport, owner: Runtime) -> None:
@@ -117,6 +119,7 @@ class Channel:
         self._users: dict[str, int] = {}
         self._outlet: Outlet | None = None
         self.monitor: ResourceMonitor | None = None
+        self.lookout = Lookout()
         self._closing: set[asyncio.Task[None]] = set()
         self._web: HttpClient | None = None
         self._lock = threading.RLock()
@@ -415,10 +418,25 @@ class Channel:
         if monitor is not None and monitor.task == task:
             monitor.stop()
 
+    def look_out(self, looker: Looker) -> None:
+        """Have something looked at, now and every so often; from any thread. A forked child does so once it delivers."""
+        self.lookout.add(looker)
+        if self.owner.pid == os.getpid():
+            self.owner.look_out(self)
+
+    def look_no_more(self, looker: Looker) -> None:
+        """Have it looked at no more."""
+        self.lookout.remove(looker)
+
+    async def look(self, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Look at something now, on the loop that delivers, from whichever loop."""
+        await self._on_owner(look)
+
     def reset_in_child(self) -> None:
         """In a forked child: forget the parent's locks, its connection to the home, and its journal; the machine is watched there."""
         self._lock = threading.RLock()
         self.monitor = None
+        self.lookout = Lookout()
         self.transport = open_transport(self.settings)
         self._web = None
         if self._outlet is not None:
@@ -487,7 +505,7 @@ class Outlet:
         self.reporter = self._make_reporter()
         self._uploads: Uploads | None = None
         self._upload_folder: Path | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def uploads(self) -> Uploads | None:
@@ -495,13 +513,15 @@ class Outlet:
         return self._uploads
 
     def open_uploads(self) -> Uploads:
-        """The same, made where there were none. Imports what is slow: for worker threads."""
+        """The same, made where there were none; the first time that takes some milliseconds."""
+        if self._uploads is not None:
+            return self._uploads
         from atrains._engine.uploads import Uploads
 
-        with self._lock:
+        with self._lock:  # which a signal handler of this thread, that reports an image as well, may enter once more
             if self._uploads is None:
                 channel = self._channel
-                self._uploads = Uploads(
+                made = Uploads(
                     self.journal,
                     channel.transport,
                     channel.aliases,
@@ -512,6 +532,7 @@ class Outlet:
                     tell=partial(say, channel.settings),
                     images=ImageAccount(self.ledger, channel.settings.journal.max_bytes),
                 )
+                self._uploads = self._uploads or made
             return self._uploads
 
     def add_image(self, upload: Upload) -> None:
@@ -620,4 +641,4 @@ class Outlet:
         self.journal.forget_in_child()
         self.reporter = self._make_reporter()
         self._uploads = self._upload_folder = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()

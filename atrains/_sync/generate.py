@@ -82,6 +82,7 @@ PAIRS = (
             "_async/configuration.py",
             "_async/labels.py",
             "_async/artifacts.py",
+            "_async/registered.py",
             "_async/queries.py",
             "_async/plots.py",
             "_async/models.py",

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from atrains.errors import ValidationError
+
 JSON: Final = "JSON"
 STRING: Final = "string"
 BYTES: Final = "bytes"
@@ -126,6 +128,33 @@ def failed_entry(entry: Mapping[str, Any], held: Mapping[str, Any] | None, reaso
     if not failed.get("uri"):
         failed["type_data"] = {**(entry.get("type_data") or {}), "preview": f"{FAILED}: {reason}"}
     return failed
+
+
+def check_name(name: object) -> None:
+    """Refuse what no home keeps as the name of an artifact.
+
+    Raises:
+        ValidationError: saying why.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ValidationError(f"an artifact needs a name, not {name!r}; give a string that is not empty")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ValidationError(f"the name {name!r} of an artifact cannot be written as UTF-8 ({error.reason}); choose another") from error
+    if "\0" in name:
+        raise ValidationError(f"the name {name!r} of an artifact holds a zero character, which no home keeps; choose another")
+
+
+def metadata_pairs(metadata: Mapping[str, object] | None) -> dict[str, str]:
+    """The user's pairs as text, which is what servers keep.
+
+    Raises:
+        ValidationError: it is no dictionary.
+    """
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ValidationError(f"the metadata of an artifact must be a dictionary, not {type(metadata).__qualname__}")
+    return {str(key): str(value) for key, value in (metadata or {}).items()}
 
 
 def cut_preview(text: str) -> str:

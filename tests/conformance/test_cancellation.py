@@ -24,13 +24,13 @@ import pytest
 from atrains import AsyncInputModel, AsyncTask
 from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
-from atrains.errors import NotFoundError, TaskStatusError, WaitTimeoutError
+from atrains.errors import NotFoundError, TaskStatusError, ValidationError, WaitTimeoutError
 from tests.conformance.conftest import AsyncWorld, make_queue, own
 
 Task = Any
 Make = Callable[[Task], Coroutine[Any, Any, Any]]
 
-BACKGROUND: Final = {"atrains-host", "atrains-reporter", "atrains-recovery", "atrains-monitor", "atrains-uploads"}
+BACKGROUND: Final = {"atrains-host", "atrains-reporter", "atrains-recovery", "atrains-monitor", "atrains-uploads", "atrains-lookout"}
 SPARE: Final = 4
 """Sockets, of both ends, that may have come to be kept for further calls."""
 PATIENCE: Final = 5.0
@@ -95,7 +95,7 @@ class Call:
     Attributes:
         make: Makes it, of a task that is there.
         of: What the task is: a `draft` of its own for each call, or a `run` that reported. An `enqueuable` one is a draft, and there is
-            a queue of its name; a `queued` one waits there.
+            a queue of its name; a `queued` one waits there. A `registered` one is a run with a registered table.
         done: What the second call raises where the cancelled one had been carried out.
     """
 
@@ -174,6 +174,7 @@ CALLS: Final[dict[str, Call]] = {
     "started": Call(lambda task: task.started()),
     "stats": Call(lambda task: task.stats(), of="run"),
     "stopped": Call(lambda task: task.stopped(), of="run"),
+    "unregister_artifact": Call(lambda task: task.unregister_artifact("table"), of="registered", done=ValidationError),
     "update_model_desc": Call(lambda task: task.update_model_desc(__file__)),
     "update_output_model": Call(lambda task: task.update_output_model("file:///elsewhere/model.pt"), of="modelled"),
     "update_output_model_and_upload": Call(lambda task: task.update_output_model_and_upload(__file__, iteration=3), of="run"),
@@ -195,8 +196,12 @@ async def make_task(kind: str) -> Task:
     """A task in the state that a call needs."""
     if kind == "nothing":
         return None
-    if kind == "run":
+    if kind in {"run", "registered"}:
         task = await AsyncTask.init("project", "a run")
+        if kind == "registered":
+            import pandas as pd
+
+            task.register_artifact("table", pd.DataFrame({"a": [1, 2]}))
         log = task.get_logger()
         log.report_scalar("a", "b", 1.0, 1)
         log.report_text("a line", print_console=False)

@@ -11,8 +11,8 @@ from typing import Any, Final
 from atrains._engine.artifact_codec import objects, paths, values
 from atrains._engine.artifact_codec.forms import EncodedArtifact, Form, KnownFailure, Options
 from atrains._storage.copying import hash_file
-from atrains._wire.artifacts import cut_preview, human_size
-from atrains.errors import StorageError, UnsupportedTypeError, ValidationError
+from atrains._wire.artifacts import check_name, cut_preview, human_size, metadata_pairs
+from atrains.errors import StorageError, UnsupportedTypeError
 
 _CLASSES: Final = (
     ("numpy", "ndarray", "arrays"),
@@ -47,8 +47,8 @@ def encode(
         StorageError: if `folder` cannot be written.
     """
     options = options or Options(metadata=metadata)
-    _check_name(name)
-    pairs = _pairs(options.metadata)
+    check_name(name)
+    pairs = metadata_pairs(options.metadata)
     form = _form_of(name, obj, folder, options)
     if isinstance(form, KnownFailure):
         return form
@@ -119,20 +119,3 @@ def _look_at(form: Form) -> tuple[str | None, int]:
             return None, form.path.stat().st_size
     except OSError as error:
         raise StorageError(f"{form.path} cannot be read ({error.strerror or error}); check that it is there and readable") from error
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name.strip():
-        raise ValidationError(f"an artifact needs a name, not {name!r}; give a string that is not empty")
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise ValidationError(f"the name {name!r} of an artifact cannot be written as UTF-8 ({error.reason}); choose another") from error
-    if "\0" in name:
-        raise ValidationError(f"the name {name!r} of an artifact holds a zero character, which no home keeps; choose another")
-
-
-def _pairs(metadata: Mapping[str, object] | None) -> dict[str, str]:
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise ValidationError(f"the metadata of an artifact must be a dictionary, not {type(metadata).__qualname__}")
-    return {str(key): str(value) for key, value in (metadata or {}).items()}

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from atrains._engine.room import UPLOAD_FILE
 from atrains._wire.artifacts import ArtifactRecord
 from atrains.errors import StorageError, UnsupportedTypeError
+
+if TYPE_CHECKING:
+    from gzip import GzipFile
 
 PICKLE: Final = "pickle"
 KINDS: Final = (
@@ -57,6 +60,7 @@ class EncodedArtifact:
         size: Bytes of the file.
         metadata: The user's pairs, as strings.
         sources: Files and folders of the user's that are in it.
+        data_hash: SHA-256 of its content before compression, in hex; of registered tables only.
     """
 
     path: Path | None
@@ -69,6 +73,7 @@ class EncodedArtifact:
     size: int
     metadata: Mapping[str, str]
     sources: tuple[str, ...] = ()
+    data_hash: str | None = None
 
     def record(self, key: str, *, uri: str, timestamp: int) -> ArtifactRecord:
         """Return the record of the artifact once its file is at `uri`; `timestamp` in seconds since the epoch."""
@@ -81,6 +86,7 @@ class EncodedArtifact:
             timestamp=timestamp,
             preview=self.preview,
             content_type=self.content_type,
+            data_hash=self.data_hash,
             metadata=self.metadata,
         )
 
@@ -132,7 +138,7 @@ def writing(name: str, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def open_gzip(path: Path) -> Iterator[IO[bytes]]:
+def open_gzip(path: Path) -> Iterator[GzipFile]:
     """Open a gzip file to be written, without time and name: equal content gives equal files."""
     import gzip
 
