@@ -215,7 +215,7 @@ async def test_figures_of_matplotlib(world: World, caplog: pytest.LogCaptureFixt
     figure, axes = pyplot.subplots()
     axes.plot([1, 2], [3, 4])
     log.report_matplotlib_figure("converted", "s", 1, figure)
-    log.report_matplotlib_figure("picture", "s", 1, figure, True)
+    log.report_matplotlib_figure("picture", "s", 1, figure, report_interactive=False)
     log.report_matplotlib_figure("picture", "t", figure=figure, report_interactive=False)
     assert not caplog.records
     axes.set_yscale("symlog")
