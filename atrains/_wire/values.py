@@ -145,11 +145,16 @@ def parse(text: str) -> Any:
     Raises:
         ValueError: if it is none.
     """
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return json.loads(text)
     with suppress(ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return ast.literal_eval(text.strip())
-    return _Flow(text).read()
+    try:
+        return _Flow(text).read()
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except TypeError as error:
+        raise ValueError("a list cannot be a key") from error
 
 
 class _Flow:

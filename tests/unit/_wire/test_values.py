@@ -217,3 +217,14 @@ def test_a_list_that_holds_itself_is_an_error() -> None:
     listed.append(listed)
     with pytest.raises(ValidationError, match="holds itself"):
         encode(listed, "General/a")
+
+
+@pytest.mark.parametrize("text", ["{[1]: 2}", "[" * 50_000, "{" * 50_000])
+def test_a_text_that_no_value_can_be_made_of_stays_text(text: str) -> None:
+    """Whoever edits a task can write anything: the programs that read it go on."""
+    refused: list[str] = []
+    assert decode(text, "dict") == text
+    assert adopt({"a": {}, "b": [1]}, {"a": {"value": text}, "b": {"value": text}}, lambda name, *_: refused.append(name)) == {
+        "a": {}, "b": [1],
+    }  # fmt: skip
+    assert refused == ["a", "b"]
