@@ -89,7 +89,7 @@ MODELS_UPDATE_FOR_TASK: Final = Endpoint("models.update_for_task")
 MODELS_SET_READY: Final = Endpoint("models.set_ready")
 MODELS_DELETE: Final = Endpoint("models.delete", idempotent=False)
 MODELS_ARCHIVE_MANY: Final = Endpoint("models.archive_many", since=(2, 13))
-MODELS_UNARCHIVE_MANY: Final = Endpoint("models.unarchive_many", since=(2, 13))
+MODELS_UNARCHIVE_MANY: Final = Endpoint("models.unarchive_many", since=(2, 20))
 
 EVENTS_ADD_BATCH: Final = Endpoint("events.add_batch", idempotent=False)
 EVENTS_GET_TASK_LOG: Final = Endpoint("events.get_task_log", since=(2, 9))

@@ -1,4 +1,4 @@
-"""Models at servers of before API 2.13, which know one input and one output model of a task: `atrains serve`, asked as one of them."""
+"""Models at servers of any age, which know one input and one output model of a task before 2.13: `atrains serve`, asked as one of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from atrains import InputModel, OutputModel, Task
 from atrains.testing import RunningServer
 
 
-@pytest.fixture(params=["2.2", "2.8", "2.9", "2.12"])
+@pytest.fixture(params=["2.2", "2.8", "2.9", "2.12", "2.13"])
 def version(request: pytest.FixtureRequest, atrains_server: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """The highest version that is spoken."""
     monkeypatch.chdir(tmp_path)
