@@ -214,6 +214,9 @@ class AsyncOutputModel(ModelPart):
 
         Returns:
             Whether nothing is on its way any more.
+
+        Raises:
+            StorageError: the home is away, or the task was closed: they are stored later.
         """
         del max_num_uploads
         handle = self._handles[-1] if self._handles else None  # which has taken the place of all before it
@@ -304,6 +307,9 @@ class AsyncOutputModel(ModelPart):
         await task._connect_model(self, name)  # noqa: SLF001  # one package
 
     # ---- inner workings
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError(f"an OutputModel belongs to the run of task {self._task.id} and cannot be pickled; pass its id, as in Model(id)")
 
     async def _data(self) -> dict[str, Any]:
         if self.id:

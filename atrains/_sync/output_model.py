@@ -172,6 +172,9 @@ class OutputModel(Twin):
 
         Returns:
             Whether nothing is on its way any more.
+
+        Raises:
+            StorageError: the home is away, or the task was closed: they are stored later.
         """
         return self._block(self._core, lambda: self._core.wait_for_uploads(timeout, max_num_uploads), "outputmodel.wait_for_uploads(...)")
 

@@ -607,3 +607,5 @@ async def test_models_are_pickled_by_their_id(world: World) -> None:
     await world(task.connect(kind(world, "InputModel")(model.id)))
     copied = pickle.loads(pickle.dumps(task.input_model))
     assert await world(copied.name) == "a model"
+    with pytest.raises(TypeError, match="pass its id"):
+        pickle.dumps(task.output_model)
