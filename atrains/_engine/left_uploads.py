@@ -45,9 +45,7 @@ class Delivered:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-async def deliver_uploads(
-    journal: DeadJournal, transport: Transport, workers: Executor, storages: StorageRegistry
-) -> Delivered:
+async def deliver_uploads(journal: DeadJournal, transport: Transport, workers: Executor, storages: StorageRegistry) -> Delivered:
     """Store what was to be uploaded, the smallest first, and record it.
 
     Raises:

@@ -174,9 +174,7 @@ class Uploads:
         """Begin what was added, soon."""
         self._wake.set()
 
-    async def wait(
-        self, task: str | None, *, timeout: float | None = None, stall: float | None = None, events: bool | None = None
-    ) -> bool:
+    async def wait(self, task: str | None, *, timeout: float | None = None, stall: float | None = None, events: bool | None = None) -> bool:
         """Wait until what was added for a task, or for all, is over; on the loop of `run`.
 
         Args:
