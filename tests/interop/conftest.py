@@ -96,12 +96,28 @@ def clearml_with_plots() -> Peer:
 
 
 @pytest.fixture(scope="session")
+def clearml_with_kinds() -> Peer:
+    """The same beside the packages of data frames and images."""
+    return make_venv("clearml", sys.executable, "pandas", "pillow", "pyarrow", "pyyaml")
+
+
+@pytest.fixture(scope="session")
 def trains() -> Peer:
     """The official package of old, on this interpreter or on an older one that is installed."""
+    return _old()
+
+
+@pytest.fixture(scope="session")
+def trains_with_kinds() -> Peer:
+    """The same beside the packages of data frames and images."""
+    return _old("pandas", "pillow")
+
+
+def _old(*beside: str) -> Peer:
     reasons = []
     for interpreter in (sys.executable, *(path for version in OLDER for path in candidates(version))):
         try:
-            return make_venv("trains", interpreter)
+            return make_venv("trains", interpreter, *beside)
         except UnusableError as error:
             reasons.append(str(error))
     pytest.skip("trains 0.16.4 RUNS ON NO INTERPRETER HERE: " + " | ".join(reasons))
