@@ -21,7 +21,7 @@ def encode_value(name: str, obj: object, folder: Path, options: Options) -> Form
     """Text as it is, bytes as they are, a dictionary or list as JSON or YAML."""
     if isinstance(obj, str):
         if paths.looks_like_a_path(obj):
-            _log.warning("atrains: artifact %r: %r looks like a path, but nothing is there: it is stored as text; check it", name, obj[:200])
+            _log.warning("atrains: artifact %r: %r looks like a path, but nothing is there: it is kept as text; check it", name, obj[:200])
         content, suffix, kind, content_type = _encodable(name, obj), options.extension or ".txt", STRING, "text/plain"
         preview = obj
     elif isinstance(obj, bytes | bytearray | memoryview):
