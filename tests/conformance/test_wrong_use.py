@@ -124,7 +124,7 @@ CASES: Final[dict[str, Misuse]] = {
         "draft", lambda _, task: task.set_parent(NOBODY), NotFoundError, "check the task id", "tasks.edit", "nvalid"
     ),
     "a queue that there is not": Misuse(
-        "draft", lambda world, task: world.Task.enqueue(task, "no such queue"), NotFoundError, "there are: 'default'"
+        "draft", lambda world, task: world.Task.enqueue(task, "no such queue"), NotFoundError, "there are: '"
     ),
     "an id of a queue that there is not": Misuse(
         "draft", lambda world, task: world.Task.enqueue(task, queue_id=NOBODY), NotFoundError, "check the queue",
