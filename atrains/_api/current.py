@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from atrains._config import Mode, Settings
 from atrains._config.env import leave_task_for_children, take_back_task_from_children
-from atrains._engine.channel import is_elsewhere, place_of
+from atrains._engine.places import is_elsewhere, place_of
 
 if TYPE_CHECKING:
     from atrains._api.task import TaskBase

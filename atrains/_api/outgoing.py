@@ -14,8 +14,8 @@ from atrains.errors import JournalFullError, TaskClosedError
 
 if TYPE_CHECKING:
     from atrains._api.task_files import TaskFiles
-    from atrains._engine.channel import Outlet
     from atrains._engine.disabled import DisabledOutlet
+    from atrains._engine.outlet import Outlet
 
 
 class Outgoing:

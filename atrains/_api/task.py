@@ -15,8 +15,9 @@ from atrains._api.logger import Logger
 from atrains._api.reporter import Reporter
 from atrains._api.task_files import TaskFiles
 from atrains._config import Settings, settings
-from atrains._engine.channel import Channel, place_of
+from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
+from atrains._engine.places import place_of
 from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
 from atrains._wire.events import whole_number

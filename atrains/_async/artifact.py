@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from atrains._async.base import connect
 from atrains._async.upload import AsyncUpload
 from atrains._config import Settings, settings
-from atrains._engine.channel import Channel, check_place, place_of
+from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
+from atrains._engine.places import check_place, place_of
 from atrains._wire.artifacts import ARCHIVE, ArtifactRecord, Decoded, resolve_url
 from atrains.errors import StorageError
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from atrains._async.artifact import ArtifactMapping, AsyncArtifact, import_codec
 from atrains._async.identity import Identity
 from atrains._async.upload import AsyncUpload
-from atrains._engine.channel import Outlet
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.notices import say
+from atrains._engine.outlet import Outlet
 from atrains._wire import endpoints
 from atrains._wire.artifacts import HOME_URL, TABLE, ArtifactRecord
 from atrains.errors import AccessError, ServerError, StorageError, TaskStatusError, TransportError, UnsupportedTypeError, ValidationError

@@ -9,10 +9,11 @@ from typing import Any, Final, cast
 from atrains._api.task import TaskBase
 from atrains._config import Mode, mark_connected, process_settings, settings
 from atrains._config.env import tasks_of_masters
-from atrains._engine.channel import Channel, check_place, is_elsewhere
+from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.notices import say
 from atrains._engine.outbox import Outbox
+from atrains._engine.places import check_place, is_elsewhere
 from atrains._engine.process import OpenRun, process
 from atrains._engine.runtime import Runtime
 from atrains._wire import edits, endpoints

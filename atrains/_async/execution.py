@@ -41,5 +41,6 @@ class Execution(TaskBase):
             main._capturing.again()  # noqa: SLF001
             say(
                 main._settings,  # noqa: SLF001
-                f"add_requirements({package_name!r}) came after task {main.id} began: its requirements are changed now; call it before init",
+                f"add_requirements({package_name!r}) came after task {main.id} began: its requirements are changed now; "
+                "call it before init",
             )

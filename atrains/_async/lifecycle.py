@@ -22,11 +22,12 @@ from atrains._async.wish import Origin, Wish, check_same, check_wish
 from atrains._capture.seeds import seed_generators
 from atrains._config import set_credentials, settings
 from atrains._config.env import process_variables, tasks_of_masters
-from atrains._engine.channel import Channel, is_elsewhere, names_of
+from atrains._engine.channel import Channel, names_of
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import Ending, ending_of
 from atrains._engine.ledger import Receipt, Stats
 from atrains._engine.notices import say
+from atrains._engine.places import is_elsewhere
 from atrains._engine.process import Budget, process
 from atrains._engine.runtime import Runtime
 from atrains._wire import endpoints

@@ -12,8 +12,9 @@ from atrains._async.base import call, connect
 from atrains._async.pending import Pending
 from atrains._config import settings
 from atrains._config.env import process_variables
-from atrains._engine.channel import Channel, check_place, place_of
+from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
+from atrains._engine.places import check_place, place_of
 from atrains._engine.runtime import Runtime
 from atrains._wire import endpoints, hocon_text, models
 from atrains._wire.artifacts import resolve_url

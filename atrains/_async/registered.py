@@ -16,7 +16,8 @@ from atrains._async.artifact import import_codec
 from atrains._async.artifacts import Artifacts
 from atrains._async.tables import tables_of
 from atrains._async.upload import AsyncUpload
-from atrains._engine.channel import Channel, Outlet
+from atrains._engine.channel import Channel
+from atrains._engine.outlet import Outlet
 from atrains._wire.artifacts import check_name, metadata_pairs
 from atrains.errors import ValidationError
 from atrains.types import UploadState

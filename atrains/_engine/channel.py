@@ -8,33 +8,28 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from atrains._config import Mode, Settings, process_settings
-from atrains._engine.image_records import ImageAccount
-from atrains._engine.journal import Journal
-from atrains._engine.ledger import Counts, Ledger, Receipt, Stats, UploadCounts
+from atrains._config import Settings
+from atrains._engine.ledger import Counts, Receipt, Stats, UploadCounts
 from atrains._engine.lookout import Looker, Lookout
-from atrains._engine.notices import say
-from atrains._engine.outbox import Outbox
+from atrains._engine.outlet import Outlet
+from atrains._engine.places import open_transport
 from atrains._engine.process import WORKERS, process
-from atrains._engine.reporter import Reporter
-from atrains._local.transport import LocalTransport
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
 from atrains._wire.edits import ParameterChanges
 from atrains._wire.events import EventKind
-from atrains.errors import HomeError, StorageError, TransportError, UsageError
+from atrains.errors import HomeError, StorageError, TransportError
 
 if TYPE_CHECKING:
     from atrains._engine.resources import ResourceMonitor
     from atrains._engine.runtime import Runtime
     from atrains._engine.upload import Handle, Upload
-    from atrains._engine.uploads import Uploads
     from atrains._storage.registry import StorageRegistry
     from atrains._transport.client import HttpClient
 
@@ -43,54 +38,6 @@ _log = logging.getLogger("atrains")
 
 CHILD_DELAY: Final = 2.0
 """Seconds after its first report at which a forked child that still lives begins to deliver on its own."""
-
-
-def open_transport(settings: Settings) -> Transport:
-    """The transport to what the settings name as target.
-
-    Raises:
-        ConfigurationError: the server is named, but not who we are to it.
-    """
-    if settings.target.kind == "local":
-        return LocalTransport(settings.home.path, workers=WORKERS, durable=settings.journal.durability == "power")
-    from atrains._transport.http import HttpTransport  # aiohttp takes longer to import than a local run to begin
-
-    return HttpTransport(settings, workers=WORKERS)
-
-
-def channel_key(settings: Settings) -> Hashable:
-    """What tells the channels of a process apart: the target, and at a server who talks to it, with which credentials."""
-    if settings.target.kind == "local":
-        return settings.home.path
-    api = settings.api
-    return api.api_host, api.access_key, api.secret_key, api.auth_token
-
-
-def place_of(settings: Settings) -> str:
-    """Which home settings choose, whoever asks there: where an id means the same task."""
-    if settings.mode is Mode.DISABLED:
-        return "nowhere"
-    return f"local:{settings.home.path.resolve()}" if settings.target.kind == "local" else str(settings.api.api_host)
-
-
-def check_place(settings: Settings, place: str, what: str) -> None:
-    """Refuse something that was pickled where another home was in use than these settings choose.
-
-    Raises:
-        UsageError: naming both homes.
-    """
-    here = place_of(settings)
-    if place != here and settings.mode is not Mode.DISABLED:
-        raise UsageError(
-            f"{what} is in {place}, and {here} is in use here ({settings.target.source}): unpickle it where the same home is configured, "
-            "or within atrains.credentials(...) of that server"
-        )
-
-
-def is_elsewhere(settings: Settings) -> bool:
-    """Whether these settings, of a block of `credentials`, choose another home than those of the process, which its children have too."""
-    own = process_settings()
-    return settings is not own and place_of(settings) != place_of(own)
 
 
 def names_of(uploads: Sequence[Handle], most: int = 5) -> str:
@@ -485,160 +432,3 @@ class Channel:
         if loop is asyncio.get_running_loop():
             return await make()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), loop))
-
-
-class Outlet:
-    """Journal and reporter of a channel: made when the first task reports, gone when the last one was closed.
-
-    Args:
-        channel: Whose way out it is.
-    """
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._period: float | None = channel.settings.reporting.flush_period
-        try:
-            self.journal = self._make_journal(on_disk=True)
-        except HomeError as error:
-            _log.warning("atrains: %s. Reports are kept in memory: a process that is killed loses them", error)
-            self.journal = self._make_journal(on_disk=False)
-        self.reporter = self._make_reporter()
-        self._uploads: Uploads | None = None
-        self._upload_folder: Path | None = None
-        self._lock = threading.RLock()
-
-    @property
-    def uploads(self) -> Uploads | None:
-        """The files that are uploaded, once there was one."""
-        return self._uploads
-
-    def open_uploads(self) -> Uploads:
-        """The same, made where there were none; the first time that takes some milliseconds."""
-        if self._uploads is not None:
-            return self._uploads
-        from atrains._engine.uploads import Uploads
-
-        with self._lock:  # which a signal handler of this thread, that reports an image as well, may enter once more
-            if self._uploads is None:
-                channel = self._channel
-                made = Uploads(
-                    self.journal,
-                    channel.transport,
-                    channel.aliases,
-                    workers=WORKERS,
-                    limit=channel.settings.uploads.max_concurrent,
-                    storages=channel.storages,
-                    is_to_be_made=self.outbox.is_to_be_made,
-                    tell=partial(say, channel.settings),
-                    images=ImageAccount(self.ledger, channel.settings.journal.max_bytes),
-                )
-                self._uploads = self._uploads or made
-            return self._uploads
-
-    def add_image(self, upload: Upload) -> None:
-        """Accept an image whose file is there already; from any thread.
-
-        Raises:
-            HomeError: the journal was closed.
-        """
-        self.open_uploads().add(upload)
-        self._channel.begin_uploads()
-
-    async def counts(self, task: str | None) -> dict[EventKind, Counts]:
-        """How each kind of event stands, for one task or for all."""
-        counts = await self.reporter.counts(task)
-        if self._uploads is not None:
-            counts[EventKind.IMAGES] += self._uploads.images.counts(task)
-        return counts
-
-    def upload_folder(self) -> Path:
-        """Where a file may be made that is to be uploaded: in the journal, so that it is kept, else where temporary files are."""
-        place = self.journal.folder_for_files()
-        if place is not None:
-            return place
-        with self._lock:
-            if self._upload_folder is None:
-                import tempfile
-
-                self._upload_folder = Path(tempfile.mkdtemp(prefix="atrains-uploads-"))
-            return self._upload_folder
-
-    @property
-    def ledger(self) -> Ledger:
-        """The counts of everything reported here."""
-        return self.reporter.ledger
-
-    @property
-    def outbox(self) -> Outbox:
-        """The edits that wait for the home."""
-        return self.reporter.outbox
-
-    @property
-    def flush_period(self) -> float | None:
-        """Seconds between two deliveries when nobody asks; None for none."""
-        return self.reporter.period
-
-    @flush_period.setter
-    def flush_period(self, seconds: float | None) -> None:
-        self._period = self.reporter.period = seconds
-
-    @property
-    def is_written_here(self) -> bool:
-        """Whether the journal is that of this process: not so in a forked child that has not reported yet."""
-        return self.journal.pid == os.getpid()
-
-    def _make_journal(self, *, on_disk: bool) -> Journal:
-        channel = self._channel
-        return Journal(
-            channel.journals,
-            target=channel.transport.target,
-            worker=channel.settings.reporting.worker,
-            workers=WORKERS,
-            settings=channel.settings.journal,
-            on_disk=on_disk,
-            on_roll=channel.wake,
-            on_revival=channel.serve_child,
-        )
-
-    def _make_reporter(self) -> Reporter:
-        channel = self._channel
-        return Reporter(
-            self.journal,
-            channel.transport,
-            workers=WORKERS,
-            period=self._period,
-            aliases=channel.aliases,
-        )
-
-    def forget(self, task: str) -> None:
-        """Keep nothing of a task in memory: it is closed, and what was reported to it is stored."""
-        self.journal.forget(task)
-        self.ledger.forget(task)
-        self.outbox.forget(task)
-        if self._uploads is not None:
-            self._uploads.forget(task)
-
-    async def close(self) -> None:
-        """Let go of the journal; what was not delivered stays on disk."""
-        # Sealed before the last delivery: what a thread reports meanwhile is either delivered or refused, never left behind.
-        self.journal.seal()
-        await self.reporter.deliver_once()
-        delivered = await self.reporter.is_empty()
-        if self._uploads is not None:
-            delivered = delivered and not self._uploads.pending(None)
-            self._uploads.abandon()
-        await asyncio.get_running_loop().run_in_executor(WORKERS, lambda: self._close_files(delivered))
-
-    def _close_files(self, delivered: bool) -> None:
-        self.journal.close(delivered=delivered)
-        if self._upload_folder is not None:  # what could not be kept on the disk of the journal
-            import shutil
-
-            shutil.rmtree(self._upload_folder, ignore_errors=True)
-
-    def reset_in_child(self) -> None:
-        """In a forked child: leave the parent's journal alone; the first report makes one of our own."""
-        self.journal.forget_in_child()
-        self.reporter = self._make_reporter()
-        self._uploads = self._upload_folder = None
-        self._lock = threading.RLock()

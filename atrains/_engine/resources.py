@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from atrains._capture.gpus import Gpus
     from atrains._capture.machine import Machine
-    from atrains._engine.channel import Outlet
+    from atrains._engine.outlet import Outlet
 
 MACHINE_TITLE: Final = ":monitor:machine"
 GPU_TITLE: Final = ":monitor:gpu"

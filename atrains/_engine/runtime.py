@@ -14,7 +14,8 @@ from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from atrains._config import Settings
-from atrains._engine.channel import Channel, channel_key, open_transport
+from atrains._engine.channel import Channel
+from atrains._engine.places import channel_key, open_transport
 from atrains._engine.process import WORKERS, process
 from atrains._engine.recovery import recover
 from atrains._engine.waits import StatusWaits

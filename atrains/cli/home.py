@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from atrains._config import Settings, load_settings
 from atrains._config.env import process_variables
-from atrains._engine.channel import open_transport
+from atrains._engine.places import open_transport
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint

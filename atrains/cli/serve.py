@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from atrains._config import Settings, load_settings
 from atrains._config.env import Environment, process_variables
-from atrains._engine.channel import Channel, open_transport
+from atrains._engine.channel import Channel
+from atrains._engine.places import open_transport
 from atrains._engine.process import WORKERS
 from atrains._engine.recovery import recover
 from atrains._engine.runtime import Runtime

@@ -248,7 +248,8 @@ async def test_artifacts_go_where_output_uri_says(world: World, tmp_path: Path) 
 
 
 AWKWARD = [
-    'quotes " and \'', "per%20cent % %22 %2F", "a/b\\c", "..", "../../up", ".", "line\nfeed\r\n", "tab\t", "ünï→😀", "n" * 300, "semi;colon=1",
+    'quotes " and \'', "per%20cent % %22 %2F", "a/b\\c", "..", "../../up", ".", "line\nfeed\r\n", "tab\t", "ünï→😀", "n" * 300,
+    "semi;colon=1",
     "a.slash.b", "0x2f", "#?&", " spaces ", "con", "-rf", "~", "$HOME", "*?",
 ]  # fmt: skip
 

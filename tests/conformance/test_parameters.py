@@ -25,7 +25,8 @@ class Color(Enum):
 
 
 EVERYTHING = {
-    "none": None, "empty": "", "yes": True, "no": False, "int": -7, "big": 2**80, "float": 1e-3, "inf": float("inf"), "text": "ünï 'x'\n\t€",
+    "none": None, "empty": "", "yes": True, "no": False, "int": -7, "big": 2**80, "float": 1e-3, "inf": float("inf"),
+    "text": "ünï 'x'\n\t€",
     "list": [1, None, "a", [True]], "no list": [], "tuple": (1, "b"), "no dict": {}, "enum": Color.RED, "path": Path("a/b.txt"),
     "date": date(2024, 5, 6), "a/b": "slash", "a.b": "dot", "$where": "dollar", "ключ": "Unicode", 3: "number", "in": "a word of databases",
     "nested": {"deep": {"er": 0.5, "list": [{"x": 1}]}},

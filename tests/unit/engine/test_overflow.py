@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from types import FrameType, SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -64,7 +64,8 @@ class Run:
         self.ledger = Ledger()
         self.reader = JournalReader(self.journal, self.ledger)
         outlet: Any = SimpleNamespace(journal=self.journal, ledger=self.ledger)
-        self.loggers = {task: Logger(task, outlet, worker="w", wake=lambda: None, largest=1 << 20, files=cast("Any", None)) for task in ("one", "two")}
+        options: Any = {"worker": "w", "wake": lambda: None, "largest": 1 << 20, "files": None}
+        self.loggers = {task: Logger(task, outlet, **options) for task in ("one", "two")}
         self.called = dict.fromkeys([(task, kind) for task in self.loggers for kind in EventKind], 0)
         self.taken: list[EventBlock] = []
         self.number = 0
