@@ -21,7 +21,7 @@ for step in range(100):
 if hasattr(logger, "report_single_value"):
     logger.report_single_value("score", 0.75)
 logger.report_text("reported text")
-print("printed text")  # noqa: T201  # as above
+print("printed text")  # as above
 logger.report_histogram("histogram", "bars", values=np.arange(5.0), iteration=3, xaxis="x", yaxis="y")
 logger.report_scatter2d("scatter", "line", scatter=[[0, 1], [1, 2]], iteration=4)
 task.upload_artifact("a dict", {"a": 1, "b": [1, 2]})
