@@ -52,6 +52,9 @@ class Capturing:
         task: The task.
         channel: Its channel.
         whole: Whether the program is recorded, rather than only what the settings name: variables, a container.
+
+    Attributes:
+        has_container: Whether the program named a container, in place of that of the settings.
     """
 
     def __init__(self, task: TaskPart, channel: Channel, *, whole: bool) -> None:
@@ -60,6 +63,7 @@ class Capturing:
         self._whole = whole
         # Taken down now, since the program may change them. What makes something of them is imported by the worker, after `init`.
         self._argv, self._folder, self._variables = tuple(getattr(sys, "argv", ())), _folder(), process_variables()
+        self.has_container = False
         self._changes = False
         self._patch = ""
         self._uploading: asyncio.Task[None] | None = None
@@ -81,14 +85,19 @@ class Capturing:
             self._running = WORKERS.submit(self._work)
             return self._running
 
-    async def finish(self) -> None:
-        """Wait until everything is recorded, or for a bounded time; on any loop."""
-        budget = Budget(FINISH_BUDGET)
+    async def settle(self, budget: Budget) -> Future[None]:
+        """Wait until everything is recorded that there is by now, or for a bounded time; on any loop."""
         running = self.start()
         await _wait(running, budget)
         if self._changes:  # a notebook has got more cells since
             running = self.again()
             await _wait(running, budget)
+        return running
+
+    async def finish(self) -> None:
+        """The same, and record nothing from then on."""
+        budget = Budget(FINISH_BUDGET)
+        running = await self.settle(budget)
         self._ended = True
         if not running.done():
             _log.debug("atrains: the program of task %s is not recorded: it could not be looked at in time", self._task.id)
@@ -114,11 +123,11 @@ class Capturing:
         begun = script.Beginning(self._argv, self._folder, self._variables)
         self._record_variables(begun)
         fields: dict[str, Any] = {}
-        if settings.capture.docker_image:
+        captured = script.capture(begun, settings.capture, secrets_in(settings), forced()) if self._whole else None
+        if settings.capture.docker_image and not self.has_container:
             image, _, arguments = settings.capture.docker_image.partition(" ")
             setup = settings.capture.docker_script or ""
             fields["container"] = {"image": image, "arguments": arguments.strip(), "setup_shell_script": setup}
-        captured = script.capture(begun, settings.capture, secrets_in(settings), forced()) if self._whole else None
         if captured is not None:
             fields["script"] = dict(captured.script)
             held = self._task._record.get("runtime") or {}  # noqa: SLF001  # one package
@@ -190,6 +199,12 @@ def begin(task: TaskPart, frameworks: bool | Mapping[str, bool]) -> None:
         runtime = task._runtime  # noqa: SLF001
         assert runtime is not None  # there is one wherever there is a channel
         runtime.call_soon(partial(_start_later, runtime.loop, capturing))
+
+
+async def settle(task: TaskPart) -> None:
+    """Have recorded what is not recorded yet, within a bounded time, of a run that goes on."""
+    if task._capturing is not None and task.begun_here:  # noqa: SLF001
+        await task._capturing.settle(Budget(FINISH_BUDGET))  # noqa: SLF001
 
 
 async def end(task: TaskPart) -> None:

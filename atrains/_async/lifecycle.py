@@ -42,6 +42,7 @@ _FINAL_CALLS: Final = {
     TaskStatusEnum.completed: endpoints.TASKS_COMPLETED,
     TaskStatusEnum.failed: endpoints.TASKS_FAILED,
     TaskStatusEnum.stopped: endpoints.TASKS_STOPPED,
+    TaskStatusEnum.created: endpoints.TASKS_RESET,
 }
 _log = logging.getLogger("atrains")
 
@@ -313,7 +314,7 @@ class Lifecycle(Finding, StatusPart):
             if left:
                 undone.append(f"not everything was uploaded yet ({names_of(left)})")
             if ends_run:
-                undone += await self._set_final_status(ending, can_be_set=not left)
+                undone += await self._set_final_status(ending, can_be_set=not left or ending.status == TaskStatusEnum.created)
             self._finish_job(self._run_job)
             self._ended = True
             process().run_ended(self)
@@ -345,11 +346,14 @@ class Lifecycle(Finding, StatusPart):
         """Set the status with which the run ended; returns what could not be done."""
         if self._is_ahead or not can_be_set:  # the status comes after what waits; it is in the journal, too
             return [f"its status could not be set to {ending.status} yet"]
+        forgetting = self._channel.resetting(self.reported_as) if ending.status == TaskStatusEnum.created else contextlib.nullcontext()
         try:
-            await self._signal(_FINAL_CALLS[ending.status], "end", ignore_errors=True, reason=ending.reason, can_wait=False)
+            async with forgetting:
+                await self._signal(_FINAL_CALLS[ending.status], "end", ignore_errors=True, reason=ending.reason, can_wait=False)
+                self._finish_job(self._status_job)
+                self._status_job = 0
         except (HomeError, TransportError) as error:
             return [f"its status could not be set to {ending.status} ({error})"]
-        self._finish_job(self._status_job)
         return []
 
     def _where_it_is_kept(self) -> str:

@@ -91,7 +91,7 @@ class Queueing(Finding):
         if bool(queue_name) == bool(queue_id):
             raise UsageError(f"cannot enqueue task {named}: give the queue_name or the queue_id of the queue, and not both")
         channel, _ = await connect(task)
-        queue = queue_id or await _queue_named(channel, str(queue_name), f"cannot enqueue task {named}")
+        queue = queue_id or await queue_named(channel, str(queue_name), f"cannot enqueue task {named}")
         answer = await call(channel, endpoints.TASKS_ENQUEUE, f"cannot enqueue task {named}", task=named, queue=queue)
         _note_fields(task, answer)
         return Answer(answer)
@@ -157,7 +157,12 @@ def _note_fields(task: object, answer: dict[str, Any]) -> None:
         task._record.update({name: value for name, value in answer.get("fields", {}).items() if "." not in name})  # noqa: SLF001  # one class
 
 
-async def _queue_named(channel: Channel | DisabledChannel, name: str, what: str) -> str:
+async def queue_named(channel: Channel | DisabledChannel, name: str, what: str) -> str:
+    """The id of the queue of exactly that name.
+
+    Raises:
+        NotFoundError: there is none; lists those that there are.
+    """
     found = (await call(channel, endpoints.QUEUES_GET_ALL, what, name=f"^{re.escape(name)}$", only_fields=["id"]))["queues"]
     if not found:
         known = (await call(channel, endpoints.QUEUES_GET_ALL, what, only_fields=["id", "name"]))["queues"]

@@ -6,20 +6,17 @@ from atrains._async.configuration import Configuration
 from atrains._async.destination import Destination
 from atrains._async.execution import Execution
 from atrains._async.labels import Labels
-from atrains._async.lifecycle import Lifecycle
 from atrains._async.models import Models
 from atrains._async.parameters import Parameters
 from atrains._async.plots import Plots
 from atrains._async.queries import Queries
-from atrains._async.queueing import Queueing
 from atrains._async.registered import RegisteredArtifacts
+from atrains._async.remote import Remote
 from atrains._async.removal import Removal
 from atrains.errors import UsageError
 
 
-class AsyncTask(
-    Removal, Lifecycle, Queueing, Parameters, Models, Configuration, Labels, RegisteredArtifacts, Queries, Plots, Destination, Execution
-):
+class AsyncTask(Removal, Remote, Parameters, Models, Configuration, Labels, RegisteredArtifacts, Queries, Plots, Destination, Execution):
     """A task for asyncio programs: what does I/O is a coroutine, what reports is a plain call.
 
     Get one with `Task.ainit`, `AsyncTask.create` or `AsyncTask.get_task`.

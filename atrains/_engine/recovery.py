@@ -37,6 +37,7 @@ _CALLS: Final = {
     TaskStatusEnum.completed: endpoints.TASKS_COMPLETED,
     TaskStatusEnum.failed: endpoints.TASKS_FAILED,
     TaskStatusEnum.stopped: endpoints.TASKS_STOPPED,
+    TaskStatusEnum.created: endpoints.TASKS_RESET,
 }
 _log = logging.getLogger("atrains")
 

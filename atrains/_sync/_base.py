@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -320,6 +321,48 @@ class TaskTwin(Enumerations, Twin):
         if not core._is_loaded:  # noqa: SLF001  # one class in two worlds
             self._block(core, core.reload, "task.reload()")
             process_exit.install()
+
+    def execute_remotely(
+        self,
+        queue_name: str | None = None,
+        clone: bool = False,  # documented
+        exit_process: bool = True,
+    ) -> Self | None:
+        """Have an agent execute the task, or a copy of it, instead of this process. Under an agent it does nothing: the program goes on.
+
+        The queue is looked up first: where there is none of that name, the run goes on. What was reported is delivered and the program is
+        recorded before anything is handed over.
+
+        Args:
+            queue_name: The exact name of the queue. None leaves the task, or the copy, as a draft.
+            clone: Hand over a copy, and leave this task as it is. False ends this run and resets the task, which becomes a draft without
+                what it reported, and hands that over.
+            exit_process: Leave the process with exit code 0, by a SystemExit that is raised here. A notebook's kernel goes on.
+
+        Returns:
+            None under an agent, and with atrains disabled. Otherwise, where the process goes on, the task that was handed over.
+
+        Raises:
+            SystemExit: all is done, and the process is to end.
+            ValidationError: neither a copy nor the end of the process is wanted: two would work on one task.
+            NotFoundError: there is no such queue; the message lists those that there are.
+            UsageError: this process only reports to the run, which belongs to the one that started it: only a copy can be handed over.
+            TaskStatusError: the task cannot be reset: it was published. The run has ended.
+            TransportError: the home cannot be reached.
+
+        Example:
+            >>> task = Task.init("project", "name")
+            >>> task.execute_remotely("default")  # here the program ends, and under an agent it goes on
+        """
+        core: AsyncTask = self._core
+        task, leaves = self._block(
+            core,
+            lambda: core._hand_over(queue_name, clone=clone, exit_process=exit_process),  # noqa: SLF001  # one class in two worlds
+            "task.execute_remotely(...)",
+        )
+        if leaves:
+            sys.exit(0)  # here, and not on the loop, which it would end
+        return cast("Self | None", wrap(task))
 
     def __enter__(self) -> Self:
         return self

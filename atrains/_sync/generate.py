@@ -31,7 +31,7 @@ SUMMARIES = {
         "    very same object.\n    "
     )
 }
-HAND_WRITTEN = {"init", "open", "end", "known_project_name", "begun_here"}
+HAND_WRITTEN = {"init", "open", "end", "execute_remotely", "known_project_name", "begun_here"}
 READ_ONLY = {"artifacts"}
 """Properties without a setter although there is a `set_x`, which takes something else."""
 TYPE_ONLY = {"Pending": "", "AsyncIterator": "Iterator", "AsyncGenerator": "Generator"}
@@ -77,6 +77,7 @@ PAIRS = (
             "_async/identity.py",
             "_async/destination.py",
             "_async/execution.py",
+            "_async/remote.py",
             "_async/removal.py",
             "_async/parameters.py",
             "_async/configuration.py",

@@ -813,6 +813,24 @@ class Task(TaskTwin):
         """
         AsyncTask.add_requirements(package_name, package_version)
 
+    def get_base_docker(self) -> str | None:
+        """The image in which agents are to execute this task, with the arguments for docker behind it, as of the last `reload`; or None."""
+        return self._core.get_base_docker()
+
+    def set_base_docker(self, docker_cmd: str | None) -> None:
+        """Set the image in which agents are to execute this task. While an agent executes it this has no effect.
+
+        Args:
+            docker_cmd: The image, and behind it the arguments for docker, such as `"python:3.12 --ipc=host"`. None or an empty text for
+                none.
+
+        Raises:
+            ValidationError: it is no text.
+            TaskStatusError: the run has ended.
+            TransportError: the home cannot be reached.
+        """
+        self._block(self._core, lambda: self._core.set_base_docker(docker_cmd), "task.set_base_docker(...)")
+
     def get_archived(self) -> bool:
         """Whether the task is archived, as of the last `reload`."""
         return self._core.get_archived()

@@ -17,6 +17,7 @@ _PUBLISH_WITH_COMPLETED: Final = (2, 20)
 _HYPERPARAMS: Final = (2, 9)
 _PARAMETERS: Final = frozenset({endpoints.TASKS_EDIT_HYPER_PARAMS, endpoints.TASKS_DELETE_HYPER_PARAMS})
 _LISTED_MODELS: Final = (2, 13)
+_CONTAINERS: Final = (2, 13)
 _LEGACY: Final = "legacy"
 _MERGED_PARTS: Final = (2, 10)
 """Server: 2.9 has calls that merge parameters and configurations, but for a task that runs they cannot be forced."""
@@ -47,6 +48,8 @@ def fallback(endpoint: Endpoint, request: Mapping[str, Any], version: Version) -
         return _edit_configurations
     if endpoint.name == endpoints.TASKS_EDIT.name and "models" in request and version < _LISTED_MODELS:
         return _set_models
+    if endpoint.name == endpoints.TASKS_EDIT.name and "container" in request and version < _CONTAINERS:
+        return _set_container
     if endpoint in _PARAMETERS and version < _MERGED_PARTS:
         return partial(_change_sections if version >= _HYPERPARAMS else _change_flat, endpoint)
     return _FALLBACKS.get(endpoint.name) if version < endpoint.since else None
@@ -191,6 +194,15 @@ async def _set_models(caller: Caller, request: Mapping[str, Any]) -> dict[str, A
     if "output" in listed:
         edit["output"] = {**(record.get("output") or {}), "model": next((entry["model"] for entry in reversed(listed["output"])), "")}
     return await caller.call(endpoints.TASKS_EDIT, edit)
+
+
+async def _set_container(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Put image and arguments of a container into the one text that older servers have; its script is lost."""
+    container = request["container"]
+    execution = await _execution_of(caller, request["task"]) | dict(request.get("execution") or {})
+    execution["docker_cmd"] = " ".join(part for part in (container.get("image"), container.get("arguments")) if part)
+    edit = {name: value for name, value in request.items() if name != "container"}
+    return await caller.call(endpoints.TASKS_EDIT, {**edit, "execution": execution, "force": True})
 
 
 async def _archive_models(caller: Caller, request: Mapping[str, Any], *, archived: bool) -> dict[str, Any]:

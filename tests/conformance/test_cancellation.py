@@ -104,6 +104,11 @@ class Call:
     done: type[Exception] = NEVER
 
 
+async def _leave(task: Task, *queue: str, clone: bool = False) -> None:
+    with contextlib.suppress(SystemExit):  # which would end this process
+        await task.execute_remotely(*queue, clone=clone)
+
+
 async def _ended(task: Task) -> None:
     await task.mark_started(force=True)
     await task.mark_completed()
@@ -128,6 +133,9 @@ CALLS: Final[dict[str, Call]] = {
     "delete: with files": Call(lambda task: task.delete(raise_on_error=True, force=True), of="run", done=NotFoundError),
     "dequeue": Call(AsyncTask.dequeue, of="queued"),
     "enqueue": Call(lambda task: AsyncTask.enqueue(task, task.name), of="enqueuable", done=TaskStatusError),
+    "execute_remotely": Call(lambda task: _leave(task, "default"), of="run"),
+    "execute_remotely: a copy": Call(lambda task: _leave(task, "default", clone=True), of="run"),
+    "execute_remotely: no queue": Call(_leave),
     "flush": Call(lambda task: task.flush(), of="run"),
     "get_all": Call(lambda _: AsyncTask.get_all(name="^a draft$")),
     "get_by_name": Call(lambda _: AsyncTask.get_by_name("a draft")),
@@ -156,6 +164,7 @@ CALLS: Final[dict[str, Call]] = {
     "save_exec_model_design_file": Call(lambda task: task.save_exec_model_design_file("design.txt"), of="configured"),
     "set_input_model": Call(lambda task: task.set_input_model(model_name="a published one"), of="modelled"),
     "set_output_model_id": Call(lambda task: task.set_output_model_id(task.input_model_id), of="modelled"),
+    "set_base_docker": Call(lambda task: task.set_base_docker("image --ipc=host")),
     "set_archived": Call(lambda task: task.set_archived(True)),
     "set_comment": Call(lambda task: task.set_comment("why")),
     "set_configuration_object": Call(lambda task: task.set_configuration_object("General", "layers = 3")),

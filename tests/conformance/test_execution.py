@@ -1,4 +1,4 @@
-"""What a task needs to run again: the program and its packages, in each world and home."""
+"""What a task needs to run again, and having it run elsewhere, in each world and home."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from atrains.errors import ValidationError
+from atrains.errors import AtrainsError, NotFoundError, TaskClosedError, TaskStatusError, ValidationError
+from tests.conformance.conftest import make_queue, own
 
 
 async def script_of(world: Any, task: Any) -> dict[str, Any]:
@@ -53,3 +54,151 @@ async def test_only_names_can_be_added(world: Any) -> None:
 async def test_the_program_of_a_task_that_is_only_created_is_unknown(world: Any) -> None:
     task = await world(world.Task.create("execution", "draft"))
     assert not (await script_of(world, task)).get("entry_point")
+
+
+async def begin(world: Any, name: str) -> Any:
+    """A run that has reported something, and that no block of code ends."""
+    task = await world(world.Task.init("execution", name, reuse_last_task_id=False))
+    await world(task.set_parameter("lr", 0.5))
+    task.get_logger().report_scalar("loss", "train", 1.0, 7)
+    return task
+
+
+async def test_a_run_is_handed_over(world: Any) -> None:
+    """It ends here, as a task that waits with its parameters and its program, and without what it reported."""
+    name = own("a queue")
+    await make_queue(world, name)
+    task = await begin(world, "handed over")
+    with pytest.raises(SystemExit) as left:
+        await world(task.execute_remotely(name))
+    assert left.value.code == 0
+    assert world.Task.current_task() is None
+    found = await world(world.Task.get_task(task.id))
+    assert await world(found.get_status()) == "queued"
+    assert found.get_system_tags() == []
+    assert found.data["script"]["entry_point"]
+    assert await world(found.get_parameter("lr")) == "0.5"
+    assert await world(found.get_reported_scalars()) == {}
+    with pytest.raises(TaskClosedError):
+        task.get_logger()
+    answer = await world(world.Task.dequeue(found))
+    assert answer["dequeued"] == 1
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_copy_is_handed_over(world: Any, leaves: bool) -> None:
+    """This run goes on as if nothing had happened."""
+    name = own("a queue")
+    await make_queue(world, name)
+    task = await begin(world, name)
+    if leaves:
+        with pytest.raises(SystemExit) as left:
+            await world(task.execute_remotely(name, clone=True))
+        assert left.value.code == 0
+    else:
+        returned = await world(task.execute_remotely(name, clone=True, exit_process=False))
+    task.get_logger().report_scalar("loss", "train", 0.5, 8)
+    assert await world(task.get_status()) == "in_progress"
+    await world(task.close())
+    assert await world(task.get_status()) == "completed"
+    assert (await world(task.get_reported_scalars()))["loss"]["train"]["y"] == [1.0, 0.5]
+    (copy,) = [found for found in await world(world.Task.get_tasks(task_name=name)) if found.id != task.id]
+    assert leaves or copy.id == returned.id
+    assert await world(copy.get_status()) == "queued"
+    assert copy.parent == task.id
+    assert copy.data["script"]["entry_point"] == task.data["script"]["entry_point"]
+    assert await world(copy.get_parameter("lr")) == "0.5"
+    await world(world.Task.dequeue(copy))
+
+
+@pytest.mark.parametrize("clone", [False, True])
+async def test_an_unknown_queue_leaves_the_run_alone(world: Any, clone: bool) -> None:
+    async with world.run_of("execution", "goes on") as task:
+        with pytest.raises(NotFoundError, match=r"there is no queue 'nowhere to be found'.*there are: "):
+            await world(task.execute_remotely("nowhere to be found", clone=clone))
+        with pytest.raises(ValidationError, match="name of a queue"):
+            await world(task.execute_remotely("", clone=clone))
+        task.get_logger().report_scalar("loss", "train", 1.0, 1)
+        assert await world(task.get_status()) == "in_progress"
+    assert await world(task.get_status()) == "completed"
+    assert (await world(task.get_reported_scalars()))["loss"]["train"]["y"] == [1.0]
+
+
+async def test_two_cannot_work_on_one_task(world: Any) -> None:
+    async with world.run_of("execution", "goes on") as task:
+        with pytest.raises(ValidationError, match="hand over a copy"):
+            await world(task.execute_remotely("default", clone=False, exit_process=False))
+        assert await world(task.get_status()) == "in_progress"
+
+
+async def test_without_a_queue_it_is_a_draft(world: Any) -> None:
+    """One that no later run reuses."""
+    task = await begin(world, "a draft")
+    copy = await world(task.execute_remotely(clone=True, exit_process=False))
+    with pytest.raises(SystemExit):
+        await world(task.execute_remotely())
+    for left in (task, copy):
+        found = await world(world.Task.get_task(left.id))
+        assert await world(found.get_status()) == "created"
+        assert found.get_system_tags() == []
+
+
+async def test_a_task_that_never_ran_is_handed_over(world: Any) -> None:
+    name = own("a queue")
+    await make_queue(world, name)
+    task = await world(world.Task.create("execution", "a draft"))
+    with pytest.raises(SystemExit):
+        await world(task.execute_remotely(name))
+    assert await world(task.get_status()) == "queued"
+    await world(world.Task.dequeue(task))
+
+
+async def test_a_published_task_is_not_handed_over(world: Any) -> None:
+    name = own("a queue")
+    await make_queue(world, name)
+    async with world.run_of("execution", "published") as task:
+        pass
+    await world(task.publish())
+    with pytest.raises(TaskStatusError, match="cannot reset"):
+        await world(task.execute_remotely(name))
+    assert await world(task.get_status()) == "published"
+
+
+async def test_a_run_whose_model_is_published_is_not_handed_over(world: Any) -> None:
+    """What others may use by now is not thrown away: the run ends as stopped, and an error says why it could not be reset."""
+    name = own("a queue")
+    await make_queue(world, name)
+    task = await begin(world, "with a model")
+    await world(task.update_output_model("file:///elsewhere/model.pt", name="a model"))
+    await world(task.output_model.publish())
+    with pytest.raises(AtrainsError, match="cannot reset"):
+        await world(task.execute_remotely(name))
+    assert await world(task.get_status()) == "stopped"
+
+
+async def test_base_docker(world: Any) -> None:
+    task = await world(world.Task.create("execution", "in a container"))
+    assert task.get_base_docker() is None
+    for given, kept in (
+        ("python:3.12", "python:3.12"),
+        ("  image   --ipc=host -e A=b ", "image --ipc=host -e A=b"),
+        (None, None),
+        ("again", "again"),
+        ("", None),
+    ):
+        await world(task.set_base_docker(given))
+        found = await world(world.Task.get_task(task.id))
+        assert (task.get_base_docker(), found.get_base_docker()) == (kept, kept)
+    await world(task.set_base_docker("image --gpus all"))
+    assert (await world(world.Task.clone(task))).get_base_docker() == "image --gpus all"
+    with pytest.raises(ValidationError, match="base docker"):
+        await world(task.set_base_docker(3))
+
+
+async def test_the_base_docker_of_a_run_that_ended_stays(world: Any) -> None:
+    async with world.run_of("execution", "in a container") as task:
+        await world(task.set_base_docker("image"))
+    ended = await world(world.Task.get_task(task.id))
+    with pytest.raises(TaskStatusError, match="base docker"):
+        await world(ended.set_base_docker("another"))
+    assert ended.get_base_docker() == "image"
