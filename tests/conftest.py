@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -36,12 +37,18 @@ print(json.dumps(task and {
 """
 
 
+def pytest_configure() -> None:
+    """Take Ctrl-C as any program does: the workers of pytest-xdist ignore it, and what they start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the suite, let one run what hangs together: what is sent in one test is checked in another."""
-    together = ("tests/conformance/", "tests/interop/test_schemas.py")
+    """Where several processes run the suite, let one run what hangs together: what is sent to served homes is checked afterwards."""
     for item in items:
-        if item.nodeid.startswith(together):
-            item.add_marker(pytest.mark.xdist_group("conformance"))
+        sent = item.nodeid.startswith("tests/conformance/") and "served" in item.name
+        if sent or item.nodeid.startswith("tests/interop/test_schemas.py"):
+            item.add_marker(pytest.mark.xdist_group("served"))
 
 
 @pytest.fixture(scope="session")
