@@ -9,6 +9,7 @@ import asyncio
 import logging
 import sys
 import threading
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import partial
@@ -198,7 +199,7 @@ def begin(task: TaskPart, frameworks: bool | Mapping[str, bool]) -> None:
         capturing = task._capturing = Capturing(task, channel, whole=whole)  # noqa: SLF001
         runtime = task._runtime  # noqa: SLF001
         assert runtime is not None  # there is one wherever there is a channel
-        runtime.call_soon(partial(_start_later, runtime.loop, capturing))
+        runtime.call_soon(partial(_start_later, runtime.loop, weakref.ref(capturing)))
 
 
 async def settle(task: TaskPart) -> None:
@@ -221,8 +222,14 @@ def secrets_in(settings: Settings) -> list[str]:
     return [*(key.reveal() for key in keys if key is not None), *proxies]
 
 
-def _start_later(loop: asyncio.AbstractEventLoop, capturing: Capturing) -> None:
-    loop.call_later(DELAY, capturing.start)
+def _start_later(loop: asyncio.AbstractEventLoop, capturing: weakref.ref[Capturing]) -> None:
+    loop.call_later(DELAY, _start, capturing)
+
+
+def _start(capturing: weakref.ref[Capturing]) -> None:
+    held = capturing()
+    if held is not None:  # a run that ended before was looked at then, and the timer keeps nothing of it
+        held.start()
 
 
 def _folder() -> Path:

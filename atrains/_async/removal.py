@@ -16,7 +16,7 @@ from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import ending_of
 from atrains._wire import edits, endpoints
 from atrains._wire.artifacts import HOME_URL, resolve_url
-from atrains.errors import StorageError, TaskStatusError, TransportError
+from atrains.errors import NotFoundError, StorageError, TaskStatusError, TransportError
 from atrains.types import Deletion, TaskStatusEnum
 
 FileKind: TypeAlias = Literal["artifact", "model", "event"]
@@ -43,9 +43,13 @@ async def archive_tasks(channel: AnyChannel, tasks: Sequence[str], *, archive: b
         NotFoundError: one of them is not there.
         TransportError: the home cannot be reached.
     """
-    endpoint = endpoints.TASKS_ARCHIVE if archive else endpoints.TASKS_UNARCHIVE
-    what = f"cannot {'archive' if archive else 'unarchive'} task {', '.join(tasks)}"
-    await call(channel, endpoint, what, tasks=list(tasks))
+    if archive:
+        await call(channel, endpoints.TASKS_ARCHIVE, f"cannot archive task {', '.join(tasks)}", tasks=list(tasks))
+        return
+    answer = await call(channel, endpoints.TASKS_UNARCHIVE_MANY, f"cannot unarchive task {', '.join(tasks)}", ids=list(tasks))
+    if failed := answer.get("failed"):  # Server: with the others done, and without an error of its own
+        said = (failed[0].get("error") or {}).get("msg") or "the server does not say why"
+        raise NotFoundError(f"cannot unarchive task {failed[0].get('id')}: {said}; check the id")
 
 
 async def check_deletable(channel: AnyChannel, task: str, *, force: bool) -> dict[str, Any]:

@@ -252,7 +252,8 @@ async def _archive(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]
 
 async def _unarchive(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
     """Take that tag from them."""
-    return {"unarchived": await _tag(caller, request["tasks"], "system_tags", remove=[ARCHIVED])}
+    await _tag(caller, request["ids"], "system_tags", remove=[ARCHIVED])
+    return {"succeeded": [{"id": task, "unarchived": True} for task in request["ids"]], "failed": []}
 
 
 async def _update_tags(caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,7 +273,7 @@ async def _tag(caller: Caller, tasks: Sequence[str], field: str, *, add: Sequenc
 
 _FALLBACKS: Final[Mapping[str, Fallback]] = {
     endpoints.TASKS_ARCHIVE.name: _archive,
-    endpoints.TASKS_UNARCHIVE.name: _unarchive,
+    endpoints.TASKS_UNARCHIVE_MANY.name: _unarchive,
     endpoints.TASKS_UPDATE_TAGS.name: _update_tags,
     endpoints.TASKS_ADD_OR_UPDATE_ARTIFACTS.name: _update_artifacts,
     endpoints.TASKS_ADD_OR_UPDATE_MODEL.name: _list_model,

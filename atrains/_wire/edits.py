@@ -66,7 +66,7 @@ def apply(record: dict[str, Any], endpoint: Endpoint, request: Mapping[str, Any]
     elif endpoint == endpoints.TASKS_EDIT_CONFIGURATION:
         held = {} if request.get("replace_configuration") else record.get("configuration") or {}
         changed["configuration"] = {**held, **{item["name"]: dict(item) for item in request["configuration"]}}
-    elif endpoint in {endpoints.TASKS_ARCHIVE, endpoints.TASKS_UNARCHIVE}:
+    elif endpoint in {endpoints.TASKS_ARCHIVE, endpoints.TASKS_UNARCHIVE_MANY}:
         kept = [tag for tag in record.get("system_tags") or [] if tag != ARCHIVED]
         changed["system_tags"] = [*kept, ARCHIVED] if endpoint == endpoints.TASKS_ARCHIVE else kept
     elif endpoint == endpoints.TASKS_UPDATE_TAGS:

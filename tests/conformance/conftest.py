@@ -61,6 +61,7 @@ if mutants.MUTANT in os.environ:  # the suite is tried on a member that does not
 def home(request: pytest.FixtureRequest, atrains_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Where the runs of this test go."""
     del atrains_home  # that of this machine; journals stand there, whatever the target is
+    monkeypatch.setenv("ATRAINS_CAPTURE", "no")  # what stands in the artifacts of a run would depend on what is not committed here
     kind: str = request.param
     if kind == "in-process":
         yield kind

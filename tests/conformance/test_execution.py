@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -11,6 +12,12 @@ from atrains.errors import AtrainsError, NotFoundError, TaskClosedError, TaskSta
 from tests.conformance.conftest import make_queue, own
 
 
+@pytest.fixture(autouse=True)
+def capture(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Record the program, which the other cases do without."""
+    monkeypatch.delenv("ATRAINS_CAPTURE")
+
+
 async def script_of(world: Any, task: Any) -> dict[str, Any]:
     found = await world(world.Task.get_task(task.id))
     script: dict[str, Any] = found.data["script"]
@@ -18,11 +25,11 @@ async def script_of(world: Any, task: Any) -> dict[str, Any]:
 
 
 async def test_the_program_is_recorded(world: Any) -> None:
-    """Under pytest it is pytest, with what it has imported."""
+    """Under pytest it is pytest, with what it has imported; of a process of pytest-xdist it is the text that it was started with."""
     async with world.run_of("execution", "recorded") as task:
         pass
     script = await script_of(world, task)
-    assert "pytest" in script["entry_point"]
+    assert ("command" if "PYTEST_XDIST_WORKER" in os.environ else "pytest") in script["entry_point"]
     assert script["binary"] == f"python{sys.version_info.major}.{sys.version_info.minor}"
     lines = script["requirements"]["pip"].splitlines()
     assert lines[0].startswith("# Python 3.")

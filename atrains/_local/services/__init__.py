@@ -25,7 +25,7 @@ SERVICES: Final[Mapping[str, Service]] = {
         (endpoints.TASKS_CLONE, lives.clone),
         (endpoints.TASKS_DELETE, lives.delete),
         (endpoints.TASKS_ARCHIVE, lives.archive),
-        (endpoints.TASKS_UNARCHIVE, lives.unarchive),
+        (endpoints.TASKS_UNARCHIVE_MANY, lives.unarchive_many),
         (endpoints.TASKS_GET_ALL_EX, joined.get_all_tasks),
         (endpoints.TASKS_GET_BY_ID, tasks.get_by_id),
         (endpoints.TASKS_GET_ALL, tasks.get_all),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from atrains._local.records import Record, now, with_derived
 from atrains._local.services import fields, images, outputs, status
 from atrains._local.services.queues import leave_queue
 from atrains._local.store import Store
+from atrains.errors import ServerError
 
 _SILENCE: Final = timedelta(seconds=600)
 """Server: after this long without a sign of its worker a task is stopped at once."""
@@ -118,16 +119,24 @@ def delete(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def archive(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     """Put tasks away: they get the system tag for it, and leave their queues. Server: so that no worker takes them."""
-    return {"archived": _set_archived(store, request, archived=True)}
+    return {"archived": _set_archived(store, query.take_strings(request, "tasks") or [], archived=True)}
 
 
-def unarchive(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Take tasks out again."""
-    return {"unarchived": _set_archived(store, request, archived=False)}
+def unarchive_many(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Take tasks out again. Server: each for itself; those that are not there are named."""
+    succeeded: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    for task in dict.fromkeys(query.take_strings(request, "ids") or []):
+        try:
+            _set_archived(store, [task], archived=False)
+        except ServerError as error:
+            failed.append({"id": task, "error": {"codes": [error.code, error.subcode], "msg": str(error), "data": {}}})
+        else:
+            succeeded.append({"id": task, "unarchived": True})
+    return {"succeeded": succeeded, "failed": failed}
 
 
-def _set_archived(store: Store, request: Mapping[str, Any], *, archived: bool) -> int:
-    tasks = query.take_strings(request, "tasks") or []
+def _set_archived(store: Store, tasks: Sequence[str], *, archived: bool) -> int:
     with store.change() as connection:
         records = [store.record(task) for task in dict.fromkeys(tasks)]  # all are there, before any is changed
         for record in records:

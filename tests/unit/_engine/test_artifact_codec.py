@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import stat
-import threading
-import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,7 +25,8 @@ def encoded(name: str, obj: object, folder: Path, metadata: Mapping[str, object]
     artifact = encode(name, obj, folder=folder / "made", metadata=metadata)
     assert isinstance(artifact, EncodedArtifact), artifact
     assert artifact.size == artifact.path.stat().st_size
-    assert artifact.hash == hashlib.sha256(artifact.path.read_bytes()).hexdigest()
+    # A file of the user's own is read once only, while it is stored: that gives its checksum.
+    assert artifact.hash == (hashlib.sha256(artifact.path.read_bytes()).hexdigest() if artifact.temporary else None)
     return artifact
 
 
@@ -188,27 +187,6 @@ def test_a_path_with_nothing_to_upload_is_a_failure_with_its_reason_and_no_error
         assert str(tmp_path / path) in reason
 
 
-def test_a_file_that_is_being_written_is_a_failure_and_not_a_wrong_checksum(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_bytes(bytes(64 << 20))
-    stop = threading.Event()
-
-    def append() -> None:
-        with log.open("ab", buffering=0) as file:
-            while not stop.wait(0.0005):
-                file.write(b"x")
-
-    writer = threading.Thread(target=append)
-    writer.start()
-    try:
-        while log.stat().st_size == 64 << 20:
-            time.sleep(0.001)
-        assert "changed while it was read" in failure("log", log, tmp_path)
-    finally:
-        stop.set()
-        writer.join()
-
-
 @pytest.mark.parametrize(
     "obj", [42, None, 1.5, {1, 2}, (1, 2), object(), {"a": object()}, [{1}], {(1, 2): 3}], ids=lambda obj: type(obj).__name__
 )
@@ -220,12 +198,13 @@ def test_a_kind_that_cannot_be_stored_lists_the_kinds_that_can(tmp_path: Path, o
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_array_is_refused_in_words_also_inside_a_dictionary(tmp_path: Path) -> None:
+def test_an_array_is_refused_in_words_where_it_could_only_be_pickled(tmp_path: Path) -> None:
     import numpy as np
 
-    for obj in (np.zeros(3), {"weights": np.zeros(3)}):
-        with pytest.raises(UnsupportedTypeError, match="ndarray"):
+    for obj, words in ((np.array([object()]), "array of Python objects"), ({"weights": np.zeros(3)}, "ndarray")):
+        with pytest.raises(UnsupportedTypeError, match=words):
             encode("thing", obj, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dictionary_that_holds_itself_is_an_error(tmp_path: Path) -> None:
@@ -271,7 +250,9 @@ def test_both_names_of_a_json_artifact_are_read_and_unknown_types_give_the_file(
     path.write_text('{"a": 1}')
     for type in ("JSON", "dict"):
         assert decode(path, ArtifactRecord(key="a", type=type), folder=tmp_path) == {"a": 1}
-    for type, content_type in (("dict", "application/yaml"), ("custom", None), ("pickle", None), ("a newer one", None)):
+    path.write_text("a: 1")
+    assert decode(path, ArtifactRecord(key="a", type="dict", content_type="application/yaml"), folder=tmp_path) == {"a": 1}
+    for type, content_type in (("dict", "application/toml"), ("custom", None), ("pickle", None), ("a newer one", None)):
         assert decode(path, ArtifactRecord(key="a", type=type, content_type=content_type), folder=tmp_path) == path
 
 

@@ -300,7 +300,10 @@ async def test_before_2_12_a_task_is_archived_by_its_system_tags(server: ApiServ
     assert await transport.call(endpoints.TASKS_ARCHIVE, {"tasks": ["t", "u"]}) == {"archived": 2}
     assert held == {"t": ["development", "archived"], "u": ["archived"]}
     assert [path for path in server.paths() if path.endswith("edit")] == ["/v2.9/tasks.edit"], "one of them was archived already"
-    assert await transport.call(endpoints.TASKS_UNARCHIVE, {"tasks": ["t", "u"]}) == {"unarchived": 2}
+    assert await transport.call(endpoints.TASKS_UNARCHIVE_MANY, {"ids": ["t", "u"]}) == {
+        "succeeded": [{"id": "t", "unarchived": True}, {"id": "u", "unarchived": True}],
+        "failed": [],
+    }
     assert held == {"t": ["development"], "u": []}
 
 

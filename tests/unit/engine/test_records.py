@@ -69,7 +69,7 @@ def test_a_record_larger_than_what_is_read_at_once_arrives_whole(
         journal.records.append(header, [memoryview(steps), memoryview(values)])
         journal.records.append({"kind": "logs", "task": "task", "event": event})
     reader = JournalReader(journal, Ledger())
-    assert reader.pending("task") == {EventKind.SCALARS: 15_000, EventKind.LOGS: 3, EventKind.PLOTS: 0}
+    assert reader.pending("task") == {EventKind.SCALARS: 15_000, EventKind.LOGS: 3, EventKind.PLOTS: 0, EventKind.IMAGES: 0}
     blocks = read_all(reader)
     assert [len(block) for block in blocks] == [5000, 1] * 3
     for block in blocks[::2]:

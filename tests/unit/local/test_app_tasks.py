@@ -206,7 +206,9 @@ def test_the_archive(call: Calls, make: Calls, read: Calls) -> None:
     task = make(system_tags=["mine"])
     assert call("v2.13/tasks.archive", {"tasks": [task]}).data["archived"] == 1
     assert read(task)["system_tags"] == ["mine", "archived"]
-    assert call("v2.13/tasks.unarchive", {"tasks": [task]}).data["unarchived"] == 1
+    answer = call("v2.23/tasks.unarchive_many", {"ids": [task, "0" * 32]}).data
+    assert answer["succeeded"] == [{"id": task, "unarchived": True}]
+    assert [each["id"] for each in answer["failed"]] == ["0" * 32]
     assert read(task)["system_tags"] == ["mine"]
 
 
