@@ -252,8 +252,10 @@ def test_both_names_of_a_json_artifact_are_read_and_unknown_types_give_the_file(
         assert decode(path, ArtifactRecord(key="a", type=type), folder=tmp_path) == {"a": 1}
     path.write_text("a: 1")
     assert decode(path, ArtifactRecord(key="a", type="dict", content_type="application/yaml"), folder=tmp_path) == {"a": 1}
-    for type, content_type in (("dict", "application/toml"), ("custom", None), ("pickle", None), ("a newer one", None)):
+    for type, content_type in (("dict", "application/toml"), ("custom", None), ("a newer one", None)):
         assert decode(path, ArtifactRecord(key="a", type=type, content_type=content_type), folder=tmp_path) == path
+    with pytest.raises(StorageError, match=r"allow_pickle=True"):
+        decode(path, ArtifactRecord(key="a", type="pickle"), folder=tmp_path)
 
 
 def test_a_file_that_is_not_the_recorded_one_is_never_decoded(tmp_path: Path) -> None:
