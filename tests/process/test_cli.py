@@ -57,7 +57,7 @@ def run(home: Path, *arguments: str, **variables: str) -> subprocess.CompletedPr
 
 def environment(home: Path) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "CLEARML_", "TRAINS_"))}
-    return inherited | {"HOME": str(home.parent), "ATRAINS_HOME": str(home), "PYTHONIOENCODING": "utf-8"}
+    return inherited | {"HOME": str(home.parent), "ATRAINS_HOME": str(home), "PYTHONIOENCODING": "utf-8", "ATRAINS_CAPTURE": "no"}
 
 
 def record(home: Path, script: str) -> None:
