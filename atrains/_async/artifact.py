@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
-from atrains._async.base import connect
+from atrains._async.base import call, connect
 from atrains._async.upload import AsyncUpload
 from atrains._config import Settings, settings
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.places import check_place, place_of
+from atrains._wire import endpoints
 from atrains._wire.artifacts import ARCHIVE, ArtifactRecord, Decoded, resolve_url
-from atrains.errors import StorageError
+from atrains.errors import AtrainsError, StorageError
 
 if TYPE_CHECKING:
     from atrains._storage.base import StoredFile
 
 A = TypeVar("A")
+R = TypeVar("R")
+_READINGS: Final = 5
+"""How often an artifact is read anew that is replaced again each time."""
+_LOOKS: Final = (0.0, 0.05, 0.2, 0.5)
+"""Seconds before each look for the record of a file that has taken the place of the recorded one."""
 _log = logging.getLogger("atrains")
 
 
@@ -153,9 +160,13 @@ class AsyncArtifact:
         Raises:
             StorageError: with `raise_on_error`: the file is not there or cannot be read.
         """
-        try:
+
+        async def read() -> Path:
             path = await self._fetch(force=force_download)
             return await self._unpack(path) if extract_archive and self.type == ARCHIVE else path
+
+        try:
+            return await self._as_recorded(read)
         except StorageError as error:
             if raise_on_error:
                 raise
@@ -177,12 +188,44 @@ class AsyncArtifact:
             StorageError: the file is not there, was changed, does not hold what its type says, or is a pickle.
             MissingPackageError: the package of its kind is not installed.
         """
-        path = await self._fetch(force=force_download)
-        from atrains._engine import artifact_codec
 
-        channel = await self._connected()
-        decode = partial(artifact_codec.decode, path, self._known, folder=self._cache, allow_pickle=allow_pickle)
-        return await channel.run(decode)
+        async def read() -> Decoded:
+            path = await self._fetch(force=force_download)
+            from atrains._engine import artifact_codec
+
+            channel = await self._connected()
+            return await channel.run(partial(artifact_codec.decode, path, self._known, folder=self._cache, allow_pickle=allow_pickle))
+
+        return await self._as_recorded(read)
+
+    async def _as_recorded(self, read: Callable[[], Awaitable[R]]) -> R:
+        """What `read` gives; anew where the artifact was replaced meanwhile. The new file is there a moment before its record."""
+        from atrains._storage.base import OtherFileError
+
+        for _ in range(_READINGS - 1):
+            try:
+                return await read()
+            except OtherFileError:
+                if not await self._is_replaced():
+                    raise
+        return await read()
+
+    async def _is_replaced(self) -> bool:
+        """Whether its home has another record of it by now, which is taken over, or gets one within a moment."""
+        channel, known = await self._connected(), self._known
+        what = f"cannot read artifact {known.key!r} of task {self._task_id}"
+        for rest in _LOOKS:
+            await asyncio.sleep(rest)
+            try:
+                answer = await call(channel, endpoints.TASKS_GET_ALL, what, id=[self._task_id], only_fields=["execution.artifacts"])
+            except AtrainsError:  # what is wrong with the file is what there is to say
+                return False
+            entries = [entry for task in answer["tasks"] for entry in (task.get("execution") or {}).get("artifacts") or ()]
+            for record in map(ArtifactRecord.from_wire, entries):
+                if (record.key, record.mode) == (known.key, known.mode) and record.hash != known.hash:
+                    self._record = record
+                    return True
+        return False
 
     async def _fetch(self, *, force: bool) -> Path:
         """The stored file, on this machine.

@@ -25,6 +25,10 @@ class ChangedError(SourceError):
     """The file that is to be stored changed while it was read."""
 
 
+class OtherFileError(StorageError):
+    """The file at a place is not the one that was recorded there."""
+
+
 class RunInThread(Protocol):
     """Runs blocking work where it does not hold the event loop, such as `asyncio.to_thread`."""
 

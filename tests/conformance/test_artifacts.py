@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import threading
 import time
@@ -316,6 +317,18 @@ async def test_a_later_upload_of_a_name_takes_the_place_of_an_earlier_one(world:
     assert await world(found.get()) == {"number": 19}
     assert handles[-1].state == "stored"
     assert {handle.state for handle in handles} <= {"stored", "replaced"}
+
+
+async def test_who_reads_an_artifact_that_was_replaced_meanwhile_gets_the_new_one(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.upload_artifact("a", {"n": 1}, wait_on_upload=True))
+    found = [(await world(world.Task.get_task(task.id))).artifacts["a"] for _ in range(2)]
+    await world(task.upload_artifact("a", {"n": 23}, wait_on_upload=True))
+    assert await world(found[0].get()) == {"n": 23}
+    assert found[0].hash != found[1].hash
+    copy = await world(found[1].get_local_copy(raise_on_error=True))
+    assert json.loads(copy.read_bytes()) == {"n": 23}
+    await world(task.close())
 
 
 async def test_a_receipt_says_what_is_uploaded_and_flush_waits_only_if_told_so(world: World) -> None:

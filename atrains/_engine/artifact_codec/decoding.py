@@ -9,6 +9,7 @@ from typing import Final
 
 from atrains._engine.artifact_codec.forms import PICKLE
 from atrains._engine.unpacking import unpack_archive
+from atrains._storage.base import OtherFileError
 from atrains._storage.copying import hash_file
 from atrains._wire.artifacts import ARCHIVE, BYTES, FILE, IMAGE, JSON_TYPES, NUMPY, PANDAS, POLARS, STRING, TABLE, ArtifactRecord, Decoded
 from atrains.errors import StorageError
@@ -52,11 +53,12 @@ def check(path: Path, record: ArtifactRecord) -> str:
     """Check a file against the checksum in its record, and return it.
 
     Raises:
-        StorageError: it is another file, or cannot be read.
+        OtherFileError: it is another file.
+        StorageError: it cannot be read.
     """
     digest, _ = hash_file(path)
     if record.hash and record.hash.lower() != digest:
-        raise StorageError(
+        raise OtherFileError(
             f"artifact {record.key!r}: {path} is not the file that was uploaded (SHA-256 {digest}, recorded {record.hash}); "
             "fetch it again, or upload the artifact once more"
         )
