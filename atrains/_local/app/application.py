@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -163,8 +164,19 @@ async def _listening(site: _Site, options: Options) -> AsyncIterator[int]:
                 error.errno, f"cannot listen at {options.host}, port {options.port} ({error.strerror or error}); choose another --port"
             ) from error
         yield _port_of(runner)
+        await _accept_no_more(tcp)
     finally:
         await runner.cleanup()
+
+
+async def _accept_no_more(site: web.TCPSite) -> None:
+    """Let those connect who were just accepted: asyncio (3.11) never closes one whose server was closed meanwhile."""
+    loop = asyncio.get_running_loop()
+    for listening in getattr(site._server, "sockets", ()):  # noqa: SLF001  # aiohttp gives only its address
+        with suppress(NotImplementedError):  # not every loop has it
+            loop.remove_reader(listening.fileno())
+    for _ in range(3):  # the acceptance, its transport, its protocol
+        await asyncio.sleep(0)
 
 
 def _port_of(runner: web.AppRunner) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -208,6 +209,15 @@ def test_a_large_file_passes_through_in_flat_memory(server: RunningServer, token
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
     assert (server.home / "files" / "a" / "large").stat().st_size == size
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
+
+
+def test_who_connects_while_the_server_ends_is_closed_too(server: RunningServer) -> None:
+    address = urlsplit(server.url)
+    for _ in range(5):
+        with socket.create_connection((address.hostname, address.port), 60):
+            server.stop()
+        gc.collect()  # a connection that nobody closed is a warning, and that an error
+        server.start()
 
 
 def test_two_who_upload_the_same_file_leave_one_of_both(server: RunningServer, call: Calls, upload: Calls) -> None:
