@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from atrains._config import Mode, Settings
 from atrains._config.env import leave_task_for_children, take_back_task_from_children
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from atrains._api.task import TaskBase
 
 
-class _Opened(NamedTuple):
-    """A task and the asyncio task that opened it."""
+@dataclass(slots=True, eq=False)
+class _Opened:
+    """A task and the asyncio task that opened it; neither once the task is closed, since copies of the context live on in timers."""
 
-    task: TaskBase
+    task: TaskBase | None
     owner: object
 
 
@@ -30,14 +32,16 @@ _main: list[TaskBase | None] = [None]
 def current_task() -> TaskBase | None:
     """The open task of this context, else the process's main task, else None."""
     for opened in reversed(_context.get()):  # asked for each line that is printed, so without a call for each question
-        if not opened.task.is_closed:
-            return opened.task
+        task = opened.task
+        if task is not None and not task.is_closed:
+            return task
     return main_task()
 
 
 def context_task() -> TaskBase | None:
     """The open task that this context opened or inherited; None in a context that has none of its own, as in a plain thread."""
-    return next((opened.task for opened in reversed(_context.get()) if not opened.task.is_closed), None)
+    tasks = (opened.task for opened in reversed(_context.get()))
+    return next((task for task in tasks if task is not None and not task.is_closed), None)
 
 
 def open_task_at(settings: Settings) -> TaskBase | None:
@@ -79,12 +83,21 @@ def opened_here(settings: Settings) -> TaskBase | None:
     """
     owner = _owner()
     mine = (opened.task for opened in reversed(_context.get()) if opened.owner is owner)
-    return next((task for task in mine if _is_open_at(task, settings)), None)
+    return next((task for task in mine if task is not None and _is_open_at(task, settings)), None)
 
 
 def enter(task: TaskBase) -> None:
     """Make a task the current one of this context. Call it where the user's code runs: what is set on another thread's loop stays there."""
-    _context.set((*(opened for opened in _context.get() if not opened.task.is_closed), _Opened(task, _owner())))
+    opened = task._opened = _Opened(task, _owner())  # noqa: SLF001
+    others = (other for other in _context.get() if (its := other.task) is not None and not its.is_closed)
+    _context.set((*others, opened))
+
+
+def leave(task: TaskBase) -> None:
+    """Have no context hold a task that is closed."""
+    opened, task._opened = task._opened, None  # noqa: SLF001
+    if opened is not None:
+        opened.task = opened.owner = None
 
 
 def forget() -> None:

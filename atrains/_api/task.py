@@ -55,6 +55,8 @@ class TaskBase:
     _console: TaskConsole | None
     _capturing: Any
     """What records the program of this run, if anything does; see `_async.capturing`."""
+    _opened: Any
+    """What the contexts that opened or inherited it hold of it; see `current`."""
     _unpickled: tuple[str, str, int]
     """Id, place and initial iteration of a task that came here in a pickle."""
 
@@ -262,6 +264,7 @@ class TaskBase:
         self._tables = None
         self._console = None
         self._capturing = None
+        self._opened = None
 
     def _renew_ending_lock(self) -> None:
         """Make the lock under which the run ends: a forked child may inherit one that is held by a loop which it does not have."""

@@ -223,12 +223,12 @@ def secrets_in(settings: Settings) -> list[str]:
 
 
 def _start_later(loop: asyncio.AbstractEventLoop, capturing: weakref.ref[Capturing]) -> None:
-    loop.call_later(DELAY, _start, capturing)
+    loop.call_later(DELAY, _start, capturing)  # which outlives a short run, and must not keep it
 
 
 def _start(capturing: weakref.ref[Capturing]) -> None:
     held = capturing()
-    if held is not None:  # a run that ended before was looked at then, and the timer keeps nothing of it
+    if held is not None:  # a run that ended before was looked at then
         held.start()
 
 

@@ -317,6 +317,8 @@ class Lifecycle(Finding, StatusPart):
                 undone += await self._set_final_status(ending, can_be_set=not left or ending.status == TaskStatusEnum.created)
             self._finish_job(self._run_job)
             self._ended = True
+            if self._closed:
+                current.leave(self)
             process().run_ended(self)
             self._say_what_is_missing(receipt)
             if undone:
