@@ -47,7 +47,7 @@ TEST_TOOLS = [
 def tests(session: nox.Session) -> None:
     """Run the suite, in several processes: most of it waits for processes of its own. Arguments after `--` go to pytest."""
     session.install("-e", ".", *TEST_TOOLS)
-    session.run("pytest", f"--numprocesses={3 * (os.cpu_count() or 1)}", "--dist=loadgroup", *session.posargs)
+    session.run("pytest", f"--numprocesses={2 * (os.cpu_count() or 1)}", "--dist=loadgroup", *session.posargs)
 
 
 @nox.session
