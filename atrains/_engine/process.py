@@ -14,6 +14,7 @@ from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
 from atrains._config import Settings, reset_in_child
+from atrains._engine import forks  # its hook is there before any other of ours, and so the last one before a fork  # noqa: F401
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import Ending
 from atrains._engine.workers import DaemonExecutor
