@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextvars import Context
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -223,7 +224,8 @@ def secrets_in(settings: Settings) -> list[str]:
 
 
 def _start_later(loop: asyncio.AbstractEventLoop, capturing: weakref.ref[Capturing]) -> None:
-    loop.call_later(DELAY, _start, capturing)  # which outlives a short run, and must not keep it
+    # It outlives a short run, and must keep neither it nor the context in which it began.
+    loop.call_later(DELAY, _start, capturing, context=Context())
 
 
 def _start(capturing: weakref.ref[Capturing]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,12 +30,11 @@ WARM: Final = RUNS // 5
 AT_ONCE: Final = 500 if SOAK else 25
 ROUNDS: Final = 4
 POINTS: Final = 5
-KEPT: Final = 4
-"""Connections to its index that a home keeps for the next call."""
 
 COMMON = """
-import asyncio, collections, gc, json, os, pathlib, resource, statistics, sys, threading, time
+import asyncio, collections, contextlib, gc, json, os, pathlib, resource, statistics, sys, threading, time
 from atrains import Task
+from atrains._local import connections
 from atrains._portal.portal import running_portal
 
 runs, warm, points = (int(argument) for argument in sys.argv[1:4])
@@ -48,14 +46,28 @@ def report(task, number):
         log.report_scalar("loss", "train", value=number + step, iteration=step)
     log.report_text(f"run {number}", print_console=False)
 
+async def forget_timers():
+    "Have asyncio forget the timers that were cancelled, of which it keeps up to 100 and half of all, each with its context."
+    loop = asyncio.get_running_loop()
+    for timer in [loop.call_later(3600, int) for _ in range(1000)]:
+        timer.cancel()
+    await asyncio.sleep(0)
+
+def fill_pools():
+    "Have each home hold as many connections to its index as it keeps for the next calls, however many of them met so far."
+    for pool in [held for held in gc.get_objects() if isinstance(held, connections.Connections) and not held._closed]:
+        with contextlib.ExitStack() as lent:
+            for _ in range(connections._KEPT_IDLE):
+                lent.enter_context(pool.use())
+
 def mark():
     "What this process holds."
     time.sleep(0.1)  # a worker thread that has just done its work still holds it for a moment
+    if running_portal():
+        asyncio.run_coroutine_threadsafe(forget_timers(), running_portal().loop).result()
+    fill_pools()
     gc.collect()
     kinds = collections.Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects())
-    # asyncio keeps up to 100 timers that were cancelled, each with its context, in which what the closed run left is empty.
-    del kinds["atrains._api.current._Opened"], kinds["asyncio.events.TimerHandle"]
-    del kinds["_contextvars.Context"], kinds["builtins.hamt"], kinds["builtins.hamt_bitmap_node"]
     del kinds["weakref.ReferenceType"]  # a connection of sqlite3 keeps up to 200 of cursors that are gone
     descriptors = []
     for name in os.listdir("/proc/self/fd"):
@@ -162,6 +174,7 @@ async def in_turn():
         await asyncio.create_task(run(number))  # as a server does for a request
         seconds.append(time.process_time() - began)
         if number + 1 in (warm, runs):
+            await forget_timers()
             mark()
             jobs.append(len(asyncio.all_tasks()))
     tell(seconds, jobs=jobs)
@@ -203,6 +216,7 @@ async def main():
                 "journals": len(os.listdir(os.environ["ATRAINS_HOME"] + "/journals")),
             })
             await everybody.wait()
+        await forget_timers()
         mark()
         jobs.append(len(asyncio.all_tasks()))
     tell([], jobs=jobs, open_at_once=open_at_once)
@@ -230,25 +244,13 @@ def measure(user: User) -> Measure:
     return measure
 
 
-def is_of_index(descriptor: str) -> bool:
-    """Whether it belongs to a connection to the index."""
-    return Path(descriptor).name.startswith("index.db")
-
-
 def check_growth(before: dict[str, Any], after: dict[str, Any], runs: int) -> None:
     """Compare two marks with `runs` runs between them."""
-    for held in ("threads", "jobs", "ours"):
+    for held in ("descriptors", "threads", "jobs", "ours"):
         assert after[held] == before[held], held
-    # A home keeps the connections to its index for the next call: as many as worker threads ever called at once.
-    assert all(count <= KEPT for name, count in after["descriptors"].items() if is_of_index(name))
-    others, others_before = ({name: n for name, n in mark["descriptors"].items() if not is_of_index(name)} for mark in (after, before))
-    assert others == others_before, "descriptors"
-    added = Counter(after["descriptors"]) - Counter(before["descriptors"])
-    more = sum(count for name, count in added.items() if is_of_index(name))
-    # Each connection remembers its statements.
     # Of everything else a little comes and goes: caches that fill, names that the interpreter keeps.
-    assert after["objects"] - before["objects"] < 80 + 60 * more + runs / 10
-    assert after["blocks"] - before["blocks"] < 800 + 400 * more + runs
+    assert after["objects"] - before["objects"] < 40 + runs / 10
+    assert after["blocks"] - before["blocks"] < 800 + runs
     # SQLite keeps up to 2 MB of pages for each of its connections, and they fill as the index grows.
     assert after["bytes"] - before["bytes"] < (6 << 20)
 
