@@ -224,7 +224,7 @@ class RecordStream:
                     return False
                 try:
                     length = frames.write_once(data)
-                except BaseException:
+                except BaseException:  # whatever it was, nothing was written: the room is free again
                     self.room.give(size)
                     raise
             except HomeError:

@@ -132,7 +132,7 @@ class FileCache:
         lock = await self._locked(entry.take)
         try:
             yield
-        except BaseException:
+        except BaseException:  # whatever ended the block, a cancellation too: nobody reads the entry any more
             lock.release()
             raise
         else:
@@ -322,7 +322,7 @@ class _Entry:
             shutil.rmtree(target.parent, ignore_errors=True)
             try:
                 unpack(archive, target, stop)
-            except BaseException:
+            except BaseException:  # whatever it was, what is half unpacked must not be taken for the whole
                 shutil.rmtree(target.parent, ignore_errors=True)
                 raise
             grown = sum(_bytes(Path(parent)) for parent, _, _ in os.walk(self.folder / "unpacked"))
