@@ -134,13 +134,14 @@ class Tables(MutableMapping[str, Any]):
             for name, table in [*list(self._leaving.items()), *list(self._tables.items())]:
                 if only not in {None, name}:
                     continue
+                leaves = self._leaving.get(name) is table  # of one that leaves while we look, this look may not have seen the end
                 try:
                     await self._task._store_table(name, table)  # noqa: SLF001
                 except AtrainsError as error:
                     failure = failure or error
                 else:
                     with self._lock:
-                        if self._leaving.get(name) is table:
+                        if leaves and self._leaving.get(name) is table:
                             del self._leaving[name]
         if failure is not None:
             raise failure

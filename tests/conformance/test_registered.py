@@ -154,6 +154,35 @@ async def test_get_registered_artifacts_is_live(world: World) -> None:
         tables["late"] = one
 
 
+async def test_a_table_that_is_deleted_while_it_is_looked_at_is_stored_as_it_was_in_the_end(world: World) -> None:
+    written, changed = threading.Event(), threading.Event()
+
+    class Table(pd.DataFrame):
+        """A table that is changed and deleted once a copy of it is being written."""
+
+        @property
+        def _constructor(self) -> Any:
+            return Table
+
+        def to_csv(self, *args: Any, **options: Any) -> Any:
+            written.set()
+            assert changed.wait(SOON)
+            return super().to_csv(*args, **options)
+
+    task = await world(world.Task.init("project", "a run"))
+    table = Table(frame())
+    task.register_artifact("table", table)
+    end = time.monotonic() + SOON
+    while not written.is_set() and time.monotonic() < end:
+        await world.sleep(0.01)
+    assert written.is_set()
+    table.loc[0, "a"] = 99
+    del task.get_registered_artifacts()["table"]
+    changed.set()
+    assert int((await stored(world, task, "table")).loc[0, "a"]) == 99
+    await world(task.close())
+
+
 async def test_what_cannot_be_registered_is_refused(world: World) -> None:
     task = await world(world.Task.init("project", "a run"))
     for thing in (None, {"a": [1]}, frame()["a"], "table.csv"):
