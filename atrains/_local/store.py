@@ -20,6 +20,7 @@ from atrains._local.connections import BUSY_SECONDS, Connections, connect, home_
 from atrains._local.disk import sync_file
 from atrains._local.projects import ensure_project
 from atrains._local.records import Record, encode_record, index_record, now, read_record, write_record
+from atrains._local.workers import Workers
 from atrains._wire.events import EventBlock, EventKind, ScalarBlock, Span
 from atrains._wire.names import TASK_ID
 from atrains.errors import HomeError, ServerError, ValidationError
@@ -173,6 +174,7 @@ class Store:
         self._connections = Connections(home / "index.db")
         self._durable = durable
         self._unsynced: set[Path] = set()
+        self.workers = Workers()
 
     def task_folder(self, task_id: str) -> Path:
         """The folder of a task; files of the task may be put into its `files` folder.

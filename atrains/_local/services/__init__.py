@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from atrains._local.services import changes, events, images, joined, lives, models, parts, projects, queues, raw, status, tasks
+from atrains._local.services import changes, events, images, joined, lives, models, parts, projects, queues, raw, status, tasks, workers
 from atrains._local.store import Store
 from atrains._wire import endpoints
 from atrains._wire.endpoints import Endpoint
@@ -57,10 +57,17 @@ SERVICES: Final[Mapping[str, Service]] = {
         (endpoints.QUEUES_CREATE, queues.create),
         (endpoints.QUEUES_GET_ALL, queues.get_all),
         (endpoints.QUEUES_GET_BY_ID, queues.get_by_id),
+        (endpoints.QUEUES_GET_ALL_EX, joined.get_all_queues),
+        (endpoints.QUEUES_GET_DEFAULT, queues.get_default),
+        (endpoints.QUEUES_PEEK_TASK, queues.peek_task),
         (endpoints.QUEUES_GET_NUM_ENTRIES, queues.get_num_entries),
         (endpoints.QUEUES_GET_NEXT_TASK, queues.get_next_task),
         (endpoints.QUEUES_REMOVE_TASK, queues.remove_task),
         (endpoints.QUEUES_DELETE, queues.delete),
+        (endpoints.WORKERS_REGISTER, workers.register),
+        (endpoints.WORKERS_UNREGISTER, workers.unregister),
+        (endpoints.WORKERS_STATUS_REPORT, workers.status_report),
+        (endpoints.WORKERS_GET_ALL, workers.get_all),
         (endpoints.MODELS_CREATE, models.create),
         (endpoints.MODELS_EDIT, models.edit),
         (endpoints.MODELS_UPDATE, models.update),

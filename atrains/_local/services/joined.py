@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from atrains._local import query
 from atrains._local.projects import all_projects
-from atrains._local.services import projects, tasks
+from atrains._local.services import projects, queues, tasks
 from atrains._local.store import Store
 
 _JOINED: Final = ("project", "user", "parent")
@@ -32,6 +32,24 @@ def get_all_tasks(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
             if task.get(field):
                 task[field] = {"id": task[field], "name": names[field].get(task[field], task[field])}
     return {"tasks": found}
+
+
+def get_all_queues(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer queues as `queues.get_all` does, with the documents of the tasks that wait in them, and the workers that serve them."""
+    found = queues.get_all(store, request)["queues"]
+    waiting = [entry["task"] for queue in found for entry in queue.get("entries", [])]
+    documents: dict[str, Any] = {}
+    for place in range(0, len(waiting), query.PAGE_CAP):
+        wanted = {"id": waiting[place : place + query.PAGE_CAP], "only_fields": ["name", "type", "status", "created", "project", "user"]}
+        documents |= {task["id"]: task for task in get_all_tasks(store, wanted)["tasks"]}
+    workers = store.workers.all()
+    for queue in found:
+        for entry in queue.get("entries", []):
+            entry["task"] = documents.get(entry["task"], {"id": entry["task"]})
+        queue["workers"] = [
+            {"name": worker.id, "task": {"id": worker.task} if worker.task else None} for worker in workers if queue["id"] in worker.queues
+        ]
+    return {"queues": found}
 
 
 def get_all_projects(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:

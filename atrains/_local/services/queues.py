@@ -10,6 +10,7 @@ from atrains._local import query, queues
 from atrains._local.records import Record, now
 from atrains._local.services import status
 from atrains._local.store import Store
+from atrains.types import TaskStatusEnum
 
 _MINIMUM_NAME: Final = 3
 _DEVELOPMENT: Final = "development"
@@ -46,6 +47,19 @@ def get_all(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
 def get_by_id(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer one queue with its entries. Server: 400/701 when there is none."""
     return {"queue": _queue(store, request)}
+
+
+def get_default(store: Store, _: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the queue that is meant when none is named. Server: 400/707 when there is none."""
+    with store.read() as connection:
+        queue = queues.queue_by_id(connection, _default(connection)) or {}
+    return {"id": queue["id"], "name": queue["name"]}
+
+
+def peek_task(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the first task of a queue, which stays in it. Server: the answer of an empty queue is empty."""
+    entries = _queue(store, request)["entries"]
+    return {"task": entries[0]["task"]} if entries else {}
 
 
 def get_num_entries(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +132,10 @@ def enqueue(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
         _set_queue(record, queue)
         queues.append(connection, queue, task)
         store.save(connection, record)
-    return {"queued": 1, "updated": 1, "fields": {**changed, "execution.queue": queue}}
+    answer: dict[str, Any] = {"queued": 1, "updated": 1, "fields": {**changed, "execution.queue": queue}}
+    if query.take(request, "verify_watched_queue", bool, False):
+        answer["queue_watched"] = any(queue in worker.queues for worker in store.workers.all())
+    return answer
 
 
 def _chosen(connection: sqlite3.Connection, request: Mapping[str, Any]) -> str:
@@ -130,6 +147,10 @@ def _chosen(connection: sqlite3.Connection, request: Mapping[str, Any]) -> str:
         return queue
     if name:
         return queues.queue_named(connection, name) or queues.create_queue(connection, name)
+    return _default(connection)
+
+
+def _default(connection: sqlite3.Connection) -> str:
     default = next((found["id"] for found in queues.all_queues(connection) if _DEFAULT in found["system_tags"]), None)
     if default is None:
         raise query.refuse(707, "No default queue: name one with queue or queue_name")
@@ -137,24 +158,31 @@ def _chosen(connection: sqlite3.Connection, request: Mapping[str, Any]) -> str:
 
 
 def dequeue(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Take a task out of its queue; it is what it was before. Server: a running task becomes a draft, any other is left as it is."""
+    """Take a task out of its queue; it is what it was before. Server: a running task becomes a draft, any other is left as it is.
+
+    With `new_status` it gets that one: an agent takes out what it has begun to execute, and which goes on running.
+    """
     task = query.take(request, "task", str)
     said = {name: query.take(request, name, str, "") for name in ("status_reason", "status_message")}
+    new_status: str | None = query.take(request, "new_status", str, None)
+    if new_status and new_status not in TaskStatusEnum.__members__:
+        raise query.refuse(12, f"Validation error: new_status must be a status of a task, not {new_status!r}")
     with store.change() as connection:
         record = store.record(task)
         before = record["status"]
         if before not in {"queued", "in_progress"}:
             return {"dequeued": 1, "updated": 0, "fields": {}}
-        changed = {**leave_queue(connection, record), **said}
+        changed = {**leave_queue(connection, record, new_status), **said}
         record.update(said)
         store.save(connection, record)
     return {"dequeued": 1, "updated": 1, "fields": {**changed, "execution.queue": None}}
 
 
-def leave_queue(connection: sqlite3.Connection, record: Record) -> dict[str, Any]:
+def leave_queue(connection: sqlite3.Connection, record: Record, new_status: str | None = None) -> dict[str, Any]:
     """Take a task out of its queue, in its record too, and return the fields that changed. Call with the writer lock held."""
     queues.drop(connection, record["id"])
-    target = record.pop("enqueue_status", "created") if record["status"] == "queued" else "created"
+    before = record.pop("enqueue_status", "created")
+    target = new_status or (before if record["status"] == "queued" else "created")
     changed = {"status": target, "status_changed": now(), "last_update": now()}
     record.update(changed)
     _set_queue(record, None)
