@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from atrains._engine.disabled import DisabledChannel
 from atrains._engine.places import place_of
 from atrains._engine.process import process
 from atrains._engine.runtime import Runtime
+from atrains._engine.turns import Turn
 from atrains._wire.events import whole_number
 from atrains.errors import NotFoundError, TaskClosedError, UsageError, ValidationError
 from atrains.types import TaskStatusEnum, TaskTypes
@@ -43,7 +43,7 @@ class TaskBase:
     _status_job: int
     _ended: bool
     _deleted: bool
-    _ending_lock: asyncio.Lock
+    _ending_turn: Turn
     _ending_pid: int
     _offset: int
     _last_iteration: int
@@ -257,7 +257,7 @@ class TaskBase:
         self._owner_pid = 0
         self._run_job = self._status_job = 0
         self._ended = self._deleted = False
-        self._renew_ending_lock()
+        self._renew_ending_turn()
         self._offset = self._last_iteration = 0
         self._project_name = None
         self._uploads = {}
@@ -266,9 +266,9 @@ class TaskBase:
         self._capturing = None
         self._opened = None
 
-    def _renew_ending_lock(self) -> None:
-        """Make the lock under which the run ends: a forked child may inherit one that is held by a loop which it does not have."""
-        self._ending_lock, self._ending_pid = asyncio.Lock(), os.getpid()
+    def _renew_ending_turn(self) -> None:
+        """Make the lock under which the run ends: a forked child may inherit one that is held by a thread which it does not have."""
+        self._ending_turn, self._ending_pid = Turn(), os.getpid()
 
     def _check_there(self) -> None:
         if self._deleted:

@@ -287,8 +287,8 @@ class Lifecycle(Finding, StatusPart):
     async def end(self, ending: Ending, *, at_exit: bool = False) -> None:
         """Close with a given ending; at the exit of the process what is reported after this is still taken, and delivered last."""
         if self._ending_pid != os.getpid():
-            self._renew_ending_lock()
-        async with self._ending_lock:
+            self._renew_ending_turn()
+        async with self._ending_turn:
             if self._ended:
                 return
             current.unset_main(self)
