@@ -186,8 +186,7 @@ class ScalarChunk:
         return len(self.values)
 
 
-@dataclass(frozen=True)
-class Deletion:
+class Deletion(NamedTuple):
     """What became of a task that was deleted, and of its files; true unless a file could not be deleted.
 
     Attributes:

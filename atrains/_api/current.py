@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from atrains._config import Mode, Settings
@@ -15,12 +14,14 @@ if TYPE_CHECKING:
     from atrains._api.task import TaskBase
 
 
-@dataclass(slots=True, eq=False)
 class _Opened:
     """A task and the asyncio task that opened it; neither once the task is closed, since copies of the context live on in timers."""
 
-    task: TaskBase | None
-    owner: object
+    __slots__ = ("owner", "task")
+
+    def __init__(self, task: TaskBase | None, owner: object) -> None:
+        self.task = task
+        self.owner = owner
 
 
 _context: ContextVar[tuple[_Opened, ...]] = ContextVar("atrains_current_task", default=())

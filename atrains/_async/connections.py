@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from atrains._api import current
 from atrains._connect import parsing
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _ARGUMENTS: Final = "Args"
 
 
-@dataclass(frozen=True)
-class TaskRecorder:
+class TaskRecorder(NamedTuple):
     """A task, with what `_connect` may know of it; see `_api.recorder`."""
 
     task: Parameters

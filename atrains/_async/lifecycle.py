@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -260,7 +259,7 @@ class Lifecycle(Finding, StatusPart):
         failure = await tables.look(self)
         left = None if timeout is None else max(0.0, begun + timeout - time.monotonic())
         receipt = await self._channel.flush(self.reported_as, left, uploads=wait_for_uploads)
-        return receipt if failure is None else replace(receipt, error=receipt.error or failure)
+        return receipt if failure is None else receipt._replace(error=receipt.error or failure)
 
     async def stats(self) -> Stats:
         """How this task's reports stand right now: the ledger, and the journal behind it.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from atrains._api import current
 from atrains._api.console import check_streams, open_console
@@ -28,8 +27,7 @@ _AXIS: Final = ("wait_for_first_iteration_to_start_sec", "max_wait_for_first_ite
 """Taken and not used: the x axis does not wait for iterations."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """What `init` was asked to watch, checked.
 
     Attributes:
@@ -84,7 +82,7 @@ def begin(task: TaskPart, watch: Watch) -> None:
         task._console = open_console(task.get_logger(), watch.streams, settings.console.cr_flush_period)  # noqa: SLF001
     is_ours = current.main_task() is task and (task.begun_here or (not task.running_locally() and not tasks_of_masters()))
     if watch.monitor is not None and settings.monitor.enabled and is_ours:
-        _begin_monitor(task, channel, replace(settings.monitor, **watch.monitor), settings)
+        _begin_monitor(task, channel, settings.monitor._replace(**watch.monitor), settings)
 
 
 def _begin_monitor(task: TaskPart, channel: Channel, chosen: MonitorSettings, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Configuration: `settings()` for this process, and the frozen dataclasses that it returns. Only names from here are used outside."""
+"""Configuration: `settings()` for this process, and the named tuples that it returns. Only names from here are used outside."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
 from types import MappingProxyType, TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -37,11 +36,13 @@ def settings() -> Settings:
     return process_settings() if entered is None else entered.settings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """What `credentials` returns. It keeps nothing of the blocks that it is used for: threads and asyncio tasks may share one."""
 
-    given: Credentials
+    __slots__ = ("given",)
+
+    def __init__(self, given: Credentials) -> None:
+        self.given = given
 
     def __enter__(self) -> Self:
         _entered.set(_Entered(self, within(settings(), self.given), _entered.get()))
@@ -121,8 +122,8 @@ def within(around: Settings, given: Credentials) -> Settings:
         raise UsageError(f"{BLOCK}: no server is named here or around the block; give api_host, a URL or {LOCAL!r}")
     sources = {path: source for path, source in around.sources.items() if not path.startswith(("api.web", "api.files", "target."))}
     if api_host == LOCAL:
-        api = replace(before, api_host=None, web_host=None, files_host=None)
-        return replace(around, target=TargetChoice("local", BLOCK), api=api, remote_task_id=None, sources=MappingProxyType(sources))
+        api = before._replace(api_host=None, web_host=None, files_host=None)
+        return around._replace(target=TargetChoice("local", BLOCK), api=api, remote_task_id=None, sources=MappingProxyType(sources))
     same = api_host == before.api_host
     web_host = given.web_host or (before.web_host if same else derive_web_host(api_host))
     files_host = given.files_host or (before.files_host if same else derive_files_host(web_host) if web_host else None)
@@ -136,11 +137,9 @@ def within(around: Settings, given: Credentials) -> Settings:
         "api.secret_key": not keeps_keys,
     }
     sources |= {path: BLOCK for path, value in named.items() if value}
-    return replace(
-        around,
+    return around._replace(
         target=TargetChoice("server", BLOCK),
-        api=replace(
-            before,
+        api=before._replace(
             api_host=api_host,
             web_host=web_host,
             files_host=files_host,

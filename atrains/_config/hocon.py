@@ -10,7 +10,6 @@ import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +31,6 @@ _PARSING: Final = threading.Lock()
 """pyhocon changes globals of pyparsing while it parses: one thread at a time."""
 
 
-@dataclass(frozen=True, slots=True)
 class ConfigFile:
     """One file as read.
 
@@ -43,10 +41,13 @@ class ConfigFile:
         prefix: The keys above its root: a file `api.conf` of a configuration folder holds the tree under `api`.
     """
 
-    label: str
-    text: str = field(repr=False)
-    tree: Mapping[str, Any] = field(repr=False)
-    prefix: tuple[str, ...] = ()
+    __slots__ = ("label", "prefix", "text", "tree")
+
+    def __init__(self, label: str, text: str, tree: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> None:
+        self.label = label
+        self.text = text
+        self.tree = tree
+        self.prefix = prefix
 
     def lookup(self, key: str) -> tuple[bool, object]:
         """Return whether a dotted key stands in this file, and its value.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, runtime_checkable
 
@@ -29,19 +28,21 @@ class _Duration(Protocol):
     def total_seconds(self) -> float: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Found:
     """A value and its origin.
 
     Attributes:
-        value: As it was written; never in a repr, it may be a key.
+        value: As it was written; it may be a key.
         source: What gave it: a variable, a file, a call.
         place: The same, as precise as it is known: with key and line.
     """
 
-    value: object = field(repr=False)
-    source: str
-    place: str
+    __slots__ = ("place", "source", "value")
+
+    def __init__(self, value: object, source: str, place: str) -> None:
+        self.value = value
+        self.source = source
+        self.place = place
 
     def refuse(self, expected: str) -> NoReturn:
         """Raise for a value that does not fit."""

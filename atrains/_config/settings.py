@@ -1,11 +1,14 @@
-"""The settings of a process as frozen dataclasses: what can be set, its unit, its default. Where a value comes from is up to `load`."""
+"""The settings of a process: what can be set, its unit, its default. Where a value comes from is up to `load`.
+
+Named tuples, since each start of a program pays for making these classes: twenty dataclasses take ten times as long.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 Durability: TypeAlias = Literal["process", "power", "memory"]
@@ -54,17 +57,16 @@ class Timeout(NamedTuple):
     """Seconds without a byte of the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpSettings:
+class HttpSettings(NamedTuple):
     """How the API server is talked to."""
 
     max_req_size: int = 15 * 1024 * 1024
     """Bytes of the largest request body."""
-    first_timeout: Timeout = field(default=Timeout(3.0, 10.0))
+    first_timeout: Timeout = Timeout(3.0, 10.0)
     """For the first request, which shows whether the server is there at all."""
-    timeout: Timeout = field(default=Timeout(10.0, 300.0))
+    timeout: Timeout = Timeout(10.0, 300.0)
     """For every later request."""
-    large_timeout: Timeout = field(default=Timeout(300.0, 300.0))
+    large_timeout: Timeout = Timeout(300.0, 300.0)
     """For a request whose body is larger than `large_body`."""
     large_body: int = 15_000
     """Bytes of a body from which on `large_timeout` holds."""
@@ -82,8 +84,7 @@ class HttpSettings:
     """Seconds before its end at which a session token is renewed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProxySettings:
+class ProxySettings(NamedTuple):
     """Through which proxy servers are reached. The addresses are secrets: they may hold a password."""
 
     http: Secret | None = None
@@ -94,8 +95,7 @@ class ProxySettings:
     """Hosts that are reached directly: names (and what lies below them), addresses, networks as `10.0.0.0/8`, each with or without port."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApiSettings:
+class ApiSettings(NamedTuple):
     """The server and who we are to it."""
 
     api_host: str | None = None
@@ -118,16 +118,15 @@ class ApiSettings:
     """File of its private key, PEM; None when the key stands in the certificate's file."""
     client_key_password: Secret | None = None
     """What the private key is encrypted with."""
-    proxy: ProxySettings = field(default_factory=ProxySettings)
+    proxy: ProxySettings = ProxySettings()
     """The way to the servers."""
     max_api_version: tuple[int, int] | None = None
     """The highest API version that is spoken; None leaves it to the server."""
-    http: HttpSettings = field(default_factory=HttpSettings)
+    http: HttpSettings = HttpSettings()
     """How requests are made."""
 
 
-@dataclass(frozen=True, slots=True)
-class HomeSettings:
+class HomeSettings(NamedTuple):
     """The folders that atrains owns on this machine."""
 
     path: Path
@@ -136,8 +135,7 @@ class HomeSettings:
     """Where fetched files are kept, absolute; `<home>/cache` unless set."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheSettings:
+class CacheSettings(NamedTuple):
     """How much of the fetched files is kept. The least recently used goes first; what a process was given last stays."""
 
     max_bytes: int = 10 << 30
@@ -146,8 +144,7 @@ class CacheSettings:
     """Files of a context; `StorageManager.set_cache_file_limit` sets another number for one process."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalSettings:
+class JournalSettings(NamedTuple):
     """The buffer between a report and its home."""
 
     durability: Durability = "process"
@@ -160,8 +157,7 @@ class JournalSettings:
     """Where journals stand, absolute; None leaves the choice to the journal (in the home, if that is on a local disk)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportingSettings:
+class ReportingSettings(NamedTuple):
     """How often the home hears from us, and under which name."""
 
     worker: str
@@ -172,8 +168,7 @@ class ReportingSettings:
     """Seconds between two signs of life of a running task."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleSettings:
+class ConsoleSettings(NamedTuple):
     """What is captured of the console."""
 
     capture: bool = True
@@ -182,8 +177,7 @@ class ConsoleSettings:
     """Seconds between two snapshots of a progress display; 0 makes every redraw a line."""
 
 
-@dataclass(frozen=True, slots=True)
-class MonitorSettings:
+class MonitorSettings(NamedTuple):
     """How the machine is watched while the main run is open."""
 
     enabled: bool = True
@@ -198,24 +192,21 @@ class MonitorSettings:
     """Whether `memory_used_gb` is that of the whole machine rather than of this process and its children."""
 
 
-@dataclass(frozen=True, slots=True)
-class UploadSettings:
+class UploadSettings(NamedTuple):
     """How files are uploaded."""
 
     max_concurrent: int = 8
     """Files on their way at once, for each home."""
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactSettings:
+class ArtifactSettings(NamedTuple):
     """How registered artifacts are watched."""
 
     watch_period: float = 30.0
     """Seconds between two looks at a registered table."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSettings:
+class ImageSettings(NamedTuple):
     """How images are reported."""
 
     history: int = 100
@@ -226,8 +217,7 @@ class ImageSettings:
     """Of formats that have one, from 1 to 100."""
 
 
-@dataclass(frozen=True, slots=True)
-class CaptureSettings:
+class CaptureSettings(NamedTuple):
     """What is recorded of the program that runs."""
 
     enabled: bool = True
@@ -248,8 +238,7 @@ class CaptureSettings:
     """The script that is to set up the container."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskSettings:
+class TaskSettings(NamedTuple):
     """Defaults of `Task.init`."""
 
     reuse_window_hours: float = 72.0
@@ -260,8 +249,7 @@ class TaskSettings:
     """Where models and artifacts go when the task names no destination."""
 
 
-@dataclass(frozen=True, slots=True)
-class TargetChoice:
+class TargetChoice(NamedTuple):
     """Which home was chosen, and what chose it."""
 
     kind: TargetKind
@@ -270,8 +258,7 @@ class TargetChoice:
     """The variable, file or call that decided, as the start line shows it; `nothing configured` when none did."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Everything that can be configured, as it holds for this process."""
 
     target: TargetChoice
@@ -280,24 +267,25 @@ class Settings:
     """The folders of this machine."""
     reporting: ReportingSettings
     """Periods and the worker's name."""
-    api: ApiSettings = field(default_factory=ApiSettings)
+    api: ApiSettings = ApiSettings()
     """The server; without hosts on the local home."""
-    cache: CacheSettings = field(default_factory=CacheSettings)
+    cache: CacheSettings = CacheSettings()
     """Fetched files."""
-    journal: JournalSettings = field(default_factory=JournalSettings)
+    journal: JournalSettings = JournalSettings()
     """The buffer."""
-    console: ConsoleSettings = field(default_factory=ConsoleSettings)
+    console: ConsoleSettings = ConsoleSettings()
     """What is captured of the console."""
-    monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    monitor: MonitorSettings = MonitorSettings()
     """How the machine is watched."""
-    uploads: UploadSettings = field(default_factory=UploadSettings)
-    artifacts: ArtifactSettings = field(default_factory=ArtifactSettings)
+    uploads: UploadSettings = UploadSettings()
     """Files on their way."""
-    images: ImageSettings = field(default_factory=ImageSettings)
+    artifacts: ArtifactSettings = ArtifactSettings()
+    """Registered tables."""
+    images: ImageSettings = ImageSettings()
     """How images are reported."""
-    capture: CaptureSettings = field(default_factory=CaptureSettings)
+    capture: CaptureSettings = CaptureSettings()
     """What is recorded of the program."""
-    task: TaskSettings = field(default_factory=TaskSettings)
+    task: TaskSettings = TaskSettings()
     """Defaults of `Task.init`."""
     mode: Mode = Mode.ACTIVE
     """Whether anything is recorded."""
@@ -307,12 +295,11 @@ class Settings:
     """Whether argparse is left alone, whatever `Task.init` was told."""
     remote_task_id: str | None = None
     """The task that an agent started this process for; None in a run of one's own."""
-    sources: Mapping[str, str] = field(default_factory=dict, compare=False)
+    sources: Mapping[str, str] = MappingProxyType({})
     """Where each value came from, by its path in this tree (`api.api_host`); what has its default is not listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """What `set_credentials` was given; None where it was given nothing."""
 
     api_host: str | None = None

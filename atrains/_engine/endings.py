@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from atrains.types import TaskStatusEnum
 
 _LONGEST_REASON: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """A final status and why."""
 
     status: TaskStatusEnum

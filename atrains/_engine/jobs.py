@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
@@ -30,8 +29,7 @@ ALIAS: Final = "alias"
 """Not to be done but to be known, done or not: `at_home`, the id that the server gave a task that was made later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """Something that was to be done for a task and was not marked as done."""
 
     number: int

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from atrains._wire.events import EventKind
 
@@ -53,8 +54,7 @@ class Counts:
         return Counts(self.acknowledged + other.acknowledged, self.pending + other.pending, dict(dropped))
 
 
-@dataclass(frozen=True, slots=True)
-class UploadCounts:
+class UploadCounts(NamedTuple):
     """How uploads of files stand.
 
     Attributes:
@@ -65,11 +65,10 @@ class UploadCounts:
 
     stored: int = 0
     pending: tuple[str, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What `flush` achieved; true when nothing is pending, nothing was ever dropped or refused.
 
     Attributes:
@@ -87,8 +86,8 @@ class Receipt:
     plots: Counts
     error: str | None = None
     refused: tuple[str, ...] = ()
-    uploads: UploadCounts = field(default_factory=UploadCounts)
-    images: Counts = field(default_factory=Counts)
+    uploads: UploadCounts = UploadCounts()
+    images: Counts = Counts()
 
     def __bool__(self) -> bool:
         kinds = (self.scalars, self.logs, self.plots, self.images)
@@ -96,8 +95,7 @@ class Receipt:
         return not undone and not any(kind.pending or kind.dropped for kind in kinds)
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(NamedTuple):
     """How the reports of a task stand, and the journal behind them.
 
     Attributes:
@@ -124,7 +122,7 @@ class Stats:
     abandoned: int = 0
     last_error: str | None = None
     signals_handled: bool = False
-    images: Counts = field(default_factory=Counts)
+    images: Counts = Counts()
 
 
 class Ledger:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from array import array
-from dataclasses import dataclass, field
 
 _log = logging.getLogger("atrains")
 
 
-@dataclass(slots=True)
 class Replacement:
     """What one kind of value is replaced by.
 
@@ -20,9 +18,12 @@ class Replacement:
         seen: How many there were.
     """
 
-    value: float | None = None
-    warn_period: int = 1000
-    seen: int = 0
+    __slots__ = ("seen", "value", "warn_period")
+
+    def __init__(self, value: float | None = None, warn_period: int = 1000) -> None:
+        self.value = value
+        self.warn_period = warn_period
+        self.seen = 0
 
     def replace(self, original: float) -> float:
         """The value to store."""
@@ -34,12 +35,14 @@ class Replacement:
         return self.value
 
 
-@dataclass(slots=True)
 class Replacements:
     """The choice for both kinds of values that no home can store."""
 
-    nan: Replacement = field(default_factory=Replacement)
-    inf: Replacement = field(default_factory=Replacement)
+    __slots__ = ("inf", "nan")
+
+    def __init__(self) -> None:
+        self.nan = Replacement()
+        self.inf = Replacement()
 
     def apply(self, values: array[float]) -> array[float]:
         """The values with every one replaced for which that was chosen."""

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from atrains._engine.ledger import NOT_FINITE, REFUSED, RESET, Counts, Ledger
 from atrains._engine.nonfinite import replacements
@@ -35,15 +35,14 @@ PATIENCE: Final = 3
 """Looks at the holes of a full segment before they are given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """A place in both streams of a journal."""
 
     slots: int
     records: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Read:
     """What the last `read` covered, for `advance`."""
 

@@ -19,7 +19,7 @@ from atrains._engine.files import map_zeros
 from atrains._engine.slots import SLOT, WINDOW, column, count
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Segment:
     """A run of slots that is filled once and never reused.
 

@@ -33,7 +33,7 @@ RETRY_SECONDS: Final = 1.0
 """Between two looks whether the disk has room again."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class ScalarStream:
     """The scalar slots of one journal: `append` from any thread, `segments` for the one reader.
 

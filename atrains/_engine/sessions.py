@@ -6,9 +6,8 @@ import contextlib
 import os
 import time
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -18,8 +17,7 @@ _NAMESPACE: Final = "atrains.Task"
 """The shape is that of the official clients' `.session.json`, with entries of our own."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionKey:
+class SessionKey(NamedTuple):
     """What a task is remembered under."""
 
     target: str

@@ -9,9 +9,8 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from atrains._engine.jobs import UPLOAD, Job
@@ -21,8 +20,7 @@ IMAGE: Final = "image"
 """The kind of images and other media: `journal`: the id of the journal; `event`: the event, as a home stores it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
+class Upload(NamedTuple):
     """A file that is to be stored, and then recorded.
 
     Attributes:
@@ -77,7 +75,7 @@ class Upload:
 
     def numbered(self, number: int) -> Upload:
         """The same with the number of its job."""
-        return replace(self, number=number)
+        return self._replace(number=number)
 
 
 def from_job(job: Job, folder: Path) -> Upload:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from atrains.errors import ValidationError
 
@@ -38,8 +38,7 @@ Decoded: TypeAlias = Any
 """What an artifact is read back as: a dict, list, str, bytes, Path, or an object of a package that is not imported here."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactRecord:
+class ArtifactRecord(NamedTuple):
     """What a task knows about one artifact. Server: its identity is `(key, mode)`, and absent fields are omitted, not null.
 
     Attributes:
@@ -66,7 +65,7 @@ class ArtifactRecord:
     preview: str | None = None
     content_type: str | None = None
     data_hash: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = MappingProxyType({})
 
     @property
     def failure(self) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import index, itemgetter
-from typing import Final, SupportsIndex, TypeAlias, TypeVar
+from typing import Final, NamedTuple, SupportsIndex, TypeAlias, TypeVar
 
 SINGLE_VALUE_ITERATION: Final = -(2**31)
 """The iteration that a server keeps for single values (`Logger.report_single_value`); excluded from curves."""
@@ -42,8 +42,7 @@ class EventKind(StrEnum):
     IMAGES = "images"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Where a block came from: a half-open range of one stream of one journal. A home stores a span once, however often it is sent."""
 
     journal: str
@@ -52,7 +51,7 @@ class Span:
     last: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ScalarBlock:
     """Points of one task, in the order of their reports.
 
@@ -78,7 +77,7 @@ class ScalarBlock:
         return len(self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecordBlock:
     """Console lines, plots or images of one task, in the order of their reports.
 

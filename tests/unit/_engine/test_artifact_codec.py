@@ -9,7 +9,6 @@ import stat
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -261,7 +260,7 @@ def test_both_names_of_a_json_artifact_are_read_and_unknown_types_give_the_file(
 def test_a_file_that_is_not_the_recorded_one_is_never_decoded(tmp_path: Path) -> None:
     artifact = encoded("config", {"a": 1}, tmp_path)
     record = artifact.record("config", uri="file:///x", timestamp=1)
-    assert decode(artifact.path, replace(record, hash=artifact.hash.upper()), folder=tmp_path) == {"a": 1}
+    assert decode(artifact.path, record._replace(hash=artifact.hash.upper()), folder=tmp_path) == {"a": 1}
     artifact.path.write_text(json.dumps({"a": 2}))
     with pytest.raises(StorageError, match=r"'config'.*not the file that was uploaded"):
         decode(artifact.path, record, folder=tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ async def connect(workers: DaemonExecutor) -> AsyncIterator[Make]:
 
     def make(url: str, *, http: dict[str, Any] | None = None, **variables: str) -> HttpTransport:
         settings = settings_for(url, **variables)
-        changed = replace(settings, api=replace(settings.api, http=replace(settings.api.http, **(http or {}))))
+        changed = settings._replace(api=settings.api._replace(http=settings.api.http._replace(**(http or {}))))
         transport = HttpTransport(changed, workers=workers)
         opened.append(transport)
         return transport

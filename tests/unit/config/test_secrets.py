@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import tempfile
 import traceback
@@ -82,7 +81,7 @@ def test_nothing_that_prints_settings_or_warns_shows_a_key(keys: list[str]) -> N
     assert loaded.api.secret_key == Secret(keys[4])
     assert len(lines) == 1
     shown = [repr(loaded), str(loaded), repr(loaded.api), repr(given), str(given), f"{loaded.api.secret_key}", str(loaded.api.access_key)]
-    shown += [str(dataclasses.asdict(loaded.api)), *lines]
+    shown += [str(loaded.api._asdict()), *lines]
     assert not [key for key in keys for text in shown if key in text]
 
 
