@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import signal
@@ -14,12 +15,32 @@ from typing import Final, NamedTuple
 
 _CHUNK: Final = 1 << 16
 _MOST_COMPLAINT: Final = 4096
+_LOOK: Final = 0.2
+"""Seconds until the deadline is looked at again."""
 _KILL_WAIT: Final = 1.0
 """Seconds that a killed command is waited for; one that hangs in the kernel is left to it."""
 
 
 class CommandError(Exception):
     """A command that gave no usable answer; the text says why."""
+
+
+class Deadline:
+    """A time after which a command is no longer waited for, which may be moved nearer meanwhile, by any thread."""
+
+    def __init__(self, seconds: float = math.inf) -> None:
+        self._at = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds until then."""
+        return self._at - time.monotonic()
+
+    def shorten(self, seconds: float) -> None:
+        """Move it to so many seconds from now, unless it is nearer."""
+        self._at = min(self._at, time.monotonic() + seconds)
+
+
+NEVER: Final = Deadline()
 
 
 class Output(NamedTuple):
@@ -39,7 +60,15 @@ class Output(NamedTuple):
         return self.data.decode("utf-8", "replace")
 
 
-def run(command: Sequence[str], *, folder: Path, environ: Mapping[str, str], seconds: float, most: int) -> Output:
+def run(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environ: Mapping[str, str],
+    seconds: float,
+    most: int,
+    deadline: Deadline = NEVER,
+) -> Output:
     """Run a command without input, and return what it printed.
 
     It gets a session of its own: the terminal's Ctrl-C is not its business, and it is killed with everything that it started.
@@ -50,6 +79,7 @@ def run(command: Sequence[str], *, folder: Path, environ: Mapping[str, str], sec
         environ: Its variables.
         seconds: After which it is killed.
         most: Bytes of its output after which it is killed.
+        deadline: When it is killed whatever it has used of its seconds.
 
     Raises:
         CommandError: it cannot be started, fails or takes too long.
@@ -67,10 +97,11 @@ def run(command: Sequence[str], *, folder: Path, environ: Mapping[str, str], sec
         )
     except (OSError, ValueError) as error:
         raise CommandError(f"{name} cannot be run ({error})") from error
+    begun = time.monotonic()
     try:
-        output, complaint = _read(process, time.monotonic() + seconds, most)
+        output, complaint = _read(process, begun + seconds, most, deadline)
         if output is None:
-            raise CommandError(f"{name} {_verb(command)} took longer than {seconds:.1f} seconds")
+            raise CommandError(f"{name} {_verb(command)} took longer than {time.monotonic() - begun:.1f} seconds")
         if len(output) > most:
             return Output(output[:most], is_whole=False)
         status = process.wait(_KILL_WAIT)
@@ -94,11 +125,11 @@ def _verb(command: Sequence[str]) -> str:
     return ""
 
 
-def _read(process: subprocess.Popen[bytes], until: float, most: int) -> tuple[bytes | None, bytes]:
+def _read(process: subprocess.Popen[bytes], until: float, most: int, deadline: Deadline) -> tuple[bytes | None, bytes]:
     """Standard output and the beginning of standard error; None for the former when time is over."""
     if os.name == "nt":  # pipes cannot be waited for there
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=max(0.0, until - time.monotonic()))
+            return process.communicate(timeout=max(0.0, min(until - time.monotonic(), deadline.left())))
         return None, b""
     assert process.stdout is not None
     assert process.stderr is not None
@@ -107,11 +138,10 @@ def _read(process: subprocess.Popen[bytes], until: float, most: int) -> tuple[by
         selector.register(process.stdout, selectors.EVENT_READ, output)
         selector.register(process.stderr, selectors.EVENT_READ, complaint)
         while selector.get_map() and len(output) <= most:
-            left = until - time.monotonic()
-            ready = selector.select(left) if left > 0 else []
-            if not ready:
+            left = min(until - time.monotonic(), deadline.left())
+            if left <= 0:
                 return None, bytes(complaint)
-            for key, _ in ready:
+            for key, _ in selector.select(min(left, _LOOK)):
                 chunk = os.read(key.fd, _CHUNK)
                 if not chunk:
                     selector.unregister(key.fileobj)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from typing import Final, NamedTuple
 
-from atrains._capture import commands
-from atrains._capture.commands import CommandError, Output
+from atrains._capture import commands, patches
+from atrains._capture.commands import NEVER, CommandError, Deadline, Output
+from atrains._capture.redact import without_credentials
 
 PART_SECONDS: Final = 5.0
 """Seconds that one question to git may take."""
@@ -25,14 +25,45 @@ _QUIET: Final = (
     *("-c", "diff.relative=false"),
 )
 _DIFF: Final = (
-    *("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--binary", "--submodule=diff"),
-    *("--src-prefix=a/", "--dst-prefix=b/"),
+    *("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--binary", "--unified=3"),
+    # Not `--submodule=diff`: the git that it starts in a submodule runs the programs that are excluded here.
+    "--ignore-submodules=all",
 )
+_SET: Final = {
+    # No prompt for a password, by whatever program; no network, which a clone without all its objects would use; no lock in the
+    # user's repository; messages that we can read.
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "",
+    "SSH_ASKPASS": "",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LC_ALL": "C",
+}
+_OF_ONE_REPOSITORY: Final = frozenset(
+    {
+        *(
+            "GIT_DIR",
+            "GIT_WORK_TREE",
+            "GIT_COMMON_DIR",
+            "GIT_INDEX_FILE",
+            "GIT_PREFIX",
+            "GIT_NAMESPACE",
+            "GIT_DIFF_OPTS",
+            "GIT_EXTERNAL_DIFF",
+        ),
+        *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE"),
+    }
+)
+"""Variables that a program inherits from a hook, and that are about the repository of that."""
+_MOST_KEPT: Final = 500_000
+"""Characters that a record can hold of a difference."""
+_MOST_EXCLUDED: Final = 20
+_SUBMODULE: Final = "160000"
 _NO_REPOSITORY: Final = "not a git repository"
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(NamedTuple):
     """What git says of a folder.
 
     Attributes:
@@ -42,6 +73,7 @@ class Repository:
         commit: The id of the commit that the difference counts from; "" before the first one.
         diff: What git printed as the difference from that commit, in bytes, since files may be in any encoding.
         untracked: Files and folders that git does not know and does not ignore, from the root.
+        knows_program: Whether git knows the file that runs; True where there is none to ask for.
         missing: What could not be found out, and why.
     """
 
@@ -51,17 +83,18 @@ class Repository:
     commit: str
     diff: bytes
     untracked: tuple[str, ...]
+    knows_program: bool
     missing: Mapping[str, str]
 
 
 class _Git:
     """Questions to git in one folder, within a time; what fails is noted, not raised."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str], deadline: Deadline) -> None:
         self.folder = folder
         self.missing: dict[str, str] = {}
-        # No prompt for a password, no lock in the user's repository, messages that we can read.
-        self._environ = {**environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+        self._environ = {**environ, **_SET}
+        self._deadline = deadline
         self._until = time.monotonic() + ALL_SECONDS
 
     def ask(self, *arguments: str) -> Output:
@@ -73,7 +106,8 @@ class _Git:
         left = min(PART_SECONDS, self._until - time.monotonic())
         if left <= 0:
             raise CommandError(f"git was not asked any more after {ALL_SECONDS:.0f} seconds")
-        return commands.run(["git", *_QUIET, *arguments], folder=self.folder, environ=self._environ, seconds=left, most=MOST_BYTES)
+        command = ["git", *_QUIET, *arguments]
+        return commands.run(command, folder=self.folder, environ=self._environ, seconds=left, most=MOST_BYTES, deadline=self._deadline)
 
     def get(self, part: str, *arguments: str) -> str:
         """The answer to a question, "" if there is none, which is noted."""
@@ -84,7 +118,15 @@ class _Git:
             return ""
 
 
-def find_repository(folder: Path, environ: Mapping[str, str], *, diff: bool = True, from_remote: bool = False) -> Repository | None:
+def find_repository(
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    diff: bool = True,
+    from_remote: bool = False,
+    program: Path | None = None,
+    deadline: Deadline = NEVER,
+) -> Repository | None:
     """What git says of the working tree around a folder; None when there is none.
 
     Args:
@@ -92,17 +134,20 @@ def find_repository(folder: Path, environ: Mapping[str, str], *, diff: bool = Tr
         environ: The variables that git gets.
         diff: Whether the difference is wanted.
         from_remote: Count it from the last commit that the branch has in common with the one that it follows, rather than from HEAD.
+        program: The file that runs: whether git knows it.
+        deadline: When git is no longer waited for.
 
     Raises:
         CommandError: git is not there, or does not answer.
     """
-    git = _Git(folder, environ)
-    try:
-        root = Path(git.ask("rev-parse", "--show-toplevel").text.removesuffix("\n"))
-    except CommandError as error:
-        if _NO_REPOSITORY in str(error) or "must be run in a work tree" in str(error):
-            return None
-        raise
+    plain = {name: value for name, value in environ.items() if name not in _OF_ONE_REPOSITORY}
+    git = _Git(folder, plain, deadline)
+    root = _root(git)
+    if root is None and "GIT_DIR" in environ and "GIT_WORK_TREE" in environ:  # a tree that has its repository elsewhere
+        git = _Git(folder, environ, deadline)
+        root = _root(git)
+    if root is None:
+        return None
     git.folder = root
     head, is_clean = _head(git)
     upstream = head.get("branch.upstream", "")
@@ -113,19 +158,39 @@ def find_repository(folder: Path, environ: Mapping[str, str], *, diff: bool = Tr
         base = git.get("unpushed", "merge-base", "HEAD", "@{upstream}").strip() or commit
     changed = b""
     if commit and diff and not (is_clean and base == commit):
-        changed = _diff(git, base)
+        changed = _diff(git, base) + _diff_of_submodules(git, base)
     branch = upstream.removeprefix(f"{remote}/") if upstream else head.get("branch.head", "")
     names = git.get("untracked", "ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z")
     untracked = tuple(filter(None, names.split("\0")))
     if len(untracked) > _MOST_UNTRACKED:
         git.missing["untracked"] = f"only the first {_MOST_UNTRACKED} of {len(untracked)} names are kept"
-    return Repository(root, url, branch, base, changed, untracked[:_MOST_UNTRACKED], git.missing)
+    is_known = program is None or _knows(git, program)
+    return Repository(root, url, branch, base, changed, untracked[:_MOST_UNTRACKED], is_known, git.missing)
+
+
+def _root(git: _Git) -> Path | None:
+    try:
+        return Path(os.fsdecode(git.ask("rev-parse", "--show-toplevel").data.removesuffix(b"\n")))
+    except CommandError as error:
+        if _NO_REPOSITORY in str(error) or "must be run in a work tree" in str(error):
+            return None
+        raise
+
+
+def _knows(git: _Git, program: Path) -> bool:
+    """Whether git knows a file, which it may also ignore; True where it cannot be asked."""
+    if not program.is_relative_to(git.folder):
+        return False
+    try:
+        return bool(git.ask("--literal-pathspecs", "ls-files", "-z", "--", str(program.relative_to(git.folder))).data)
+    except CommandError:
+        return True
 
 
 def _head(git: _Git) -> tuple[dict[str, str], bool]:
     """What is checked out, as `git status` names it, and whether nothing differs from it."""
     try:
-        lines = git.ask("status", "--porcelain=v2", "--branch", "--untracked-files=no").text.splitlines()
+        lines = git.ask("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no").text.splitlines()
     except CommandError as error:  # a tree of millions of files: ask only for what needs no look at them
         git.missing["changes"] = str(error)
         found = {
@@ -150,91 +215,51 @@ def _remote(git: _Git, upstream: str) -> tuple[str, str]:
     return name, without_credentials(urls[name]) if name else git.folder.as_uri()
 
 
-def _diff(git: _Git, base: str) -> bytes:
+def _diff(git: _Git, base: str, *, below: str = "") -> bytes:
+    """The difference from a commit; of one that is too large, without the files that are too large for a record by themselves.
+
+    Args:
+        git: Who is asked.
+        base: The commit.
+        below: Where the files are in the patch, from the root, with a slash at the end.
+    """
+    prefixes = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
+    excluded: list[str] = []
+    output = Output(b"", is_whole=True)
     try:
-        output = git.ask(*_DIFF, base, "--")
+        while True:
+            scope = ["."] + [f":(exclude,literal){name}" for name in excluded] if excluded else []
+            output = git.ask(*_DIFF, *prefixes, base, "--", *scope)
+            at = output.data.rfind(b"\ndiff ") + 1
+            if output.is_whole or len(output.data) - at < _MOST_KEPT or len(excluded) == _MOST_EXCLUDED:
+                break
+            excluded.append(patches.name_in(output.data[at:].partition(b"\n")[0]).removeprefix(below))
     except CommandError as error:
         git.missing["diff"] = str(error)
+    if not output.is_whole:
+        git.missing.setdefault("diff", f"it is larger than {MOST_BYTES} bytes: the files behind that are missing")
+        return output.data[: output.data.rfind(b"\ndiff ") + 1]
+    if excluded:
+        git.missing.setdefault("diff", f"these files have changed too much for it: {', '.join(excluded)}")
+    return output.data
+
+
+def _diff_of_submodules(git: _Git, base: str, below: str = "") -> bytes:
+    """What differs within submodules from the commits of them that belong to one of the repository, as patches of its files."""
+    root = git.folder
+    if not (root / ".gitmodules").is_file():
         return b""
-    if output.is_whole:
-        return output.data
-    git.missing["diff"] = f"it is larger than {MOST_BYTES} bytes: the files behind that are missing"
-    return output.data[: output.data.rfind(b"\ndiff ") + 1]
-
-
-def without_credentials(url: str) -> str:
-    """A URL without password, and without a user where that is no part of the address, as it is with ssh."""
-    if "://" not in url:
-        return url  # a path, or `git@host:path`, which holds no password
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    kept = user.partition(":")[0] if "ssh" in parts.scheme else ""
-    return urlunsplit((parts.scheme, f"{kept}@{host}" if at and kept else host, parts.path, "", parts.fragment))
-
-
-@dataclass(frozen=True, slots=True)
-class FileChange:
-    """The difference of one file.
-
-    Attributes:
-        name: The file, from the root.
-        text: A patch of it alone.
-        is_exact: Whether the text is what git printed: not so where that is in no encoding that a record could hold.
-    """
-
-    name: str
-    text: str
-    is_exact: bool
-
-
-_BETWEEN: Final = (b"Submodule ", b"* Unmerged path ")
-"""How git's remarks between the patches begin; a line of a file begins with a blank, a sign or a backslash."""
-
-
-def file_changes(diff: bytes) -> Sequence[FileChange]:
-    """The patches of single files that a difference is made of, without git's remarks between them.
-
-    An agent that meets text before the first patch takes the whole for a program.
-    """
-    changes = []
-    # Each but the last lost its newline to the split: that of a blank line, if it is a binary patch.
-    for part in (b"\n" + diff.removesuffix(b"\n")).split(b"\ndiff --")[1:]:
-        patch = b"diff --" + part + b"\n"
-        if any(b"\n" + remark in patch for remark in _BETWEEN):
-            patch = b"".join(line for line in patch.splitlines(keepends=True) if not line.startswith(_BETWEEN))
-        header = patch.partition(b"\n")[0].decode("utf-8", "replace")
-        name = header.rpartition(" b/")[2] if " b/" in header else header.split(" ", 2)[2]
-        try:
-            changes.append(FileChange(name, patch.decode("utf-8"), is_exact=True))
-        except UnicodeDecodeError:
-            changes.append(FileChange(name, patch.decode("utf-8", "replace"), is_exact=False))
-    return changes
-
-
-def addition(name: str, text: str) -> FileChange:
-    """The patch that adds a file which git does not know."""
-    lines = text.split("\n")
-    ending = "\\ No newline at end of file\n" if lines[-1] else ""
-    lines = lines if lines[-1] else lines[:-1]
-    body = "".join(f"+{line}\n" for line in lines)
-    header = f"diff --git a/{name} b/{name}\nnew file mode 100644\n--- /dev/null\n+++ b/{name}\n"
-    return FileChange(name, f"{header}@@ -0,0 +1,{len(lines)} @@\n{body}{ending}", is_exact=True)
-
-
-def fitting(changes: Sequence[FileChange], most: int) -> tuple[str, tuple[str, ...]]:
-    """As many whole patches as fit into a number of characters, and the names of the files that are left out.
-
-    What is left out is named at the end, where `git apply` reads over it. Where nothing fits, the text is empty.
-    """
-    kept: list[str] = []
-    left_out: list[str] = []
-    room = most - 200  # for that line
-    for change in changes:
-        if change.is_exact and len(change.text) <= room:
-            kept.append(change.text)
-            room -= len(change.text)
-        else:
-            left_out.append(change.name)
-    if kept and left_out:
-        kept.append(f"# {len(left_out)} more changed files are left out here; see the artifact auxiliary_git_diff\n")
-    return "".join(kept), tuple(left_out)
+    entries = git.get("submodules", "diff", "--raw", "-z", "--no-abbrev", "--no-renames", "--ignore-submodules=untracked", base, "--")
+    fields = entries.split("\0")
+    found = b""
+    for what, name in zip(fields[::2], fields[1::2], strict=False):
+        before, after, old, *_ = what.lstrip(":").split(" ")
+        if after != _SUBMODULE or not (root / name / ".git").exists():
+            continue
+        git.folder = root / name
+        if before != _SUBMODULE:  # a new one
+            old = git.get("diff", "hash-object", "-t", "tree", "--stdin").strip()
+        if old:
+            found += _diff(git, old, below=f"{below}{name}/") + _diff_of_submodules(git, old, f"{below}{name}/")
+        git.folder = root
+    return found

@@ -11,24 +11,25 @@ import re
 import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
-from atrains._capture.git import without_credentials
+from atrains._capture.redact import without_credentials
 
 SECONDS: Final = 5.0
 """Seconds after which what was found by then is all."""
 _LEFT_OUT: Final = frozenset({"setuptools", "pip", "wheel"})
 """Tools that every environment has its own version of."""
+_NO_USE: Final = frozenset({"__main__", "_distutils_hack"})
+"""Modules that nobody looks for a package of: the program, and a part of setuptools that each interpreter starts with."""
 _METADATA: Final = (".dist-info", ".egg-info")
 _IMPORT: Final = re.compile(r"^[ \t]*(?:from[ \t]+(\w+)[\w.]*[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _OPERATOR: Final = re.compile(r"[=<>!~]")
+_LONG: Final = 1 << 16
+"""Bytes of a list of files that takes half a millisecond to look through."""
 _PATIENCE: Final = 0.0005
-"""Seconds of rest after each package that was looked into, for the program's own threads."""
+"""Seconds of rest after such a list, for the program's own threads."""
 
 
 class Installed(NamedTuple):
@@ -59,7 +60,6 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@dataclass
 class Environment:
     """What is installed in this interpreter's folders; looked into only as far as it is needed, and only once.
 
@@ -67,9 +67,10 @@ class Environment:
         folders: Where packages are installed, each with the folders of their metadata by normalised name.
     """
 
-    folders: dict[str, dict[str, Path]] = field(default_factory=dict)
-    _described: dict[Path, Installed] = field(default_factory=dict)
-    _owners: dict[tuple[str, str], Path | None] = field(default_factory=dict)
+    def __init__(self, folders: dict[str, dict[str, Path]]) -> None:
+        self.folders = folders
+        self._described: dict[Path, Installed] = {}
+        self._owners: dict[tuple[str, str], Path | None] = {}
 
     @classmethod
     def current(cls) -> Environment:
@@ -84,9 +85,8 @@ class Environment:
     def describe(self, metadata: Path) -> Installed:
         """What the metadata of a package say."""
         if metadata not in self._described:
-            distribution = Distribution.at(metadata)
-            url, folder = _origin(distribution)
-            self._described[metadata] = Installed(distribution.metadata["Name"] or "", distribution.version, url, folder)
+            headers = _headers(metadata)
+            self._described[metadata] = Installed(headers.get("Name", ""), headers.get("Version", ""), *_origin(metadata))
         return self._described[metadata]
 
     def find(self, name: str) -> Installed | None:
@@ -119,16 +119,20 @@ class Environment:
         return {metadata for file in files if (metadata := self._owners.get(file)) is not None}
 
     def _search(self, folder: str, wanted: set[str], until: float) -> None:
-        for metadata in self.folders[folder].values():
+        tops = [normalised(file.partition("/")[0].partition(".")[0]) for file in wanted]
+        # `yaml` is likely to be in PyYAML, `dateutil` in python-dateutil: those come first, and mostly there is no need to go on.
+        likely_first = sorted(self.folders[folder].items(), key=lambda named: not any(top in named[0] for top in tops))
+        for _, metadata in likely_first:
             if not wanted:
                 return
             if time.monotonic() > until:
                 raise TimeoutError(f"the packages were not all looked through within {SECONDS:.0f} seconds")
             listed = _listed(metadata)
-            for file in [file for file in wanted if f"\n{file}," in listed or f"\n{file}\n" in listed]:
+            for file in [file for file in wanted if f"\n{file},".encode() in listed or f"\n{file}\n".encode() in listed]:
                 wanted.discard(file)
                 self._owners[folder, file] = metadata
-            time.sleep(_PATIENCE)
+            if len(listed) > _LONG:
+                time.sleep(_PATIENCE)
         for file in wanted:
             self._owners[folder, file] = None
 
@@ -145,21 +149,35 @@ def _metadata_in(folder: str) -> dict[str, Path]:
     return found
 
 
-def _listed(metadata: Path) -> str:
+def _listed(metadata: Path) -> bytes:
     """The files of a package, a line each."""
     for name in ("RECORD", "installed-files.txt"):
         try:
-            return "\n" + (metadata / name).read_text("utf-8", "replace")
+            return b"\n" + (metadata / name).read_bytes()
         except OSError:  # the other kind of metadata, or none: then its files are nobody's
             continue
-    return ""
+    return b""
 
 
-def _origin(distribution: Distribution) -> tuple[str, Path | None]:
+def _headers(metadata: Path) -> dict[str, str]:
+    """What a package says of itself, but for its description. `importlib.metadata` parses it as an e-mail, which takes 15 ms to import."""
+    for name in ("METADATA", "PKG-INFO", ""):  # the last where the metadata are a file themselves
+        try:
+            text = (metadata / name).read_text("utf-8", "replace")
+        except OSError:  # metadata of the other kind
+            continue
+        lines = [line.partition(": ") for line in text.partition("\n\n")[0].splitlines()]
+        return {key: value.strip() for key, _, value in reversed(lines)}  # the first of a name
+    return {}
+
+
+def _origin(metadata: Path) -> tuple[str, Path | None]:
     """Where a package was installed from: the address of a repository or archive, or the folder that it is used in."""
     try:
-        said = json.loads(distribution.read_text("direct_url.json") or "{}")
+        said = json.loads((metadata / "direct_url.json").read_bytes())
         url = without_credentials(str(said.get("url") or ""))
+    except OSError:  # from an index, as most are
+        return "", None
     except ValueError:  # a file that somebody else wrote
         return "", None
     control = said.get("vcs_info")
@@ -167,7 +185,8 @@ def _origin(distribution: Distribution) -> tuple[str, Path | None]:
         return f"{control.get('vcs', 'git')}+{url}@{control.get('commit_id', '')}", None
     if url.startswith("file:"):
         is_editable = bool((said.get("dir_info") or {}).get("editable"))
-        return "", Path(url2pathname(urlsplit(url).path)) if is_editable else None
+        path = unquote(urlsplit(url).path)
+        return "", Path(path.removeprefix("/") if os.name == "nt" else path) if is_editable else None
     return url, None
 
 
@@ -181,7 +200,7 @@ def imported_files(folders: Iterable[str]) -> tuple[set[tuple[str, str]], set[st
     outside: set[str] = set()
     for name, module in list(sys.modules.items()):
         top, _, rest = name.partition(".")
-        if top in sys.stdlib_module_names or name == "__main__":
+        if top in sys.stdlib_module_names or top in _NO_USE:
             continue
         file = getattr(module, "__file__", None)
         parent = sys.modules.get(name.rpartition(".")[0]) if rest else None

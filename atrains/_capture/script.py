@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-import dataclasses
 import sys
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import Final, NamedTuple, TypeVar, cast
 
 from atrains._capture import entry, git
 from atrains._capture.commands import CommandError
 from atrains._capture.entry import Program, Start
-from atrains._capture.git import FileChange, Repository
-from atrains._capture.redact import Redactor, secrets_of
+from atrains._capture.git import Repository
+from atrains._capture.patches import FileChange, addition, file_changes, fitting
+from atrains._capture.redact import Redactor, secrets_of, without_credentials
 from atrains._capture.requirements import Environment, forced_lines, lines_of, requirements_text
 from atrains._config.env import PREFIXES
 from atrains._config.env import Environment as Variables
@@ -30,13 +29,13 @@ T = TypeVar("T")
 MOST_TEXT: Final = 500_000
 """Characters of a difference beyond which it becomes an artifact."""
 _VCS: Final = "VCS_"
+_BINARY: Final = "\nGIT binary patch\n"
 _known: dict[Hashable, tuple[Program, Repository | None, dict[str, str]]] = {}
 """What was found out of a program: a process runs the one that it was started with, however often it begins a run."""
 _environments: dict[tuple[str, ...], Environment] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
+class Beginning(NamedTuple):
     """What may change after a run began, as it was then.
 
     Attributes:
@@ -50,8 +49,7 @@ class Beginning:
     variables: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(NamedTuple):
     """What is recorded of a program.
 
     Attributes:
@@ -88,10 +86,10 @@ def capture(begun: Beginning, settings: CaptureSettings, secrets: Collection[str
     missing = dict(missing)
     text = _guarded("text", missing, lambda: entry.text_of(program)) or ""
     if redactor is not None:
-        program = dataclasses.replace(program, arguments=tuple(redactor.arguments(program.arguments)))
+        program = program._replace(arguments=tuple(redactor.arguments(program.arguments)))
     is_versioned = repository is not None and bool(repository.commit)
     changes = _changes(program, repository, text, redactor) if repository is not None and is_versioned and settings.diff else []
-    diff, left_out = git.fitting(changes, MOST_TEXT)
+    diff, left_out = fitting(changes, MOST_TEXT)
     patch = "".join(change.text for change in changes) if left_out else ""
     if settings.diff and (not is_versioned or program.start in {Start.NOTEBOOK, Start.COMMAND}):
         patch = patch or diff
@@ -148,11 +146,12 @@ def _repository(program: Program, variables: Mapping[str, str], settings: Captur
     branch, root = given.first(f"{_VCS}BRANCH"), given.first(f"{_VCS}ROOT")
     return Repository(
         root=Path(root.value) if root else program.folder,
-        url=git.without_credentials(url.value),
+        url=without_credentials(url.value),
         branch=branch.value if branch else "",
         commit=commit.value if commit else "",
         diff=b"",
         untracked=(),
+        knows_program=True,
         missing={},
     )
 
@@ -175,21 +174,24 @@ def _given(variables: Mapping[str, str]) -> dict[str, str]:
 
 def _changes(program: Program, repository: Repository, text: str, redactor: Redactor | None) -> list[FileChange]:
     """The patches of the repository's files, and of the program itself where git does not know it yet."""
-    changes = list(git.file_changes(repository.diff))
+    changes = list(file_changes(repository.diff))
     if program.path is not None and program.start in {Start.SCRIPT, Start.MODULE} and program.path.is_relative_to(repository.root):
         name = program.path.relative_to(repository.root).as_posix()
         if text and any(name == known or (known.endswith("/") and name.startswith(known)) for known in repository.untracked):
-            changes.append(git.addition(name, text))
+            changes.append(addition(name, text))
     return changes if redactor is None else [_redacted(change, redactor) for change in changes]
 
 
 def _redacted(change: FileChange, redactor: Redactor) -> FileChange:
     """A patch without secrets. Where one stands in a line that the patch does not add, it no longer applies."""
+    if _BINARY in change.text:
+        return change  # compressed: what looks like a secret is none
     text = redactor.text(change.text, file=change.name)
     if text == change.text:
         return change
-    pairs = zip(change.text.splitlines(), text.splitlines(), strict=True)
-    return FileChange(change.name, text, is_exact=change.is_exact and all(old == new or old.startswith("+") for old, new in pairs))
+    lines, kept = change.text.split("\n"), text.split("\n")
+    applies = len(lines) == len(kept) and all(old == new or old[:1] == new[:1] == "+" for old, new in zip(lines, kept, strict=True))
+    return FileChange(change.name, text, is_exact=change.is_exact and applies)
 
 
 def _section(program: Program, repository: Repository | None) -> dict[str, str]:

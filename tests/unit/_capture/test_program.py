@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from atrains._capture import commands, entry, git
+from atrains._capture import commands, entry, patches
 from atrains._capture.commands import CommandError
+from atrains._capture.redact import without_credentials
 from atrains._capture.requirements import Environment, forced_lines, imported_files, lines_of, names_in, requirements_text
 
 CHANGE = b"diff --git a/%b b/%b\nindex 1..2 100644\n--- a/%b\n+++ b/%b\n@@ -1 +1 @@\n-old\n+%b\n"
@@ -23,21 +24,21 @@ def change(name: bytes, text: bytes = b"new") -> bytes:
 def test_a_difference_falls_into_the_patches_of_its_files() -> None:
     remarks = b"Submodule lib contains untracked content\n"
     diff = remarks + change(b"a.py") + remarks + b"* Unmerged path b.py\n" + change(b"b c.py", b"Submodule of a line")
-    changes = git.file_changes(diff)
+    changes = patches.file_changes(diff)
     assert [each.name for each in changes] == ["a.py", "b c.py"]
     assert "".join(each.text for each in changes).encode() == change(b"a.py") + change(b"b c.py", b"Submodule of a line")
-    assert git.file_changes(remarks) == []
-    assert git.file_changes(b"") == []
+    assert patches.file_changes(remarks) == []
+    assert patches.file_changes(b"") == []
 
 
 def test_what_fits_is_kept_whole() -> None:
-    changes = git.file_changes(change(b"a") + change(b"big", b"x" * 1000) + change(b"latin", b"\xe4") + change(b"z"))
-    text, left_out = git.fitting(changes, 600)
+    changes = patches.file_changes(change(b"a") + change(b"big", b"x" * 1000) + change(b"latin", b"\xe4") + change(b"z"))
+    text, left_out = patches.fitting(changes, 600)
     assert left_out == ("big", "latin")
     assert text.encode().startswith(change(b"a") + change(b"z"))
     assert text.splitlines()[-1].startswith("# 2 more changed files")
-    assert git.fitting(changes[1:2], 600) == ("", ("big",))
-    assert git.fitting(changes[:1], 600) == (changes[0].text, ())
+    assert patches.fitting(changes[1:2], 600) == ("", ("big",))
+    assert patches.fitting(changes[:1], 600) == (changes[0].text, ())
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_what_fits_is_kept_whole() -> None:
     ],
 )
 def test_urls_lose_their_credentials(url: str, clean: str) -> None:
-    assert git.without_credentials(url) == clean
+    assert without_credentials(url) == clean
 
 
 @pytest.mark.parametrize(

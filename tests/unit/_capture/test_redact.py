@@ -95,11 +95,6 @@ def test_names() -> None:
     assert not any(map(is_secret_name, ["PWD", "OLDPWD", "HOME", "TOKENIZERS_PARALLELISM", "SECRETARY", "MONKEY", "MAX_TOKENS"]))
 
 
-def test_binary_patches_are_left_alone() -> None:
-    text = f"diff --git a/x b/x\nGIT binary patch\nliteral 40\nzc{TOKEN}\n"
-    assert Redactor().text(text) == text
-
-
 @pytest.mark.parametrize("alphabet", [string.ascii_letters, "-._", "password", "ab\n", " '\"=:\\", "eyJ."])
 def test_it_takes_little_time_whatever_the_text(alphabet: str) -> None:
     """Text that is made to be slow: half a megabyte is looked through in the background, in seconds at the worst."""
