@@ -3,12 +3,13 @@
 Run it from anywhere, with nothing configured::
 
     python examples/automl.py
+    python examples/automl.py --queue default   # with a server, and agents that serve the queue
 
 1. `argparse_training.py` is run once as it is: that run is the template.
 2. `Task.clone` copies it for each choice of arguments, and `update_parameters` writes the choice into the copy.
-3. The copies are run, two at a time. With a queue and agents that would be `Task.enqueue` and nothing else; here `execute` does what an
-   agent does: it starts the task, runs the script in a process that finds the id of its task in its environment, passes on what that
-   prints, and sets the status with which it ended. The script takes its arguments from the task: there are none on its command line.
+3. The copies are run. With `--queue` they go into the queue, and agents run them. Without, `execute` does what an agent does, for two at a
+   time: it starts the task, runs the script in a process that finds the id of its task in its environment, passes on what that prints,
+   and sets the status with which it ended. The script takes its arguments from the task: there are none on its command line.
 4. `wait_for_status` waits for each, and the results are read and compared.
 
 The search is a run of its own, a controller, which keeps the table that it prints.
@@ -16,6 +17,7 @@ The search is a run of its own, a controller, which keeps the table that it prin
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -26,32 +28,47 @@ from pathlib import Path
 from atrains import Task, TaskTypes
 
 SCRIPT = Path(__file__).resolve().with_name("argparse_training.py")
-LEARNING_RATES = (0.003, 0.03, 0.3)
-HIDDEN = (2, 8)
 PATIENCE = 60.0
 """Seconds that a copy may take."""
+PATIENCE_IN_QUEUE = 1800.0
+"""Seconds that it may take with its wait for an agent, and with what that installs for it."""
 
 
 def main() -> None:
     with Task.init("Examples", "auto-ML", task_type=TaskTypes.optimizer, reuse_last_task_id=False) as search:
+        options = parse_arguments()
         template = make_template()
         print(f"the template is task {template.id}, with {template.get_parameters()}")
 
         copies: list[Task] = []
-        for rate, hidden in product(LEARNING_RATES, HIDDEN):
+        for rate, hidden in product(options.learning_rates, options.hidden):
             copy = Task.clone(template, name=f"rate {rate:g}, {hidden} hidden", parent=search)
             copy.update_parameters({"Args/learning_rate": rate, "Args/hidden": hidden})
             copies.append(copy)
 
-        with ThreadPoolExecutor(2) as agents:
-            done = [agents.submit(execute, copy) for copy in copies]
+        if options.queue:
             for copy in copies:
-                copy.wait_for_status(check_interval_sec=0.2, timeout=PATIENCE)
-            for each in done:
-                each.result()
+                Task.enqueue(copy, queue_name=options.queue)
+            for copy in copies:
+                copy.wait_for_status(check_interval_sec=2, timeout=PATIENCE_IN_QUEUE)
+        else:
+            with ThreadPoolExecutor(2) as agents:
+                done = [agents.submit(execute, copy) for copy in copies]
+                for copy in copies:
+                    copy.wait_for_status(check_interval_sec=0.2, timeout=PATIENCE)
+                for each in done:
+                    each.result()
 
         best = compare(search, copies)
         print(f"\nthe best is task {best.id}, {best.name!r}; see it with: atrains show {best.id}")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Find good arguments for argparse_training.py.")
+    parser.add_argument("--queue", help="have agents run the copies that are put into the queue of this name (default: run them here)")
+    parser.add_argument("--learning-rates", type=float, nargs="+", default=[0.003, 0.03, 0.3])
+    parser.add_argument("--hidden", type=int, nargs="+", default=[2, 8])
+    return parser.parse_args()
 
 
 def make_template() -> Task:

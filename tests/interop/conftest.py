@@ -25,12 +25,14 @@ from tests.interpreters import candidates
 HERE: Final = Path(__file__).parent
 REQUIREMENTS: Final = {
     "clearml": ["clearml>=2.1,<2.2"],
+    "clearml_agent": ["clearml-agent>=3.0,<3.1"],
     # Of its own time: newer PyJWT return text where it expects bytes, newer setuptools lack a module that it imports.
     "trains": ["trains==0.16.4", "PyJWT<2", "setuptools<70"],
 }
 OLDER: Final = ("3.11", "3.10", "3.9", "3.8")
 """Interpreters on which trains is looked for, where it does not run on this one."""
 MINUTES: Final = 60.0
+_VERSION: Final = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1].replace('_', '-')))"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def make_venv(package: str, interpreter: str, *beside: str) -> Peer:
             _output([interpreter, "-m", "venv", str(folder)])
             _output([str(python), "-m", "pip", "install", "--quiet", *wanted], seconds=15 * MINUTES)
             (folder / "complete").touch()
-    return Peer(package, python, _output([str(python), "-c", f"import {package}; print({package}.__version__)"]))
+    return Peer(package, python, _output([str(python), "-c", _VERSION, package]))
 
 
 def _output(command: list[str], *, seconds: float = 5 * MINUTES) -> str:
