@@ -11,10 +11,9 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from atrains._capture import defaults
 
@@ -42,8 +41,7 @@ class Start(Enum):
     """Code that was typed or piped in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """What runs.
 
     Attributes:
