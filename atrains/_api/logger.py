@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sized
 from importlib import import_module
 from typing import Any, Final, SupportsFloat, SupportsIndex
 
+from atrains import types
 from atrains._api import current
 from atrains._api.outgoing import as_text, clean_name, joined, shortened
 from atrains._api.plots import PlotReports
@@ -45,6 +46,9 @@ class Logger(PlotReports):
     """
 
     __slots__ = ()
+
+    SeriesInfo = types.SeriesInfo
+    """One curve of `report_line_plot`, also found here by those who know it so."""
 
     def __reduce__(self) -> tuple[object, ...]:
         if self._reference is None:
