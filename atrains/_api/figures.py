@@ -97,6 +97,8 @@ class FigureReports(ImageReports):
                     return matplotlib_figures.convert(title, series, drawn)
                 except matplotlib_figures.UnconvertibleError as error:
                     _tell_of_picture(title, series, str(error))
+                except Exception as error:  # what nobody has thought of, in a version or an artist of somebody else's: drawn it is kept  # noqa: BLE001
+                    _tell_of_picture(title, series, f"what does not convert ({type(error).__name__}: {shortened(as_text(error))})")
             return _picture(title, series, drawn)
 
         self._plot(title, series, iteration, build)

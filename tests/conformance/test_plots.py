@@ -237,6 +237,28 @@ async def test_figures_of_matplotlib(world: World, caplog: pytest.LogCaptureFixt
         assert (image["sizex"], image["sizey"]) == (640, 480)
 
 
+async def test_a_figure_of_matplotlib_with_an_artist_that_nobody_knows_is_a_picture(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    pyplot: Any = pytest.importorskip("matplotlib.pyplot")
+    lines: Any = pytest.importorskip("matplotlib.lines")
+    pyplot.switch_backend("Agg")
+
+    class Odd(lines.Line2D):  # type: ignore[misc]  # a class of matplotlib
+        def get_linestyle(self) -> Any:
+            raise RuntimeError("of no style")
+
+    task = await world(world.Task.init("project", "plots"))
+    figure, axes = pyplot.subplots()
+    axes.add_line(Odd([1, 2], [3, 4]))
+    with caplog.at_level(logging.WARNING, logger="atrains"):
+        figures._told.clear()
+        task.get_logger().report_matplotlib_figure("odd", "s", 1, figure)
+    pyplot.close(figure)
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "atrains"]
+    assert "RuntimeError" in said
+    assert "of no style" in said
+    assert len((await read(world, task))["odd", "s", 1]["layout"]["images"]) == 1
+
+
 async def test_a_task_that_is_switched_off_builds_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATRAINS_MODE", "disabled")
     task = await world(world.Task.init("project", "plots"))

@@ -17,6 +17,9 @@ _BOTTOM: Final = 30
 _COLOURS: Final = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
 _MOST_SERIES: Final = 40
 _TICKS: Final = 5
+_IN_FULL: Final = 1e6
+_DIGITS: Final = 12
+"""Of a number at an axis, at most: there is no room for more."""
 
 
 def draw(curves: Mapping[str, Mapping[str, Any]]) -> str:
@@ -27,7 +30,7 @@ def draw(curves: Mapping[str, Mapping[str, Any]]) -> str:
     if not every:
         return '<p class="none">no points</p>'
     across, up = _Axis([x for x, _ in every], _LEFT, _WIDTH - _RIGHT), _Axis([y for _, y in every], _HEIGHT - _BOTTOM, _TOP)
-    parts = [f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(", ".join(shown))}">', _grid(across, up)]
+    parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{text(", ".join(shown))}">', _grid(across, up)]
     legend = []
     for number, (name, held) in enumerate(points.items()):
         colour = _COLOURS[number % len(_COLOURS)]
@@ -75,10 +78,14 @@ def _round_step(rough: float) -> float:
 
 
 def _label(mark: float, step: float) -> str:
-    if mark and abs(mark) < step * 1e-6:
-        mark = 0.0  # the step is not exact in binary
-    label = f"{mark:.4g}"
-    return label if abs(mark) < 1e4 or "e" in label else f"{mark:.0f}"
+    """A mark with as many digits as it takes to tell it from the next one; whole numbers in full where that is no longer."""
+    if not mark or abs(mark) < step * 1e-6:
+        return "0"  # the step is not exact in binary
+    digits = math.floor(math.log10(abs(mark))) - math.floor(math.log10(step)) + 1
+    in_full = f"{mark:.0f}"
+    if step >= 1 and (abs(mark) < _IN_FULL or len(in_full) <= digits + len("e+09")):
+        return in_full
+    return f"{mark:.{min(max(digits, 4), _DIGITS)}g}"
 
 
 def _grid(across: _Axis, up: _Axis) -> str:

@@ -33,18 +33,20 @@ table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:5px 16px 5px 0;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
 th{white-space:nowrap}td:not(:last-child){min-width:12ch}
 th{color:var(--soft);font-weight:500;font-size:12px}td.name{width:32%}td.number,th.number{text-align:right}
-.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:6px 24px;margin:12px 0 0}
+.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(290px,1fr));gap:6px 24px;margin:12px 0 0}
 .facts div{overflow-wrap:anywhere}.facts span{color:var(--soft);display:block;font-size:12px}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(440px,100%),1fr));gap:16px}
 figure{margin:0;padding:12px;border:1px solid var(--line);border-radius:8px;background:var(--card);min-width:0}
 figcaption{font-weight:600;margin-bottom:4px;overflow-wrap:anywhere}
 .sample img{max-width:100%;max-height:360px;display:block;margin:6px 0}
-svg{width:100%;height:auto;display:block}
-.grid path{stroke:var(--line);fill:none}.grid .axis{stroke:var(--soft)}.grid text{fill:var(--soft);font-size:11px}
-.wide{overflow-x:auto}.matrix{width:auto}.matrix td,.matrix th{padding:4px 10px;text-align:right;min-width:0;border:0}
+.chart{width:100%;height:auto;display:block}
+.chart .grid path{stroke:var(--line);fill:none}.chart .grid .axis{stroke:var(--soft)}.chart .grid text{fill:var(--soft);font-size:11px}
+.chart .line{fill:none;stroke-width:1.6;stroke-linejoin:round}
+.charts+table{margin-top:16px}
+.wide{overflow:auto;max-height:600px}.wide td{overflow-wrap:break-word;min-width:0}
+.matrix{width:auto}.matrix td,.matrix th{padding:4px 10px;text-align:right;border:0;white-space:nowrap}
 .figure{min-height:420px}
-.line{fill:none;stroke-width:1.6;stroke-linejoin:round}
-.legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 16px;margin:6px 0 0;padding:0;font-size:12px;max-height:108px;overflow:auto}
+ul.legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 16px;margin:6px 0 0;padding:0;font-size:12px;max-height:108px;overflow:auto}
 .legend li{overflow-wrap:anywhere}.legend b{font-weight:500;color:var(--soft)}
 .legend i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:5px}
 pre{margin:0;padding:12px;background:var(--card);border:1px solid var(--line);border-radius:8px;overflow:auto;max-height:480px;
@@ -55,6 +57,7 @@ background:var(--ground);color:var(--text)}
 button{font:inherit;padding:6px 16px;border:1px solid var(--line);border-radius:6px;background:var(--card);color:var(--text);cursor:pointer}
 .error{color:#c93636}
 """
+"""Of what plotly draws nothing may match: it has its own `line`, `legend` and `svg`, and a rule for those hides its texts."""
 
 
 def text(value: object) -> str:

@@ -27,11 +27,22 @@ const titles = (layout) => Object.fromEntries(Object.entries(title(layout)).map(
   [name, /^[xyz]axis/.test(name) ? title(part) : /^scene/.test(name) ? titles(part) : part]));
 const filled = (trace) => trace.type !== 'table' || !trace.cells ? trace : {...trace, cells: {
   ...trace.cells, values: (trace.cells.values || []).map((column) => column.map((cell) => cell === null ? '' : cell))}};
+// Seven digits on each cell of a matrix are too small to be read.
+const isFraction = (cell) => typeof cell === 'number' && !Number.isInteger(cell);
+const rounded = (trace) => trace.type === 'heatmap' && trace.texttemplate === '%{z}' &&
+  (trace.z || []).flat().some(isFraction) ? {...trace, texttemplate: '%{z:.3~g}'} : trace;
+// What plotly leaves around a figure that says nothing of it is made for larger ones. Figures of matplotlib (`{}`) bring their own.
+const around = (layout) => layout.scene ? {l: 0, r: 0, t: 60, b: 0}
+  : layout.margin ? {l: 8, r: 8, t: 70, b: 8} : {l: 70, r: 30, t: 80, b: 60};
+const framed = (layout) => Object.keys(layout.margin || {}).length ? layout : {...layout, margin: around(layout)};
+// From a little farther off, or the marks at its edges are cut off.
+const eye = {x: 1.5, y: 1.5, z: 1.2};
+const seen = (layout) => layout.scene && !layout.scene.camera ? {...layout, scene: {...layout.scene, camera: {eye}}} : layout;
 for (const place of document.querySelectorAll('.figure')) {
   try {
     const figure = JSON.parse(place.querySelector('script').textContent);
-    const layout = {...titles(figure.layout || {}), autosize: true, width: undefined};
-    Plotly.newPlot(place, (figure.data || []).map(filled), layout, {responsive: true, displaylogo: false}).then(
+    const layout = {...framed(seen(titles(figure.layout || {}))), autosize: true, width: undefined};
+    Plotly.newPlot(place, (figure.data || []).map(filled).map(rounded), layout, {responsive: true, displaylogo: false}).then(
       () => place.classList.add('drawn'));
   } catch (error) {
     place.textContent = 'This figure cannot be drawn: ' + error;
@@ -40,8 +51,12 @@ for (const place of document.querySelectorAll('.figure')) {
 """
 _ROWS: Final = 50
 _COLUMNS: Final = 20
+_MOST_ROWS: Final = 1_000
+_MOST_COLUMNS: Final = 50
+"""Rows and columns of a table on the page with figures; a larger one is drawn by plotly, which draws of it what is looked at."""
 _CELLS: Final = 40
 """Rows and columns of a matrix that is drawn cell by cell."""
+_WHOLE: Final = 1e9
 
 
 @lru_cache(1)
@@ -78,12 +93,8 @@ def overview(plots: Sequence[Mapping[str, Any]], page: str) -> str:
 
 
 def gallery(plots: Iterable[Mapping[str, Any]]) -> str:
-    """All plots, each a place that the script draws in."""
-    places = [
-        f"<figure><figcaption>{_caption(plot)}</figcaption>"
-        f'<div class="figure"><script type="application/json">{_inert(figure_of(plot))}</script></div></figure>'
-        for plot in plots
-    ]
+    """All plots, each a place that the script draws in; tables are there already."""
+    places = [f"<figure><figcaption>{_caption(plot)}</figcaption>{_place(figure_of(plot))}</figure>" for plot in plots]
     if not places:
         return "<p class=none>There are no plots.</p>"
     scripts = f'<script src="{LIBRARY_PATH}"></script><script src="{SCRIPT_PATH}"></script>'
@@ -115,7 +126,7 @@ def text_rows(figure: Mapping[str, Any]) -> list[list[str]]:
         heads, rows = table_of(traces[0])
     else:
         across, names, cells = matrix_of(traces[0])
-        named = [[name, *map(_cell, row)] for name, row in zip(names, cells, strict=False)]
+        named = [[name, *map(_rounded, row)] for name, row in zip(names, cells, strict=False)]
         heads, rows = ["", *across], named if _is_reversed(figure) else named[::-1]
     width = max(map(len, [heads, *rows]))
     return [row + [""] * (width - len(row)) for row in [heads, *rows]] if width else []
@@ -144,6 +155,16 @@ def figure_of(plot: Mapping[str, Any]) -> Mapping[str, Any]:
         return _mapping(json.loads(str(plot.get("plot_str") or "")))
     except (ValueError, RecursionError):
         return {}
+
+
+def _place(figure: Mapping[str, Any]) -> str:
+    """A table in HTML, where nothing is cut off; anything else for the script."""
+    traces = _traces(figure)
+    if len(traces) == 1 and traces[0].get("type") == "table":
+        heads, rows = table_of(traces[0])
+        if len(rows) <= _MOST_ROWS and len(heads) <= _MOST_COLUMNS:
+            return f'<div class="wide">{markup.table(heads, [list(map(markup.text, row)) for row in rows])}</div>'
+    return f'<div class="figure"><script type="application/json">{_inert(figure)}</script></div>'
 
 
 def _table(trace: Mapping[str, Any]) -> str:
@@ -175,7 +196,7 @@ def _shaded(value: Any, low: float, high: float) -> str:
     if not isinstance(value, int | float):
         return "<td></td>"
     share = (value / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.5
-    return f'<td style="background:rgba(66,105,208,{max(0.0, min(share, 1.0)):.3f})">{value:.6g}</td>'
+    return f'<td style="background:rgba(66,105,208,{max(0.0, min(share, 1.0)):.3f})">{_rounded(value)}</td>'
 
 
 def _title(layout: Mapping[str, Any], axis: str) -> str:
@@ -216,6 +237,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _rounded(value: Any) -> str:
+    """A number of a matrix: counts whole, anything else with four digits."""
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < _WHOLE else f"{value:.4g}"
+    return _cell(value)
 
 
 def _cell(value: Any) -> str:

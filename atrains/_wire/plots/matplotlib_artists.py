@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -23,6 +24,9 @@ _SYMBOLS: Final = {
 }  # fmt: skip
 _STEPS: Final = {"steps-post": "hv", "steps-pre": "vh", "steps": "vh", "steps-mid": "hvh"}
 _ANCHORS: Final = {"center": "middle", "center_baseline": "middle", "baseline": "bottom"}
+_ELSEWHERE: Final = "texts that lie elsewhere than in the data"
+_PIXELS: Final = 4 / 3
+"""Of a browser, in a point."""
 _CELLS: Final = 250_000
 """Cells of an image that are sent as numbers; a larger one is a picture."""
 _COLOURS: Final = 16
@@ -268,20 +272,49 @@ def _add_patch(patch: Any, axes: Any, place: Place, data: list[dict[str, Any]], 
 
 def _note(text: Any, axes: Any, place: Place) -> dict[str, Any]:
     """A text in the data or in the axes; one that points at something has an arrow."""
-    has_target = hasattr(text, "xy")
-    x, y = text.xy if has_target else text.get_position()
-    if text.xycoords == "data" if has_target else text.get_transform() == axes.transData:
-        where = {"x": place.x_scale(float(x)), "y": place.y_scale(float(y)), "xref": f"x{place.number}", "yref": f"y{place.number}"}
-    elif not has_target and text.get_transform() == axes.transAxes:
-        where = {"x": float(x), "y": float(y), "xref": f"x{place.number} domain", "yref": f"y{place.number} domain"}
+    if hasattr(text, "xy"):
+        where = _beside(text, axes, place)
+    elif text.get_transform() == axes.transData:
+        where = _spot(text.get_position(), axes, place)
+    elif text.get_transform() == axes.transAxes:
+        x, y = map(float, text.get_position())
+        where = {"x": x, "y": y, "xref": f"x{place.number} domain", "yref": f"y{place.number} domain"}
     else:
-        raise UnconvertibleError("texts that lie elsewhere than in the data")
+        raise UnconvertibleError(_ELSEWHERE)
     font = {"color": _colour(text.get_color(), text.get_alpha()), "size": text.get_fontsize()}
-    note = {"text": text.get_text().replace("\n", "<br>"), **where, "font": font}
-    if getattr(text, "arrow_patch", None) is not None:
-        return {**note, "showarrow": True}
     up = text.get_verticalalignment()
-    return {**note, "showarrow": False, "xanchor": text.get_horizontalalignment(), "yanchor": _ANCHORS.get(up, up)}
+    anchors = {"xanchor": text.get_horizontalalignment(), "yanchor": _ANCHORS.get(up, up)}
+    return {"text": text.get_text().replace("\n", "<br>"), "showarrow": False, **anchors, **where, "font": font}
+
+
+def _spot(spot: Sequence[Any], axes: Any, place: Place) -> dict[str, Any]:
+    """A spot in the data: a number, a date or the name of a category in each direction."""
+    across, up = float(axes.convert_xunits(spot[0])), float(axes.convert_yunits(spot[1]))
+    found = {"x": _noted(across, place.x_scale), "y": _noted(up, place.y_scale)}
+    return {**found, "xref": f"x{place.number}", "yref": f"y{place.number}"}
+
+
+def _noted(value: float, scale: Scale) -> Any:
+    """A place on an axis as plotly wants it for texts: on a logarithmic one its logarithm."""
+    if scale.kind != "log":
+        return scale(value)
+    if value <= 0:
+        raise UnconvertibleError(_ELSEWHERE)
+    return math.log10(value)
+
+
+def _beside(text: Any, axes: Any, place: Place) -> dict[str, Any]:
+    """Where a text is that belongs to a spot in the data: in the data too, or so many points away from the spot."""
+    if text.xycoords != "data" or text.anncoords not in {"data", "offset points"}:
+        raise UnconvertibleError(_ELSEWHERE)
+    has_arrow, target = getattr(text, "arrow_patch", None) is not None, _spot(text.xy, axes, place)
+    if text.anncoords == "data":
+        own = _spot(text.get_position(), axes, place)
+        if not has_arrow:
+            return own
+        return {**target, "showarrow": True, "ax": own["x"], "ay": own["y"], "axref": own["xref"], "ayref": own["yref"]}
+    x, y = (float(part) * _PIXELS for part in text.get_position())
+    return {**target, "showarrow": True, "ax": x, "ay": -y} if has_arrow else {**target, "xshift": x, "yshift": y}
 
 
 # ---- shared

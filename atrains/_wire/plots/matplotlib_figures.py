@@ -15,6 +15,8 @@ from atrains.errors import UnsupportedTypeError
 __all__ = ["UnconvertibleError", "check", "convert"]
 
 _SCALES: Final = {"linear": "linear", "log": "log"}
+_STANDOFF: Final = 4
+"""Pixels between the numbers of an axis and its name: figures of several axes have no room for more."""
 _SAME: Final = 1e-6
 """Shares of a figure that two axes may differ by and still lie upon each other."""
 
@@ -129,7 +131,12 @@ def _add_axes(axes: Any, place: Place, before: Sequence[Any], layout: dict[str, 
 
 
 def _axis(axis: Any, scale: Any, limits: Sequence[Any]) -> dict[str, Any]:
-    found = {"title": {"text": _text(axis.get_label_text())}, "type": scale.kind, "range": scale.range(limits), **scale.ticks()}
+    found = {
+        "title": {"text": _text(axis.get_label_text()), "standoff": _STANDOFF},
+        "type": scale.kind,
+        "range": scale.range(limits),
+        **scale.ticks(),
+    }
     if not axis.get_visible():
         found["visible"] = False
     return found

@@ -125,7 +125,7 @@ def test_plots_are_drawn_where_plotly_is_installed(
     assert policy.count("unsafe-inline") == 1, "of styles"
     page = answer.text.decode()
     seen = Seen(page)
-    assert seen.tags.count("script") == 7 + 2
+    assert seen.tags.count("script") == 5 + 2, "two tables need none"
     assert "img" not in seen.tags
     assert "</script><script>alert" not in page
     for name, content in (("plotly.min.js", "the library"), ("figures.js", plots.SCRIPT)):
@@ -224,6 +224,20 @@ def test_ticks_are_round_and_few() -> None:
         ticks = charts._Axis([low, high], 0, 100).ticks()
         assert 2 <= len(ticks) <= 12, (low, high)
         assert all(math.isfinite(place) for place, _ in ticks)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (0, 900_000, ["0", "200000", "400000", "600000", "800000"]),
+        (1_000_000, 1_000_100, ["1000000", "1000020", "1000040", "1000060", "1000080", "1000100"]),
+        (0, 1e9, ["0", "2e+08", "4e+08", "6e+08", "8e+08", "1e+09"]),
+        (0.1231, 0.1232, ["0.1231", "0.12312", "0.12314", "0.12316", "0.12318", "0.1232"]),
+        (-1, 1, ["-1", "-0.5", "0", "0.5", "1"]),
+    ],
+)
+def test_marks_at_an_axis_differ_and_are_in_full(low: float, high: float, labels: list[str]) -> None:
+    assert [label for _, label in charts._Axis([low, high], 0, 100).ticks()] == labels
 
 
 def test_console_lines_that_were_written_over_show_their_last_state() -> None:

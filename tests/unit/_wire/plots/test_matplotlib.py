@@ -52,7 +52,7 @@ def test_lines(plt: Any) -> None:
     layout = found["layout"]
     assert (layout["title"], layout["autosize"], layout["margin"], layout["showlegend"]) == ("series", True, {}, True)
     assert (layout["height"], layout["width"]) == (None, None)
-    assert layout["xaxis"]["title"] == {"text": "across"}
+    assert layout["xaxis"]["title"]["text"] == "across"
     assert layout["xaxis"]["range"] == [3, 0]
     assert layout["annotations"][0]["text"] == "heading"
 
@@ -122,6 +122,26 @@ def test_areas_bundles_and_bands(plt: Any) -> None:
     notes = {note["text"]: note for note in found["layout"]["annotations"]}
     assert (notes["here"]["x"], notes["here"]["y"], notes["here"]["showarrow"]) == (1, 2, True)
     assert notes["middle<br>of it"]["xref"] == "x domain"
+
+
+def test_texts_stand_where_matplotlib_has_them(plt: Any) -> None:
+    """At dates and categories, away from a spot by points, on an axis of logarithms."""
+    figure, (dates, names, powers) = plt.subplots(3)
+    dates.plot([datetime(2024, 5, 6), datetime(2024, 5, 8)], [1, 2])  # noqa: DTZ001  # as people plot them
+    dates.annotate("date", (datetime(2024, 5, 7), 1.5))  # noqa: DTZ001
+    names.bar_label(names.bar(["one", "two"], [3, 4]), padding=3)
+    names.text("two", 1, "name")
+    powers.loglog([1, 1000], [1, 10])
+    powers.annotate("far", (100, 10), xytext=(10, 1), arrowprops={})
+    powers.annotate("there", (100, 10), xytext=(10, 1))
+    powers.annotate("near", (100, 10), xytext=(3, -6), textcoords="offset points", arrowprops={})
+    notes = {note["text"]: note for note in converted(figure)["layout"]["annotations"]}
+    assert (notes["date"]["x"], notes["date"]["y"]) == ("2024-05-07T00:00:00", 1.5)
+    assert (notes["4"]["x"], notes["4"]["y"], notes["4"]["yshift"], notes["4"]["yanchor"]) == (1, 4, 4, "bottom")
+    assert (notes["name"]["x"], notes["name"]["xref"]) == (1, "x2")
+    assert (notes["far"]["x"], notes["far"]["y"], notes["far"]["ax"], notes["far"]["ay"], notes["far"]["axref"]) == (2, 1, 1, 0, "x3")
+    assert (notes["there"]["x"], notes["there"]["y"], notes["there"]["showarrow"]) == (1, 0, False)
+    assert (notes["near"]["ax"], notes["near"]["ay"]) == (4, 8)
 
 
 def test_scales(plt: Any) -> None:
