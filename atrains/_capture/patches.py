@@ -10,7 +10,7 @@ _BETWEEN: Final = (b"Submodule ", b"* Unmerged path ")
 """How git's remarks between the patches begin; a line of a file begins with a blank, a sign or a backslash."""
 _ESCAPED: Final = re.compile(r"\\([0-7]{3}|.)")
 _ESCAPES: Final = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
-_QUOTED: Final = re.compile(r'[\x00-\x1f"\\\x7f-\uffff]|[\U00010000-\U0010ffff]')
+_QUOTED: Final = re.compile(r"[^ !#-[\]-~]")  # all but printable ASCII, and two of that; a range to \uffff takes 5 ms to compile
 _TWO_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"$')
 
 

@@ -14,94 +14,26 @@ MARK: Final = "***"
 _SHORTEST: Final = 6
 """Characters of the shortest secret value that is looked for everywhere: shorter ones stand in innocent words."""
 
-_NAME: Final = (
+NAME: Final = (
     r"(?:passw(?:or)?d|passphrase|pwd|secret(?:[_-]?key)?|(?:api|access|private|auth|account|encryption|signing|master)[_-]?key"
     r"|connection[_-]?string|credentials?)"
 )
 _SECRET_NAME: Final = re.compile(
-    rf"(?:^|[^a-z]){_NAME}\d*(?:$|[^a-z])|(?:passw(?:or)?d|sshpass)\d*(?:$|[^a-z])|(?:^|[^a-z])token\d*$|_pass$", re.IGNORECASE
+    rf"(?:^|[^a-z]){NAME}\d*(?:$|[^a-z])|(?:passw(?:or)?d|sshpass)\d*(?:$|[^a-z])|(?:^|[^a-z])token\d*$|_pass$", re.IGNORECASE
 )
 _ABOUT_SECRETS: Final = re.compile(r"[_-](?:file|path|dir|stdin|name|length|len|prompt|field|column|policy|env|var)$", re.IGNORECASE)
 """Endings of names of what says something about a secret, and is none."""
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _NO_SECRETS: Final = frozenset({"PWD", "OLDPWD"})
-_WORD: Final = r"(?<![A-Za-z0-9_.-])[A-Za-z0-9_.-]*"
-_KEYS: Final = re.compile(
-    r"(?<![A-Za-z0-9_+-])(?:"
-    r"(?:AKIA|ASIA)[0-9A-Z]{16}"  # Amazon
-    r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,}"
-    r"|glpat-[A-Za-z0-9_-]{20,}"
-    r"|xox[abeoprs]-[A-Za-z0-9-]{10,}"  # Slack
-    r"|sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}"  # OpenAI and others
-    r"|AIza[A-Za-z0-9_-]{35}"  # Google
-    r"|hf_[A-Za-z0-9]{30,}"
-    r"|pypi-[A-Za-z0-9_-]{40,}"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+"  # a JSON web token
-    r")(?![A-Za-z0-9_])"
-)
-_PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^\s/:@'\"]*):([^\s/@'\"]+)(?=@)")
-_USER_IN_URL: Final = re.compile(r"(?<=https://)([A-Za-z0-9_-]{20,})(?=@)")  # a token in place of a user
-_BEARER: Final = re.compile(
-    r"(?P<before>authorization[\"'\]\\]*\s{0,9}[:=,]\s{0,9}\\?[\"']?(?:bearer|basic|token|apikey)\s{1,9}"
-    r"|(?<![a-z])bearer\s{1,9}(?=[^\s\"']{0,200}\d))(?P<value>[A-Za-z0-9._~+/=:-]{6,})",
-    re.IGNORECASE,
-)
 _NAME_HINTS: Final = ("passw", "passphrase", "pwd", "secret", "key", "credential", "token", "connection", "authorization", "bearer", "sig=")
 _KEY_HINTS: Final = ("AKIA", "ASIA", "gh", "glpat-", "xox", "sk-", "AIza", "hf_", "pypi-", "eyJ", "://")
 """One of these is in each line that holds a secret; they are found a hundred times faster than the patterns."""
-# Quotes may stand behind a backslash, as in a notebook, which is JSON.
-_IS: Final = r"""\d*(?:\\?["'\]])*\s{0,9}(?::\s{0,9}str\s{0,9})?[:=]\s{0,9})(?P<quote>\\?["'])"""
-_QUOTED: Final = r"(?P<value>(?:(?!(?P=quote))(?:[^\\\n]|\\.))+)(?P=quote)"
-_ASSIGNED: Final = re.compile(rf"(?P<before>{_WORD}{_NAME}{_IS}{_QUOTED}", re.IGNORECASE)
-# A model's tokens, such as `pad_token="[PAD]"`, are no secrets: a secret one is long and looks random.
-_TOKEN_ASSIGNED: Final = re.compile(rf"(?P<before>{_WORD}token{_IS}(?P<value>[A-Za-z0-9_\-.+/=]{{16,}})(?P=quote)", re.IGNORECASE)
-# `--password word`, and the same as the items of a list; the option may also be given a default.
-_OPTION: Final = re.compile(
-    rf"""(?P<before>(?<![\w-])--?[A-Za-z0-9_.-]{{0,40}}(?:{_NAME}|token)\d*(?:=|\s+))"""
-    r"""(?P<quote>)(?P<value>(?![-$<{(%*])(?=[^\s"',;)]{8}|[^\s"',;)]*\d)[^\s"'\\,;)]{4,})""",
-    re.IGNORECASE,
-)
-_ITEM: Final = re.compile(
-    rf"""(?P<before>(?:["']--?|(?:getenv|environ\.get|setdefault|setenv)\(\s*["'])[A-Za-z0-9_.-]{{0,40}}(?:{_NAME}|token)\d*["']\s*,"""
-    rf"""\s*(?:[^"'\n]{{0,99}}\bdefault\s*=\s*)?)(?P<quote>["'])(?!-){_QUOTED}""",
-    re.IGNORECASE,
-)
-# In a text within the program: `"PASSWORD=word command"`, `"host=there password=word"`, `"https://there?token=word"`. A keyword of a call
-# stands behind a comma or a bracket, and is none of these.
-_INSIDE: Final = re.compile(
-    rf"""(?P<before>(?:["'](?:[^"',()\n]{{0,99}}[\s;&?])?|[?&;]|\b(?:export|env|arg)\s+|-e\s+)[A-Za-z0-9_.-]{{0,40}}"""
-    rf"""(?:{_NAME}|(?:token|sig)(?==[^\s"'&;]{{16}}))\d*=)(?P<quote>)(?P<value>[^\s"'$<{{&;(%\[\\*][^\s"'&;\\]{{3,}})""",
-    re.IGNORECASE,
-)
-_ELEMENT: Final = re.compile(
-    rf"""(?P<before><[\w.:-]{{0,40}}(?:{_NAME}|token)>|\bmachine\s+\S+\s+(?:login\s+\S+\s+)?password\s+)(?P<quote>)(?P<value>(?:(?<=>)[^<\s$]+(?=</)|(?<=\s)\S+))""",
-    re.IGNORECASE,
-)
-_BARE: Final = re.compile(
-    rf"""(?P<before>^[ +-]?\s*(?:(?:export|env|arg|set)\s+)?["']?[A-Za-z0-9_.-]*(?:{_NAME}|token)\d*["']?\s*[:=]\s*)"""
-    r"""(?P<value>[^\s"'#$<{][^\s#]*)""",
-    re.IGNORECASE | re.MULTILINE,
-)
 _CONFIGURATION: Final = (
     *(".env", ".envrc", ".yaml", ".yml", ".ini", ".cfg", ".toml", ".conf", ".properties", ".sh", ".tfvars", ".npmrc", ".pypirc"),
     *("credentials", "dockerfile", ".txt", ".md"),
 )
 """Endings of files in which a value needs no quotes."""
-_PRIVATE_KEY: Final = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL)
 _KEY_BEGINS: Final = "PRIVATE KEY-----"
-_KEY_TEXT: Final = re.compile(
-    r"^(?P<lead>[ +-]?[ \t]*[\"']?)[A-Za-z0-9+/]+={0,2}(?=(?:\\n)?[\"']?,?\s*$)"
-    r"|(?<=\\n)[A-Za-z0-9+/]+={0,2}"
-    r"|(?:(?<=\n[ +-])|(?<![A-Za-z0-9+/\n]))[A-Za-z0-9+/]{16,}={0,2}",
-    re.MULTILINE,
-)
-# A patch may hold the beginning or the end of one alone.
-_KEY_BEGUN: Final = re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----\s*?)((?:\n[ +-]?[ \t]*[A-Za-z0-9+/]{16,}={0,2}[ \t\r]*)+)")
-_KEY_ENDED: Final = re.compile(
-    r"((?:^[ +-]?[ \t]*[A-Za-z0-9+/]{16,}={0,2}[ \t\r]*\n)+(?:^[ +-]?[ \t]*[A-Za-z0-9+/]+={0,2}[ \t\r]*\n)?)"
-    r"(?=^[ +-]?[ \t]*-----END [A-Z ]*PRIVATE KEY-----)",
-    re.MULTILINE,
-)
 _PLACEHOLDER: Final = re.compile(
     r"[*.]+|x{3,}|(?:%[sdr]:?)+|<.*>|\$\{?\w+\}?|\{.*\}|%\(\w+\)s|none|null|true|false|[\w./~-]*\.(?:json|pem|ya?ml|txt|ini|cfg|toml|conf|env)",
     re.IGNORECASE,
@@ -160,11 +92,7 @@ class Redactor:
         """
         bare = file.lower().endswith(_CONFIGURATION) or "/.env" in f"/{file}"
         text = "".join(self._piece(piece, bare=bare) for piece in _pieces(text))
-        if _KEY_BEGINS in text:
-            text = _PRIVATE_KEY.sub(lambda found: found[1] + self._key_text(found[2]) + found[3], text)
-            text = _KEY_BEGUN.sub(lambda found: found[1] + self._key_text(found[2]), text)
-            text = _KEY_ENDED.sub(lambda found: self._key_text(found[1]), text)
-        return text
+        return self._private_keys(text) if _KEY_BEGINS in text else text
 
     def _piece(self, text: str, *, bare: bool) -> str:
         if self._known is not None:
@@ -174,8 +102,11 @@ class Redactor:
         return "".join(self._line(line, bare=bare) if _may_hold_secrets(line) else line for line in text.splitlines(keepends=True))
 
     def _line(self, text: str, *, bare: bool) -> str:
+        from atrains._capture import secret_texts as texts
+
         text = self._plain(text)
-        for pattern in (_ASSIGNED, _TOKEN_ASSIGNED, _OPTION, _ITEM, _INSIDE, _ELEMENT, *((_BARE,) if bare else ())):
+        anywhere = (texts.ASSIGNED, texts.TOKEN_ASSIGNED, texts.OPTION, texts.ITEM, texts.INSIDE, texts.ELEMENT)
+        for pattern in (*anywhere, texts.BARE) if bare else anywhere:
             text = pattern.sub(self._value, text)
         return text
 
@@ -190,9 +121,9 @@ class Redactor:
             elif equals and value and is_secret_name(name):
                 redacted.append(f"{name}={self._mark(value)}")
             elif equals and name and name[0] not in "\"'{[":
-                redacted.append(f"{self._line(name, bare=False)}={self.arguments([value])[0]}")
+                redacted.append(f"{self._piece(name, bare=False)}={self.arguments([value])[0]}")
             else:
-                redacted.append(self._line(argument, bare=False))
+                redacted.append(self._piece(argument, bare=False))
             follows = not equals and argument.startswith("-") and is_secret_name(argument)
         return redacted
 
@@ -203,22 +134,33 @@ class Redactor:
 
     def _plain(self, text: str) -> str:
         """What is a secret wherever it stands."""
+        from atrains._capture import secret_texts as texts
+
         if self._known is not None:
             text = self._known.sub(lambda found: self._mark(found[0]), text)
-        text = _KEYS.sub(lambda found: self._mark(found[0]), text)
-        text = _PASSWORD_IN_URL.sub(lambda found: f"{found[1]}:{self._mark(found[2])}", text)
-        text = _USER_IN_URL.sub(lambda found: self._mark(found[1]), text)
-        return _BEARER.sub(self._value, text)
+        text = texts.KEYS.sub(lambda found: self._mark(found[0]), text)
+        text = texts.PASSWORD_IN_URL.sub(lambda found: f"{found[1]}:{self._mark(found[2])}", text)
+        text = texts.USER_IN_URL.sub(lambda found: self._mark(found[1]), text)
+        return texts.BEARER.sub(self._value, text)
 
     def _value(self, found: re.Match[str]) -> str:
+        from atrains._capture.secret_texts import ITEM
+
         quote = found.groupdict().get("quote") or ""
         value = found["value"]
-        if is_secret_name(value) and (found.re is _ITEM or _VARIABLE.fullmatch(value)):
+        if is_secret_name(value) and (found.re is ITEM or _VARIABLE.fullmatch(value)):
             return found[0]  # the name of a variable, or that which the option gets in the program
         return f"{found['before']}{quote}{self._mark(found['value'])}{quote}"
 
-    def _key_text(self, text: str) -> str:
-        return _KEY_TEXT.sub(lambda found: (found["lead"] or "") + self._mark(found[0]), text)
+    def _private_keys(self, text: str) -> str:
+        from atrains._capture import secret_texts as texts
+
+        def masked(key: str) -> str:
+            return texts.KEY_TEXT.sub(lambda found: (found["lead"] or "") + self._mark(found[0]), key)
+
+        text = texts.PRIVATE_KEY.sub(lambda found: found[1] + masked(found[2]) + found[3], text)
+        text = texts.KEY_BEGUN.sub(lambda found: found[1] + masked(found[2]), text)
+        return texts.KEY_ENDED.sub(lambda found: masked(found[1]), text)
 
     def _mark(self, secret: str) -> str:
         if _PLACEHOLDER.fullmatch(secret):
