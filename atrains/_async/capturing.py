@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import Context
 from functools import partial
@@ -32,12 +34,17 @@ if TYPE_CHECKING:
     from atrains._async.artifacts import Artifacts
     from atrains._async.base import TaskPart
     from atrains._async.parameters import Parameters
+    from atrains._capture.commands import Deadline
     from atrains._capture.script import Beginning, Captured
 
 DELAY: Final = 0.1
 """Seconds after its beginning at which a run is looked at: a program has something to do then, and imports most of what it needs."""
 FINISH_BUDGET: Final = 5.0
 """Seconds that the end of a run waits for what is still being found out."""
+SETTLE_BUDGET: Final = 20.0
+"""The same of a run that is handed over to an agent, which needs it: longer than all of it may take."""
+_RESERVE: Final = 1.5
+"""Seconds of the former that are kept for what is found out without git."""
 PATCH: Final = "auxiliary_git_diff"
 """The artifact that holds a difference which is too large for the record."""
 _ENVIRONMENT: Final = "Environment"
@@ -65,6 +72,11 @@ class Capturing:
         self._whole = whole
         # Taken down now, since the program may change them. What makes something of them is imported by the worker, after `init`.
         self._argv, self._folder, self._variables = tuple(getattr(sys, "argv", ())), _folder(), process_variables()
+        self._main = sys.modules.get("__main__")
+        self._deadline: Deadline | None = None
+        self._finish_by = math.inf
+        self._imported: frozenset[str] = frozenset()
+        self._requirements = ""
         self.has_container = False
         self._changes = False
         self._patch = ""
@@ -93,12 +105,18 @@ class Capturing:
         await _wait(running, budget)
         if self._changes:  # a notebook has got more cells since
             running = self.again()
-            await _wait(running, budget)
+        elif self._imported and not _is_all(self._imported):
+            with self._starting:
+                running = self._running = WORKERS.submit(self._work, self._record_packages)
+        await _wait(running, budget)
         return running
 
     async def finish(self) -> None:
         """The same, and record nothing from then on."""
         budget = Budget(FINISH_BUDGET)
+        self._finish_by = time.monotonic() + budget.left() - _RESERVE
+        if self._deadline is not None:
+            self._deadline.shorten(budget.left() - _RESERVE)
         running = await self.settle(budget)
         self._ended = True
         if not running.done():
@@ -108,10 +126,10 @@ class Capturing:
             await asyncio.wait({uploading}, timeout=budget.left())
         await self._upload_patch()
 
-    def _work(self) -> None:
+    def _work(self, record: Callable[[], None] | None = None) -> None:
         with self._lock:  # one after the other
             try:
-                self._record()
+                (record or self._record)()
             except HomeError:  # the journal was closed: the run ended meanwhile
                 _log.debug("atrains: the program of task %s was looked at too late to record it", self._task.id)
             except Exception:  # a bug here must not end a worker's call unseen, nor the run that it is about  # noqa: BLE001
@@ -122,10 +140,10 @@ class Capturing:
         from atrains._capture.forced import forced
 
         settings = self._channel.settings
-        begun = script.Beginning(self._argv, self._folder, self._variables)
+        begun = script.Beginning(self._argv, self._folder, self._variables, self._main)
         self._record_variables(begun)
         fields: dict[str, Any] = {}
-        captured = script.capture(begun, settings.capture, secrets_in(settings), forced()) if self._whole else None
+        captured = script.capture(begun, settings.capture, secrets_in(settings), forced(), self._until()) if self._whole else None
         if settings.capture.docker_image and not self.has_container:
             image, _, arguments = settings.capture.docker_image.partition(" ")
             setup = settings.capture.docker_script or ""
@@ -140,6 +158,25 @@ class Capturing:
         if captured is not None:
             self._edit(endpoints.TASKS_SET_REQUIREMENTS, requirements={"pip": captured.requirements})
             self._note(captured)
+
+    def _record_packages(self) -> None:
+        """Record the packages once more, if those that were imported since make a difference."""
+        from atrains._capture import script
+        from atrains._capture.forced import forced
+
+        begun = script.Beginning(self._argv, self._folder, self._variables, self._main)
+        found = script.packages(begun, self._channel.settings.capture, forced(), self._until())
+        if found != self._requirements:
+            self._requirements = found
+            self._edit(endpoints.TASKS_SET_REQUIREMENTS, requirements={"pip": found})
+
+    def _until(self) -> Deadline:
+        """When nothing is waited for any more: moved nearer as the run ends."""
+        from atrains._capture.commands import Deadline
+
+        deadline = self._deadline = Deadline()
+        deadline.shorten(self._finish_by - time.monotonic())  # it may end already
+        return deadline
 
     def _record_variables(self, begun: Beginning) -> None:
         from atrains._capture.script import chosen_variables
@@ -160,7 +197,7 @@ class Capturing:
         outlet.outbox.call(self._task.reported_as, endpoint, request, soon=True)
 
     def _note(self, captured: Captured) -> None:
-        self._changes = captured.is_growing
+        self._changes, self._imported, self._requirements = captured.is_growing, captured.imported, captured.requirements
         for part, reason in captured.missing.items():
             _log.debug("atrains: the %s of the program of task %s is not recorded: %s", part, self._task.id, reason)
         runtime = self._task._runtime  # noqa: SLF001
@@ -206,7 +243,7 @@ def begin(task: TaskPart, frameworks: bool | Mapping[str, bool]) -> None:
 async def settle(task: TaskPart) -> None:
     """Have recorded what is not recorded yet, within a bounded time, of a run that goes on."""
     if task._capturing is not None and task.begun_here:  # noqa: SLF001
-        await task._capturing.settle(Budget(FINISH_BUDGET))  # noqa: SLF001
+        await task._capturing.settle(Budget(SETTLE_BUDGET))  # noqa: SLF001
 
 
 async def end(task: TaskPart) -> None:
@@ -235,10 +272,21 @@ def _start(capturing: weakref.ref[Capturing]) -> None:
 
 
 def _folder() -> Path:
+    """The working directory; that of the start where Hydra has made one for the run, which nobody else has."""
+    hydra = getattr(sys.modules.get("hydra.core.hydra_config"), "HydraConfig", None)
+    if hydra is not None and hydra.initialized():
+        return Path(hydra.get().runtime.cwd)
     try:
         return Path.cwd()
     except OSError:  # it was deleted
         return Path("/")
+
+
+def _is_all(imported: frozenset[str]) -> bool:
+    """Whether no module was imported since that may belong to another package."""
+    from atrains._capture.imports import imported_names
+
+    return imported_names() <= imported
 
 
 async def _wait(running: Future[None], budget: Budget) -> None:

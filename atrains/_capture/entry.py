@@ -5,17 +5,18 @@ What is given to the interpreter by hand has no file; the names that stand for i
 
 from __future__ import annotations
 
-import json
 import os
+import posixpath
 import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from pathlib import Path
+from types import ModuleType
 from typing import Final, NamedTuple
 
-from atrains._capture import defaults
+from atrains._capture import defaults, notebooks
 
 _MOST_TEXT: Final = 5 << 20
 _COMMAND: Final = "command.py"
@@ -23,7 +24,7 @@ _COMMAND: Final = "command.py"
 _WRAPPED: Final = re.compile(r"^\s*from\s+([\w.]+)\s+import\s", re.MULTILINE)
 _LAUNCHERS: Final = {"torchrun": "torch.distributed.run", "accelerate": "accelerate.commands.accelerate_cli"}
 _LAUNCHER_MODULES: Final = frozenset({"torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch"})
-_MAGIC: Final = re.compile(r"^(\s*)([%!?].*|.*\bget_ipython\(\).*|.*\?)$")
+_CODING: Final = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+")
 
 
 class Start(Enum):
@@ -59,21 +60,31 @@ class Program(NamedTuple):
     folder: Path
 
     @property
+    def is_given(self) -> bool:
+        """Whether its text stands in no file that an agent would find, and has to come along."""
+        return self.start in {Start.COMMAND, Start.NOTEBOOK} or (self.start is Start.INSTALLED and not self.module)
+
+    @property
+    def is_own_file(self) -> bool:
+        """Whether it is a file of somebody who works on it, rather than one that was installed or is only typed in."""
+        return self.start in {Start.SCRIPT, Start.MODULE} and self.path is not None and not defaults.is_installed(self.path)
+
+    @property
     def looks_in(self) -> Path:
         """The folder whose repository it belongs to."""
         is_its_own = self.path is not None and self.start is not Start.INSTALLED and not defaults.is_installed(self.path)
         return self.path.parent if is_its_own and self.path is not None else self.folder
 
 
-def find_program(argv: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Program:
+def find_program(argv: Sequence[str], folder: Path, environ: Mapping[str, str], main: ModuleType | None) -> Program:
     """What runs in this process.
 
     Args:
         argv: The arguments, as they were when the run began.
         folder: The working directory at that time.
         environ: The environment variables.
+        main: The module `__main__`, as it was at that time.
     """
-    main = sys.modules.get("__main__")
     arguments = tuple(argv[1:])
     shell = defaults.ipython_shell()
     if defaults.is_kernel(shell):
@@ -133,26 +144,48 @@ def _module_behind(path: Path) -> str:
 
 
 def _absolute(path: Path, folder: Path) -> Path:
-    """Where a file is, past links to its folder; a link to the file itself keeps its name."""
+    """Where a file is, past links. Only where the link stands in a repository, and its target in none, it is the link that is meant."""
     path = folder / path
-    return Path(os.path.realpath(path.parent)) / path.name
+    link, target = Path(os.path.realpath(path.parent)) / path.name, Path(os.path.realpath(path))
+    return link if link == target or (_is_in_repository(link) and not _is_in_repository(target)) else target
+
+
+def _is_in_repository(path: Path) -> bool:
+    return not defaults.is_installed(path) and any((parent / ".git").exists() for parent in path.parents)
 
 
 # Where it has to be started.
 
 
-def place_in(program: Program, root: Path) -> tuple[str, str]:
-    """The working directory, from the root of a repository, and the entry point, from there."""
-    folder = Path(os.path.realpath(program.folder))
-    folder = folder if folder.is_relative_to(root) else root
-    working = folder.relative_to(root).as_posix()
+def place_in(program: Program, root: Path, working: Path) -> tuple[str, str]:
+    """The working directory, from the root of a repository, and the entry point, from there.
+
+    Args:
+        program: The program.
+        root: The root.
+        working: The working directory that an agent finds.
+    """
+    working = working if working.is_relative_to(root) else root
+    name = working.relative_to(root).as_posix()
     if program.module:
-        arguments = [_as_relative(argument, program.folder, folder, root) for argument in program.arguments]
-        return working, shlex.join(["-m", program.module, *arguments])
-    name = file_name(program)
+        arguments = [_as_relative(argument, program.folder, working, root) for argument in program.arguments]
+        return name, shlex.join(["-m", program.module, *arguments])
     if program.path is None or program.start is Start.INSTALLED or defaults.is_installed(program.path):
-        return working, name
-    return working, Path(os.path.relpath(program.path.with_name(name), folder)).as_posix()
+        return name, file_name(program)
+    return name, Path(os.path.relpath(program.path.with_name(file_name(program)), working)).as_posix()
+
+
+def path_in(program: Program, root: Path, working: str) -> str:
+    """The file that an agent starts or would have to be given, from the root of a repository; "" where there is none.
+
+    Args:
+        program: The program.
+        root: The root.
+        working: The working directory, from there.
+    """
+    if program.is_given:
+        return posixpath.normpath(posixpath.join(working, file_name(program)))
+    return program.path.relative_to(root).as_posix() if program.path is not None and program.path.is_relative_to(root) else ""
 
 
 def entry_alone(program: Program) -> str:
@@ -190,10 +223,12 @@ def text_of(program: Program) -> str:
         ValueError: it is no text, or its notebook is none.
     """
     if program.start is Start.NOTEBOOK:
-        return _notebook_text(program.path)
+        return notebooks.text_of(program.path, defaults.ipython_shell(), _MOST_TEXT)
     if program.start is Start.COMMAND:
         return _command_text()
-    if program.path is None or program.start in {Start.ARCHIVE, Start.INSTALLED} or defaults.is_installed(program.path):
+    if program.path is None or program.start is Start.ARCHIVE:
+        return ""
+    if defaults.is_installed(program.path) and not program.is_given:
         return ""
     if program.path.stat().st_size > _MOST_TEXT:
         raise ValueError(f"{program.path.name} is larger than {_MOST_TEXT} bytes")
@@ -204,7 +239,11 @@ def _decode(path: Path) -> str:
     import tokenize
 
     with tokenize.open(path) as file:  # in the encoding that it declares
-        return file.read()
+        text = file.read()
+    if file.encoding.startswith("utf-8"):
+        return text
+    lines = text.split("\n", 2)  # an agent writes it as UTF-8
+    return "\n".join([*(_CODING.sub(r"\1utf-8", line) for line in lines[:2]), *lines[2:]])
 
 
 def _read(path: Path) -> str:
@@ -216,25 +255,3 @@ def _command_text() -> str:
     given = list(getattr(sys, "orig_argv", []))
     at = next((number for number, word in enumerate(given) if re.fullmatch(r"-[A-Za-z]*c", word)), len(given))
     return "".join(given[at + 1 : at + 2])
-
-
-def _notebook_text(path: Path | None) -> str:
-    """The cells of a notebook as a script; of one whose file is not known, those that were run."""
-    if path is not None and path.is_file() and path.stat().st_size <= _MOST_TEXT:
-        cells = [
-            source if isinstance(source := cell.get("source", ""), str) else "".join(source)
-            for cell in json.loads(path.read_text("utf-8")).get("cells", [])
-            if cell.get("cell_type") == "code"
-        ]
-    else:
-        history = getattr(defaults.ipython_shell(), "user_ns", {}).get("In", [])
-        cells = [str(cell) for cell in history]
-    return "\n\n".join(_as_python(cell) for cell in cells if cell.strip()) + "\n"
-
-
-def _as_python(cell: str) -> str:
-    """A cell without what only IPython understands, which stays as a comment."""
-    lines = cell.splitlines()
-    if cell.lstrip().startswith("%%"):
-        return "\n".join(f"# {line}" for line in lines)
-    return "\n".join(_MAGIC.sub(r"\1# \2", line) if _MAGIC.match(line) else line for line in lines)

@@ -73,6 +73,7 @@ class Repository(NamedTuple):
         commit: The id of the commit that the difference counts from; "" before the first one.
         diff: What git printed as the difference from that commit, in bytes, since files may be in any encoding.
         untracked: Files and folders that git does not know and does not ignore, from the root.
+        working: The working directory, or the nearest folder above it that others have as well; the root where it is outside.
         knows_program: Whether git knows the file that runs; True where there is none to ask for.
         missing: What could not be found out, and why.
     """
@@ -83,6 +84,7 @@ class Repository(NamedTuple):
     commit: str
     diff: bytes
     untracked: tuple[str, ...]
+    working: Path
     knows_program: bool
     missing: Mapping[str, str]
 
@@ -125,6 +127,7 @@ def find_repository(
     diff: bool = True,
     from_remote: bool = False,
     program: Path | None = None,
+    working: Path | None = None,
     deadline: Deadline = NEVER,
 ) -> Repository | None:
     """What git says of the working tree around a folder; None when there is none.
@@ -135,6 +138,7 @@ def find_repository(
         diff: Whether the difference is wanted.
         from_remote: Count it from the last commit that the branch has in common with the one that it follows, rather than from HEAD.
         program: The file that runs: whether git knows it.
+        working: The working directory; by default the root.
         deadline: When git is no longer waited for.
 
     Raises:
@@ -165,7 +169,8 @@ def find_repository(
     if len(untracked) > _MOST_UNTRACKED:
         git.missing["untracked"] = f"only the first {_MOST_UNTRACKED} of {len(untracked)} names are kept"
     is_known = program is None or _knows(git, program)
-    return Repository(root, url, branch, base, changed, untracked[:_MOST_UNTRACKED], is_known, git.missing)
+    place = _known_folder(git, working or root, program)
+    return Repository(root, url, branch, base, changed, untracked[:_MOST_UNTRACKED], place, is_known, git.missing)
 
 
 def _root(git: _Git) -> Path | None:
@@ -185,6 +190,16 @@ def _knows(git: _Git, program: Path) -> bool:
         return bool(git.ask("--literal-pathspecs", "ls-files", "-z", "--", str(program.relative_to(git.folder))).data)
     except CommandError:
         return True
+
+
+def _known_folder(git: _Git, folder: Path, program: Path | None) -> Path:
+    """A folder, or the nearest above it that git has files in; the program comes along where git does not know it."""
+    folder = Path(os.path.realpath(folder))
+    if not folder.is_relative_to(git.folder):
+        return git.folder
+    while folder != git.folder and not (program is not None and program.is_relative_to(folder)) and not _knows(git, folder):
+        folder = folder.parent
+    return folder
 
 
 def _head(git: _Git) -> tuple[dict[str, str], bool]:

@@ -24,7 +24,6 @@ _LEFT_OUT: Final = frozenset({"setuptools", "pip", "wheel"})
 _NO_USE: Final = frozenset({"__main__", "_distutils_hack"})
 """Modules that nobody looks for a package of: the program, and a part of setuptools that each interpreter starts with."""
 _METADATA: Final = (".dist-info", ".egg-info")
-_IMPORT: Final = re.compile(r"^[ \t]*(?:from[ \t]+(\w+)[\w.]*[ \t]+import\b|import[ \t]+([\w., \t]+))", re.MULTILINE)
 _OPERATOR: Final = re.compile(r"[=<>!~]")
 _LONG: Final = 1 << 16
 """Bytes of a list of files that takes half a millisecond to look through."""
@@ -214,14 +213,6 @@ def imported_files(folders: Iterable[str]) -> tuple[set[tuple[str, str]], set[st
     return inside, outside
 
 
-def names_in(text: str) -> set[str]:
-    """The modules that a program imports, by their first names, wherever in its text."""
-    found: set[str] = set()
-    for module, several in _IMPORT.findall(text):
-        found.update([module] if module else (part.split()[0].partition(".")[0] for part in several.split(",") if part.split()))
-    return {name for name in found if name not in sys.stdlib_module_names}
-
-
 def _files_of(environment: Environment, names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Where modules that were not imported yet are installed."""
     for name in names:
@@ -232,20 +223,20 @@ def _files_of(environment: Environment, names: Iterable[str]) -> Iterator[tuple[
                 break
 
 
-def lines_of(environment: Environment, text: str, root: Path | None) -> tuple[list[Installed], list[str]]:
+def lines_of(environment: Environment, names: Collection[str], root: Path | None, until: float) -> tuple[list[Installed], list[str]]:
     """The packages that a program uses, and the names of those that stand in its own repository.
 
     Args:
         environment: What is installed.
-        text: The program's first file.
+        names: The modules that it imports, by their first names, besides those that it has imported by now.
         root: Its repository.
+        until: When to give up, by the monotonic clock.
 
     Raises:
         TimeoutError: not everything was looked through.
     """
-    until = time.monotonic() + SECONDS
     inside, outside = imported_files(environment.folders)
-    inside.update(_files_of(environment, names_in(text)))
+    inside.update(_files_of(environment, names))
     packages = [environment.describe(metadata) for metadata in environment.owners(inside, until)]
     packages += [one for one in _editable(environment) if one.folder and any(Path(file).is_relative_to(one.folder) for file in outside)]
     local = [one for one in packages if one.folder is not None and root is not None and one.folder.is_relative_to(root)]

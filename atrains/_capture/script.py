@@ -8,18 +8,22 @@ from __future__ import annotations
 import base64
 import binascii
 import sys
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import ModuleType
 from typing import Final, NamedTuple, TypeVar, cast
 
 from atrains._capture import entry, git
-from atrains._capture.commands import CommandError
+from atrains._capture.commands import NEVER, CommandError, Deadline
+from atrains._capture.defaults import is_installed
 from atrains._capture.entry import Program, Start
 from atrains._capture.git import Repository
+from atrains._capture.imports import imported_names, names_reached
 from atrains._capture.patches import FileChange, addition, file_changes, fitting
 from atrains._capture.redact import Redactor, secrets_of, without_credentials
-from atrains._capture.requirements import Environment, forced_lines, lines_of, requirements_text
+from atrains._capture.requirements import SECONDS, Environment, Installed, forced_lines, lines_of, requirements_text
 from atrains._config.env import PREFIXES
 from atrains._config.env import Environment as Variables
 from atrains._config.settings import CaptureSettings
@@ -28,6 +32,8 @@ T = TypeVar("T")
 
 MOST_TEXT: Final = 500_000
 """Characters of a difference beyond which it becomes an artifact."""
+_LAST_SECONDS: Final = 1.0
+"""Seconds that the packages may take beyond what git may, as a run ends."""
 _VCS: Final = "VCS_"
 _BINARY: Final = "\nGIT binary patch\n"
 _known: dict[Hashable, tuple[Program, Repository | None, dict[str, str]]] = {}
@@ -42,11 +48,13 @@ class Beginning(NamedTuple):
         argv: The arguments of the process.
         folder: Its working directory.
         variables: Its environment.
+        main: Its module `__main__`.
     """
 
     argv: tuple[str, ...]
     folder: Path
     variables: Mapping[str, str]
+    main: ModuleType | None
 
 
 class Captured(NamedTuple):
@@ -57,6 +65,7 @@ class Captured(NamedTuple):
         requirements: The packages, in the text that agents read.
         patch: The whole difference, where the record holds only a part of it; "" where it holds all.
         remarks: What else there is to know: the root of the repository, untracked files, what is missing, redacted or left out.
+        imported: The modules that were imported by then, by their first names.
         is_growing: Whether there may be more of the program later, as in a notebook.
     """
 
@@ -64,6 +73,7 @@ class Captured(NamedTuple):
     requirements: str
     patch: str
     remarks: Mapping[str, object]
+    imported: frozenset[str]
     is_growing: bool
 
     @property
@@ -72,7 +82,9 @@ class Captured(NamedTuple):
         return cast("Mapping[str, str]", self.remarks.get("missing", {}))
 
 
-def capture(begun: Beginning, settings: CaptureSettings, secrets: Collection[str], wishes: Mapping[str, str | None]) -> Captured:
+def capture(
+    begun: Beginning, settings: CaptureSettings, secrets: Collection[str], wishes: Mapping[str, str | None], deadline: Deadline = NEVER
+) -> Captured:
     """Find out what this program is made of.
 
     Args:
@@ -80,33 +92,57 @@ def capture(begun: Beginning, settings: CaptureSettings, secrets: Collection[str
         settings: What is wanted.
         secrets: Texts to leave out wherever they stand.
         wishes: Packages that somebody asked for.
+        deadline: When nothing is waited for any more; it is moved nearer as the run ends.
     """
     redactor = Redactor([*secrets, *secrets_of(begun.variables)]) if settings.redact else None
-    program, repository, missing = _source(begun, settings)
+    program, repository, missing = _source(begun, settings, deadline)
     missing = dict(missing)
     text = _guarded("text", missing, lambda: entry.text_of(program)) or ""
     if redactor is not None:
         program = program._replace(arguments=tuple(redactor.arguments(program.arguments)))
-    is_versioned = repository is not None and bool(repository.commit)
-    changes = _changes(program, repository, text, redactor) if repository is not None and is_versioned and settings.diff else []
-    diff, left_out = fitting(changes, MOST_TEXT)
-    patch = "".join(change.text for change in changes) if left_out else ""
-    if settings.diff and (not is_versioned or program.start in {Start.NOTEBOOK, Start.COMMAND}):
-        patch = patch or diff
-        diff = redactor.text(text) if redactor is not None else text
-        if len(diff) > MOST_TEXT:
-            diff, patch, left_out = "", patch + diff, (*left_out, entry.file_name(program))
-    script = {**_section(program, repository if is_versioned else None), "diff": diff, **_given(begun.variables)}
-    requirements = _requirements(text, repository.root if repository else None, settings, wishes, missing)
-    remarks = {
+    source = repository if repository is not None and repository.commit else None
+    section = {**_section(program, source), **_given_places(begun.variables)}
+    difference = _difference(program, source, text, section["working_dir"], redactor) if settings.diff else _Difference()
+    given = _given_difference(begun.variables, redactor)
+    if given is not None:
+        difference = _Difference(given)
+    imported = imported_names()
+    requirements = _requirements(text, program, repository, settings, wishes, missing, deadline)
+    remarks: dict[str, object] = {
         "root": str(repository.root) if repository is not None else "",
-        "untracked": list(repository.untracked) if repository is not None else [],
-        "left_out": list(left_out),
+        "untracked": _plain(repository.untracked, redactor) if repository is not None else [],
+        "left_out": list(difference.left_out),
         "redacted": redactor.count if redactor is not None else 0,
-        "missing": missing,
+        "missing": dict(zip(missing, _plain(missing.values(), redactor), strict=True)),
     }
-    told = {name: remark for name, remark in remarks.items() if remark}
-    return Captured(script, requirements, patch, told, is_growing=program.start is Start.NOTEBOOK)
+    return Captured(
+        script={name: _valid(value) for name, value in {**section, "diff": difference.text}.items()},
+        requirements=_valid(requirements),
+        patch=_valid(difference.whole),
+        remarks={name: _valid(remark) for name, remark in remarks.items() if remark},
+        imported=imported,
+        is_growing=program.start is Start.NOTEBOOK,
+    )
+
+
+def packages(begun: Beginning, settings: CaptureSettings, wishes: Mapping[str, str | None], deadline: Deadline = NEVER) -> str:
+    """The packages of the program as of now, in the text that agents read."""
+    program, repository, missing = _source(begun, settings, deadline)
+    text = _guarded("text", missing, lambda: entry.text_of(program)) or ""
+    return _valid(_requirements(text, program, repository, settings, wishes, dict(missing), deadline))
+
+
+def _plain(texts: Iterable[str], redactor: Redactor | None) -> list[str]:
+    return [text if redactor is None else redactor.text(text) for text in texts]
+
+
+def _valid(value: T) -> T:
+    """A value that JSON can hold: names of files may be in any encoding."""
+    if isinstance(value, str):
+        return cast("T", value.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    if isinstance(value, list):
+        return cast("T", [_valid(each) for each in value])
+    return cast("T", {key: _valid(each) for key, each in value.items()}) if isinstance(value, dict) else value
 
 
 def _guarded(part: str, missing: dict[str, str], find: Callable[[], T]) -> T | None:
@@ -120,15 +156,15 @@ def _guarded(part: str, missing: dict[str, str], find: Callable[[], T]) -> T | N
     return None
 
 
-def _source(begun: Beginning, settings: CaptureSettings) -> tuple[Program, Repository | None, dict[str, str]]:
+def _source(begun: Beginning, settings: CaptureSettings, deadline: Deadline) -> tuple[Program, Repository | None, dict[str, str]]:
     """The program and its repository; from what is known, unless it is one that changes while it runs."""
-    key = (begun.argv, begun.folder, settings)
+    key = (begun.argv, begun.folder, begun.main, settings)
     if key in _known:
         return _known[key]
     missing: dict[str, str] = {}
-    program = _guarded("program", missing, lambda: entry.find_program(begun.argv, begun.folder, begun.variables))
+    program = _guarded("program", missing, lambda: entry.find_program(begun.argv, begun.folder, begun.variables, begun.main))
     program = program or Program(Start.PROMPT, None, "", (), begun.folder)
-    repository = _guarded("repository", missing, lambda: _repository(program, begun.variables, settings))
+    repository = _guarded("repository", missing, lambda: _repository(program, begun.variables, settings, deadline))
     if repository is not None:
         missing |= repository.missing
     if program.start not in {Start.NOTEBOOK, Start.PROMPT}:
@@ -137,12 +173,20 @@ def _source(begun: Beginning, settings: CaptureSettings) -> tuple[Program, Repos
     return program, repository, missing
 
 
-def _repository(program: Program, variables: Mapping[str, str], settings: CaptureSettings) -> Repository | None:
+def _repository(program: Program, variables: Mapping[str, str], settings: CaptureSettings, deadline: Deadline) -> Repository | None:
     """The repository that the environment names, as where a program runs in a copy without one, else the one around the program."""
     given = Variables(variables)
     url, commit = given.first(f"{_VCS}REPO_URL"), given.first(f"{_VCS}COMMIT_ID")
     if url is None:
-        return git.find_repository(program.looks_in, variables, diff=settings.diff, from_remote=settings.diff_from_remote)
+        return git.find_repository(
+            program.looks_in,
+            variables,
+            diff=settings.diff,
+            from_remote=settings.diff_from_remote,
+            program=program.path if program.is_own_file else None,
+            working=program.folder,
+            deadline=deadline,
+        )
     branch, root = given.first(f"{_VCS}BRANCH"), given.first(f"{_VCS}ROOT")
     return Repository(
         root=Path(root.value) if root else program.folder,
@@ -151,34 +195,73 @@ def _repository(program: Program, variables: Mapping[str, str], settings: Captur
         commit=commit.value if commit else "",
         diff=b"",
         untracked=(),
+        working=program.folder,
         knows_program=True,
         missing={},
     )
 
 
-def _given(variables: Mapping[str, str]) -> dict[str, str]:
-    """Parts of the script section that the environment names; a difference that is given empty is none."""
-    found: dict[str, str] = {}
-    for part, suffix in (("working_dir", "WORK_DIR"), ("entry_point", "ENTRY_POINT")):
-        given = Variables(variables).first(_VCS + suffix)
-        if given is not None:
-            found[part] = given.value
+def _given_places(variables: Mapping[str, str]) -> dict[str, str]:
+    """Parts of the script section that the environment names."""
+    given = Variables(variables)
+    found = {"working_dir": given.first(f"{_VCS}WORK_DIR"), "entry_point": given.first(f"{_VCS}ENTRY_POINT")}
+    return {part: value.value for part, value in found.items() if value is not None}
+
+
+def _given_difference(variables: Mapping[str, str], redactor: Redactor | None) -> str | None:
+    """The difference that the environment names; one that is given empty is none."""
     encoded = next((variables[name] for prefix in PREFIXES if (name := f"{prefix}{_VCS}DIFF") in variables), None)
-    if encoded is not None:
-        try:
-            found["diff"] = base64.b64decode(encoded, validate=True).decode("utf-8", "replace")
-        except binascii.Error:
-            found["diff"] = encoded  # as it is, by who did not encode it
-    return found
+    if encoded is None:
+        return None
+    try:
+        text = base64.b64decode(encoded, validate=True).decode("utf-8", "replace")
+    except binascii.Error:
+        text = encoded  # as it is, by who did not encode it
+    if redactor is None:
+        return text
+    if not text.startswith("diff "):
+        return redactor.text(text)
+    return fitting([_redacted(change, redactor) for change in file_changes(text.encode("utf-8", "replace"))], len(text))[0]
 
 
-def _changes(program: Program, repository: Repository, text: str, redactor: Redactor | None) -> list[FileChange]:
-    """The patches of the repository's files, and of the program itself where git does not know it yet."""
-    changes = list(file_changes(repository.diff))
-    if program.path is not None and program.start in {Start.SCRIPT, Start.MODULE} and program.path.is_relative_to(repository.root):
-        name = program.path.relative_to(repository.root).as_posix()
-        if text and any(name == known or (known.endswith("/") and name.startswith(known)) for known in repository.untracked):
-            changes.append(addition(name, text))
+class _Difference(NamedTuple):
+    """A difference as it is recorded.
+
+    Attributes:
+        text: What the record holds: patches, or a whole program.
+        whole: All of it, where the record holds a part; "" where it holds all.
+        left_out: The files that are not in the record.
+    """
+
+    text: str = ""
+    whole: str = ""
+    left_out: tuple[str, ...] = ()
+
+
+def _difference(program: Program, source: Repository | None, text: str, working: str, redactor: Redactor | None) -> _Difference:
+    """What the record holds of the difference of a repository, or of a program that has none."""
+    name = entry.path_in(program, source.root, working) if source is not None else ""
+    changes = _changes(program, source, text, name, redactor) if source is not None else []
+    diff, left_out = fitting(changes, MOST_TEXT, first=name)
+    whole = "".join(change.text for change in changes) if left_out else ""
+    if source is not None and not (program.is_given and all(change.name != name for change in changes)):
+        return _Difference(diff, whole, left_out)
+    whole = whole or diff
+    if redactor is not None:
+        text = redactor.text(text, file=entry.file_name(program))
+    if len(text) > MOST_TEXT:
+        return _Difference("", whole + text, (*left_out, entry.file_name(program)))
+    return _Difference(text, whole, left_out)
+
+
+def _changes(program: Program, source: Repository, text: str, name: str, redactor: Redactor | None) -> list[FileChange]:
+    """The patches of the repository's files, and of the program itself where an agent would not find it among them."""
+    changes = file_changes(source.diff)
+    is_new = not source.knows_program
+    if program.is_given:  # without other changes its text alone is what an agent needs
+        is_new = bool(changes) and program.start is not Start.NOTEBOOK and not (source.root / name).exists()
+    if text and name and is_new:
+        changes.append(addition(name, text))
     return changes if redactor is None else [_redacted(change, redactor) for change in changes]
 
 
@@ -195,7 +278,9 @@ def _redacted(change: FileChange, redactor: Redactor) -> FileChange:
 
 
 def _section(program: Program, repository: Repository | None) -> dict[str, str]:
-    working, point = (".", entry.entry_alone(program)) if repository is None else entry.place_in(program, repository.root)
+    working, point = (
+        (".", entry.entry_alone(program)) if repository is None else entry.place_in(program, repository.root, repository.working)
+    )
     return {
         "binary": f"python{sys.version_info.major}.{sys.version_info.minor}",
         "repository": repository.url if repository else "",
@@ -207,16 +292,31 @@ def _section(program: Program, repository: Repository | None) -> dict[str, str]:
 
 
 def _requirements(
-    text: str, root: Path | None, settings: CaptureSettings, wishes: Mapping[str, str | None], missing: dict[str, str]
+    text: str,
+    program: Program,
+    repository: Repository | None,
+    settings: CaptureSettings,
+    wishes: Mapping[str, str | None],
+    missing: dict[str, str],
+    deadline: Deadline,
 ) -> str:
     path = tuple(sys.path)
     environment = _environments[path] if path in _environments else Environment.current()
     _environments[path] = environment
+    root = repository.root if repository is not None else None
+    found: list[Installed] = []
+    local: list[str] = []
     if settings.all_packages:
-        packages, local = _guarded("packages", missing, environment.all) or [], list[str]()
+        found = _guarded("packages", missing, environment.all) or []
     else:
-        packages, local = _guarded("packages", missing, lambda: lines_of(environment, text, root)) or ([], [])
-    return requirements_text(packages, local, _guarded("forced packages", missing, lambda: forced_lines(wishes, environment)))
+        until = time.monotonic() + min(SECONDS, deadline.left() + _LAST_SECONDS)
+        folder = program.looks_in
+        own = [folder, *(Path(place) for place in sys.path if root is not None and Path(place).is_relative_to(root))]
+        names = _guarded(
+            "imports", missing, lambda: names_reached(text, folder, [one for one in own if not is_installed(one / "x")], until)
+        )
+        found, local = _guarded("packages", missing, lambda: lines_of(environment, names or set(), root, until)) or ([], [])
+    return requirements_text(found, local, _guarded("forced packages", missing, lambda: forced_lines(wishes, environment)))
 
 
 def chosen_variables(begun: Beginning, settings: CaptureSettings, secrets: Collection[str]) -> dict[str, str]:
