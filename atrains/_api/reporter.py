@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import SupportsFloat, SupportsIndex
 
 from atrains._api.logger import Logger
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Reporter:
     """A simple reporter of metrics; get it with `task.reporter`.
 
@@ -20,7 +18,10 @@ class Reporter:
         >>> task.reporter.report_scalar("loss", "train", 0.25, 10)
     """
 
-    _logger: Logger
+    __slots__ = ("_logger",)
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
 
     def report_scalar(self, title: str, series: str, value: SupportsFloat | SupportsIndex, iter: int) -> None:
         """Report one point.

@@ -18,7 +18,7 @@ from atrains._config.env import process_variables
 from atrains._config.hocon import parse_text
 from atrains._engine import config_files
 from atrains._engine.notices import say
-from atrains._wire import endpoints, hocon_text
+from atrains._wire import endpoints
 from atrains.errors import NotFoundError, StorageError, UnsupportedTypeError, UsageError, ValidationError
 
 ConfigurationT = TypeVar("ConfigurationT", bound="dict[Any, Any] | Mapping[str, Any] | str | PathLike[str]")
@@ -293,6 +293,8 @@ class Configuration(TaskPart):
         return text if dictionary is None else await self._as_text(dictionary)
 
     async def _as_text(self, dictionary: Mapping[Any, Any]) -> str:
+        from atrains._wire import hocon_text
+
         return await self._channel.run(partial(hocon_text.write, dictionary))
 
     async def _parse(self, text: str, name: str) -> dict[str, Any]:

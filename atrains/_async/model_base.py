@@ -16,7 +16,7 @@ from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.places import check_place, place_of
 from atrains._engine.runtime import Runtime
-from atrains._wire import endpoints, hocon_text, models
+from atrains._wire import endpoints, models
 from atrains._wire.artifacts import resolve_url
 from atrains._wire.edits import ARCHIVED
 from atrains._wire.endpoints import Endpoint
@@ -342,7 +342,11 @@ async def design_text(channel: Channel | DisabledChannel, text: str | None, dict
     """
     if text is not None and dictionary is not None:
         raise UsageError("the configuration of a model is either text or a dictionary: give config_text or config_dict, not both")
-    return text if dictionary is None else await channel.run(partial(hocon_text.write, dictionary))
+    if dictionary is None:
+        return text
+    from atrains._wire import hocon_text
+
+    return await channel.run(partial(hocon_text.write, dictionary))
 
 
 def absolute_url(url: str | Path) -> str:

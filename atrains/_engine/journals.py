@@ -10,17 +10,18 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from atrains._engine.dead import DeadJournal
 from atrains._engine.journal import FORMAT_VERSION, Journal
 from atrains._storage.locks import FolderLock
 from atrains.errors import HomeError
+
+if TYPE_CHECKING:
+    from atrains._engine.dead import DeadJournal
 
 RECOVERING: Final = "recovering-"
 """Prefix of a folder whose recovery has begun; a recovery that died itself leaves it, and the next one goes on with it."""
@@ -41,8 +42,7 @@ class Left(StrEnum):
     NOT_NOW = "not now"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A journal folder that is there.
 
     Attributes:
@@ -75,6 +75,8 @@ def take(found: Found) -> DeadJournal | None:
         OSError: the folder cannot be read or renamed.
         ValueError: it is damaged beyond reading.
     """
+    from atrains._engine.dead import DeadJournal  # which most starts do not need
+
     folder = found.folder
     try:
         lock = FolderLock(folder / "lock", create=False)
@@ -92,6 +94,15 @@ def take(found: Found) -> DeadJournal | None:
     except BaseException:  # whatever it was: nobody could ever recover a journal that we keep locked
         lock.release()
         raise
+
+
+def has_others(parent: Path, own: str | None) -> bool:
+    """Whether anything is there beside the folder of one journal, by its name.
+
+    Raises:
+        HomeError: `parent` cannot be read.
+    """
+    return any(name != own for name in _names(parent))
 
 
 def remove(folder: Path) -> None:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from atrains._wire.events import EventKind
@@ -65,7 +64,7 @@ class UploadCounts(NamedTuple):
 
     stored: int = 0
     pending: tuple[str, ...] = ()
-    failed: Mapping[str, str] = MappingProxyType({})
+    failed: Mapping[str, str] = {}
 
 
 class Receipt(NamedTuple):

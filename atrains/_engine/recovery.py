@@ -42,7 +42,7 @@ _CALLS: Final = {
 _log = logging.getLogger("atrains")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Recovered:
     """What a recovery did.
 

@@ -6,7 +6,6 @@ A model's file is where its `uri` says: below `home://` in the folder of the tas
 from __future__ import annotations
 
 import logging
-import shutil
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -86,6 +85,8 @@ def save_model(store: Store, connection: sqlite3.Connection, record: Record) -> 
 
 def remove_model(store: Store, connection: sqlite3.Connection, model_id: str) -> None:
     """Delete a model's folder and its row, in `Store.change`. The file that its `uri` names stays."""
+    import shutil
+
     folder = store.home / FOLDER / model_id
     store.announce(connection, f"{_MARK}{model_id}")
     (folder / _FILE).unlink(missing_ok=True)

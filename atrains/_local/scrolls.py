@@ -57,7 +57,7 @@ def parse_position(text: str) -> Position:
         raise query.refuse(12, f"Validation error: {text[:100]!r} is no scroll_id of this server; begin again without one") from error
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Plan:
     """Which rows of a file count, and where.
 

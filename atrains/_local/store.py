@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import sqlite3
 import time
 from collections.abc import Generator, Iterator
@@ -310,6 +309,8 @@ class Store:
 
     def remove(self, connection: sqlite3.Connection, task_id: str) -> None:
         """Delete a task's folder, with its files, and what the index has of it, in `change`."""
+        import shutil
+
         folder = self.task_folder(task_id)
         self.announce(connection, task_id)
         (folder / "task.json").unlink(missing_ok=True)  # without it the folder is no task any more, whatever happens next

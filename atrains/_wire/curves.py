@@ -15,7 +15,7 @@ from atrains.types import ScalarChunk, ScalarCurve, XAxis
 X_AXES: Final = ("iter", "timestamp", "iso_time")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Series:
     """The points of one series: in columns while iterations only rise, which is the rule; by iteration once one comes again or late."""
 

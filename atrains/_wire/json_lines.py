@@ -6,7 +6,6 @@ together from ready pieces and columns that orjson has formatted: about 250 ns a
 
 from __future__ import annotations
 
-import hashlib
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
@@ -136,6 +135,8 @@ def _keyword(name: str) -> str:
     """A name as a server can keep it: one that is longer is cut, with a digest of the whole, so that different ones stay apart."""
     if len(name) <= NAME_LIMIT // 4 or len(encoded := clean(name).encode()) <= NAME_LIMIT:
         return name
+    import hashlib  # for a name in a million, and it takes its time
+
     digest = hashlib.sha256(encoded).hexdigest()[:16]
     return f"{encoded[: NAME_LIMIT - len(digest) - 3].decode(errors='ignore')}...{digest}"
 

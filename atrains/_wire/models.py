@@ -21,9 +21,9 @@ PACKAGE: Final = "package"
 EMPTY: Final = "empty"
 """The id of a model that is none."""
 _USED: Final = "Using model id: "
-_USED_LINE: Final = re.compile(rf"^\s*{_USED}([0-9a-z_-]+)\s*$", re.IGNORECASE | re.MULTILINE)
+_USED_LINE: Final = rf"(?im)^\s*{_USED}([0-9a-z_-]+)\s*$"
 _OLD_PLACES: Final = {"input": ("execution", "Input Model"), "output": ("output", "Output Model")}
-_BAD_IN_NAMES: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\\/]")
+_BAD_IN_NAMES: Final = r"[\x00-\x1f\x7f\ud800-\udfff\\/]"
 
 
 def entries_of(task: Mapping[str, Any], kind: Kind) -> list[dict[str, str]]:
@@ -42,7 +42,7 @@ def entries_of(task: Mapping[str, Any], kind: Kind) -> list[dict[str, str]]:
 
 def used_in(comment: str) -> list[str]:
     """The input models that a task's comment names."""
-    return _USED_LINE.findall(comment)
+    return re.findall(_USED_LINE, comment)
 
 
 def with_used(comment: str, model: str) -> str:
@@ -74,7 +74,7 @@ def stem_of(url: str) -> str:
 
 def file_name(wanted: str) -> str:
     """The name of the stored file: as it is called, without what cannot be in a path."""
-    name = _BAD_IN_NAMES.sub("_", wanted)
+    name = re.sub(_BAD_IN_NAMES, "_", wanted)
     return name if name.strip(". ") else name.replace(".", "_") or "_"
 
 
