@@ -12,7 +12,6 @@ Everything public is in this namespace, and is loaded when it is first used.
 
 from __future__ import annotations
 
-import logging
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -117,7 +116,6 @@ _WHERE = {
 }
 
 parsing.install()
-logging.getLogger("atrains").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> object:

@@ -29,11 +29,11 @@ async def check_place(channel: Channel | DisabledChannel, url: str) -> None:
 class Destination(TaskPart):
     """The output destination."""
 
-    async def set_output_uri(self, uri: str | Path | None) -> None:
+    async def set_output_uri(self, uri: str | Path | bool | None) -> None:
         """Set where the models and artifacts go that are uploaded from now on; `task.output_uri = ...` does the same.
 
         Args:
-            uri: A folder, or the URL of a file server; None for the home itself, or the server's own file server.
+            uri: A folder, or the URL of a file server; None (or True) for the home itself, or the server's own file server.
 
         Raises:
             ConfigurationError: nothing can be stored there.

@@ -70,7 +70,7 @@ def check_wish(
     task_type: TaskTypes | str | None,
     *,
     reuse: bool | str,
-    output_uri: str | Path | None,
+    output_uri: str | Path | bool | None,
     continued: bool | str,
 ) -> Wish:
     """Fill in default names and refuse what no home would take, before anything is opened.

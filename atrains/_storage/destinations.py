@@ -7,13 +7,15 @@ from pathlib import Path
 from atrains.errors import ConfigurationError, StorageError
 
 
-def destination_url(output_uri: str | Path | None) -> str | None:
+def destination_url(output_uri: str | Path | bool | None) -> str | None:
     """A destination as a URL; a local folder becomes an absolute `file://` one.
+
+    Programs of later clients say True for the server's file server and False for none; both mean the home itself, as None does.
 
     Raises:
         ConfigurationError: nothing can be stored there.
     """
-    if output_uri is None or output_uri == "":
+    if output_uri is None or isinstance(output_uri, bool) or output_uri == "":
         return None
     text = str(output_uri)
     scheme = text.partition("://")[0] if "://" in text else ""

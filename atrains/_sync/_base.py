@@ -203,7 +203,7 @@ class TaskTwin(Enumerations, Twin):
         task_name: str | None = None,
         task_type: TaskTypes | str | None = TaskTypes.training,
         reuse_last_task_id: bool | str = True,  # the documented signature
-        output_uri: str | Path | None = None,
+        output_uri: str | Path | bool | None = None,
         auto_connect_arg_parser: bool | dict[str, bool] = True,
         auto_connect_frameworks: bool | dict[str, bool] = True,
         auto_resource_monitoring: bool | Mapping[str, Any] = True,
@@ -220,7 +220,7 @@ class TaskTwin(Enumerations, Twin):
             reuse_last_task_id: True, the default, resets and reuses the last task of this project, name and type, unless it has artifacts
                 or models, or was published or archived. A text reuses the task of that id in the same way; where there is none, the new
                 task gets the id, if the home lets a program choose it (the local home and `atrains serve` do). False always creates one.
-            output_uri: A folder for artifacts and models, instead of the home itself.
+            output_uri: A folder or a file server for artifacts and models, instead of the home itself, which True means as well.
             auto_connect_arg_parser: Which arguments of argparse are stored, under `Args`, and take the values of the task under an agent:
                 True for all, False for none, or a dictionary of their names, with `*` for those that it does not name (True by default;
                 an empty one means False). They may be parsed before or after this call, but not before atrains is imported.
@@ -273,7 +273,7 @@ class TaskTwin(Enumerations, Twin):
         task_name: str | None = None,
         task_type: TaskTypes | str | None = TaskTypes.training,
         reuse_last_task_id: bool | str = False,  # the documented signature
-        output_uri: str | Path | None = None,
+        output_uri: str | Path | bool | None = None,
         auto_connect_arg_parser: bool | dict[str, bool] = True,
         auto_connect_frameworks: bool | dict[str, bool] = True,
         auto_resource_monitoring: bool | Mapping[str, Any] = True,

@@ -72,6 +72,25 @@ async def test_artifacts_come_back_as_they_were_uploaded(world: World, tmp_path:
         found.artifacts["new"] = found.artifacts["table"]
 
 
+async def test_a_wildcard_needs_no_folder(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.csv", "b.csv", "what now"):
+        Path(name).write_text(name)
+    task = await world(world.Task.init("project", "a run", output_uri=True))
+    for text in ("*.csv", "what?now", "*.npy"):
+        assert await world(task.upload_artifact(text, text)) is True, text
+    await world(task.close())
+    found = await world(world.Task.get_task(task.id))
+    unpacked = await world(found.artifacts["*.csv"].get())
+    assert {path.name: path.read_text() for path in unpacked.iterdir()} == {"a.csv": "a.csv", "b.csv": "b.csv"}
+    assert [await world(found.artifacts[text].get()) for text in ("what?now", "*.npy")] == ["what?now", "*.npy"]
+    assert ["'*.npy' looks like a path" in message for message in caplog.messages if "looks like" in message] == [True]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["a.csv", "b.csv", "what now"]
+    assert not Path("True").exists()
+
+
 async def test_objects_of_other_packages_come_back_equal(world: World) -> None:
     import matplotlib as mpl
 

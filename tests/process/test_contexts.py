@@ -385,7 +385,7 @@ import json, logging, os, sys, threading
 before = (sys.excepthook, sys.exit, threading.active_count(), dict(os.environ))
 import atrains
 assert before == (sys.excepthook, sys.exit, threading.active_count(), dict(os.environ))
-assert [type(handler).__name__ for handler in logging.getLogger("atrains").handlers] == ["NullHandler"]
+assert [type(handler).__name__ for handler in logging.getLogger("atrains").handlers] == []
 print(json.dumps(sorted(sys.modules)))
 """
     finished = run_script(script)

@@ -19,6 +19,9 @@ _LONGEST_ADDRESS: Final = 4096
 _REMOTE: Final = re.compile(r"(?:https?|s3|gs|azure)://\S+", re.IGNORECASE)
 _LIKE_A_PATH: Final = re.compile(r"(?:[A-Za-z]:[\\/]|~?[\\/]|\.{1,2}[\\/])?(?:[^\s\\/:*?\"<>|]+[\\/])*[^\s\\/:*?\"<>|]*\.[A-Za-z]\w{0,7}")
 
+_BARE_WILDCARD: Final = re.compile(r"[^\s\\/:\"<>|]*\.[\w*?]+")
+"""A wildcard without a folder that is one word with a suffix: `*.csv`, not `what now?`."""
+
 
 def is_remote(text: str) -> bool:
     """Whether a text is the address of a file elsewhere, which is recorded and not fetched."""
@@ -41,8 +44,9 @@ def is_path(obj: object, folder: Path) -> bool:
     if os.path.exists(obj):
         return True
     parent, pattern = os.path.split(obj)
-    # A wildcard without a folder is more likely a question than a path.
-    return bool(parent) and _is_wildcard(pattern) and os.path.isdir(parent) and any(matching_files(Path(parent), pattern, ours=folder))
+    if not _is_wildcard(pattern) or not (os.path.isdir(parent) if parent else _BARE_WILDCARD.fullmatch(pattern)):
+        return False
+    return any(matching_files(Path(parent), pattern, ours=folder))
 
 
 def are_paths(obj: Sequence[object], folder: Path) -> bool:
@@ -58,6 +62,8 @@ def looks_like_a_path(text: str) -> bool:
     """Whether somebody may have meant a path by a text that names nothing: one word with folders, or with a suffix."""
     if not 0 < len(text) < _LONGEST_PATH or any(character in text for character in "\n\0"):
         return False
+    if _is_wildcard(text) and _BARE_WILDCARD.fullmatch(os.path.basename(text)) is not None:
+        return True
     return _LIKE_A_PATH.fullmatch(text) is not None or re.fullmatch(r"(?:~|\.{1,2})?(?:/[^/]+)+/?", text) is not None
 
 
