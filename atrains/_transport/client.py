@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -142,11 +143,15 @@ class HttpClient:
         return answer
 
     async def probe(self, timeout: Timeout) -> None:
-        """Find out, by one request without credentials, whether an API server answers.
+        """Find out, by one request, whether an API server answers: by the login where there was none yet, else without credentials.
 
         Raises:
+            AccessError: it does not accept our credentials.
             TransportError: none does.
         """
+        if self._tokens.is_empty:  # what comes next needs it anyway
+            await self._tokens.get(obtain=partial(self._login, timeout=timeout))
+            return
         reply = await self._exchange("auth.login", b"{}", timeout=timeout, repeatable=False)
         answer = parse_answer(reply.body)
         if reply.status in TRANSIENT:
@@ -224,7 +229,7 @@ class HttpClient:
                     raise
                 repeatable = False
 
-    async def _login(self, current: Token | None) -> Token:
+    async def _login(self, current: Token | None, *, timeout: Timeout | None = None) -> Token:
         """Obtain a token with the key pair, or with a token that holds. Server: `auth.login` without version and with Basic or Bearer."""
         api = self.settings.api
         if api.access_key is not None and api.secret_key is not None and (api.auth_token is None or current is None):
@@ -234,7 +239,7 @@ class HttpClient:
             authorization = _bearer(current)
         else:
             raise AccessError(self.advice.wrong_keys("it has ended"))
-        timeout = api.http.timeout if self._reached else api.http.first_timeout
+        timeout = timeout or (api.http.timeout if self._reached else api.http.first_timeout)
         reply = await self._exchange("auth.login", b"{}", authorization=authorization, timeout=timeout, repeatable=True)
         answer = parse_answer(reply.body)
         if reply.status in TRANSIENT:

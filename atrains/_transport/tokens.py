@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from atrains._config import Secret
 from atrains._transport.answers import Claims, read_claims
@@ -27,6 +27,9 @@ class Token:
     claims: Claims
     renew_at: float
     ends_at: float
+
+
+Obtain: TypeAlias = Callable[[Token | None], Awaitable[Token]]
 
 
 def make_token(text: str, *, threshold: float, fresh: bool) -> Token:
@@ -53,17 +56,23 @@ class Tokens:
         ready: A token to begin with.
     """
 
-    def __init__(self, obtain: Callable[[Token | None], Awaitable[Token]], ready: Token | None = None) -> None:
+    def __init__(self, obtain: Obtain, ready: Token | None = None) -> None:
         self._obtain = obtain
         self._current = ready
         self._login: Future[Token | None] | None = None
         self._lock = threading.Lock()
 
-    async def get(self, *, refused: Token | None = None) -> Token:
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was none yet."""
+        return self._current is None
+
+    async def get(self, *, refused: Token | None = None, obtain: Obtain | None = None) -> Token:
         """Return a token that holds, obtaining one where needed.
 
         Args:
             refused: The token that the server no longer takes.
+            obtain: Logs in, in place of the usual way.
 
         Raises:
             TransportError: the login failed; the same error for all who waited for it.
@@ -78,17 +87,17 @@ class Tokens:
                     login = self._login = Future()
             assert login is not None
             if mine:
-                return await self._lead(login, current, refused)
+                return await self._lead(login, current, refused, obtain or self._obtain)
             if (obtained := await self._follow(login)) is not None:
                 return obtained
 
-    async def _lead(self, login: Future[Token | None], current: Token | None, refused: Token | None) -> Token:
+    async def _lead(self, login: Future[Token | None], current: Token | None, refused: Token | None, obtain: Obtain) -> Token:
         """Log in for all who wait."""
         obtained: Token | None = None
         if current is refused or (current is not None and time.monotonic() >= current.ends_at):
             current = None
         try:
-            obtained = await self._obtain(current)
+            obtained = await obtain(current)
         except TransportError as error:
             if current is None:
                 self._finish(login, error=error)

@@ -274,13 +274,16 @@ async def test_a_restarted_server_is_found_again(connect: Make) -> None:
 async def test_a_probe_is_one_request_and_says_whether_the_server_is_there(server: ApiServer, connect: Make) -> None:
     transport = connect(server.url)
     await transport.probe()
-    assert len(server.sent) == 1
-    assert "Authorization" not in server.sent[0].headers
+    await ask(transport)
+    assert [path.rpartition("/")[2] for path in server.paths()] == ["auth.login", GET.name]  # a start needs the login anyway
+    await transport.probe()
+    assert "Authorization" not in server.sent[2].headers
     for fault in (web.Response(status=503), web.Response(status=429), reset, envelope(code=502, message="x")):
-        server.next["auth.login"] = [fault]
-        with pytest.raises(TransportError):
-            await transport.probe()
-    assert len(server.sent) == 5
+        for probed in (transport, connect(server.url)):
+            server.next["auth.login"] = [fault]
+            with pytest.raises(TransportError):
+                await probed.probe()
+    assert len(server.sent) == 11
     with pytest.raises(TransportError):
         await connect(f"http://127.0.0.1:{refused_port()}").probe()
 
