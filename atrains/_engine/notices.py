@@ -39,9 +39,14 @@ class Warnings(logging.Handler):
 
 _logger: Final = logging.getLogger("atrains")
 _warnings: Final = Warnings()
+_NOTHING: Final = logging.NullHandler()
 
 
 def show_warnings() -> None:
     """Have warnings printed from now on; the first task of a process begins with this."""
-    if _warnings not in _logger.handlers:
-        _logger.addHandler(_warnings)
+    _logger.addHandler(_warnings)  # once, however often
+
+
+def hide_warnings() -> None:
+    """Have none printed, here or by Python's last resort, where nothing is recorded anyway."""
+    _logger.addHandler(_NOTHING)

@@ -17,6 +17,7 @@ from atrains._config import Settings, reset_in_child
 from atrains._engine import forks  # its hook is there before any other of ours, and so the last one before a fork  # noqa: F401
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import Ending
+from atrains._engine.notices import hide_warnings
 from atrains._engine.workers import DaemonExecutor
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class ProcessState:
         is_ending: Whether the process closes what is open, as the last thing that it does.
         ends_at: When that must be over, by the monotonic clock; None before.
         signals_handled: Whether such a signal is noticed.
+        leave: Ends the program as an exit of its main thread would, from any thread; None where nobody watches for how it ends.
         when_idle: Called after the last open run has ended, on any thread.
         inherited_runs: The tasks of those that were open in the process that this one was forked from: it may report to them.
         console: The capture of the standard streams, once a run wanted it; a forked child goes on with it.
@@ -100,6 +102,7 @@ class ProcessState:
         self.is_ending = False
         self.ends_at: float | None = None
         self.signals_handled = False
+        self.leave: Callable[[], None] | None = None
         self.when_idle: Callable[[], None] = lambda: None
         self.inherited_runs: tuple[str, ...] = ()
         self.console: Console | None = None
@@ -124,6 +127,7 @@ class ProcessState:
     def disabled(self, settings: Settings) -> DisabledChannel:
         """The channel of a process in which atrains is switched off."""
         if self._disabled is None or self._disabled.settings is not settings:
+            hide_warnings()
             self._disabled = DisabledChannel(settings)
         return self._disabled
 
