@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable, Coroutine, Hashable
 from contextvars import Context
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from atrains._config import Settings
+from atrains._engine import journals
 from atrains._engine.channel import Channel
+from atrains._engine.notices import show_warnings
 from atrains._engine.places import channel_key, open_transport
 from atrains._engine.process import WORKERS, process
-from atrains._engine.recovery import recover
 from atrains._engine.waits import StatusWaits
 
 ORPHAN_BUDGET: Final = 2.0
@@ -99,6 +101,7 @@ class Runtime:
         key = channel_key(settings)
         channel = process().channels.get(key)
         if channel is None:
+            show_warnings()
             transport = await self.loop.run_in_executor(WORKERS, lambda: open_transport(settings))
             with process().lock:
                 channel = process().channels.setdefault(key, Channel(settings, transport, self))
@@ -128,7 +131,12 @@ class Runtime:
 
     async def recover(self, channel: Channel) -> None:
         """Deliver what other processes left in their journals; on this loop, one recovery after the other."""
+        own = None if channel.outlet is None else channel.outlet.journal.folder.name
         async with self._recovering:
+            if not await channel.run(partial(journals.has_others, channel.journals, own)):
+                return
+            from atrains._engine.recovery import recover  # which most starts do not need
+
             await recover(channel.journals, channel.transport, WORKERS, channel.aliases, storages=channel.storages)
 
     async def _look_after(self, channel: Channel) -> None:
