@@ -221,7 +221,8 @@ def _given_difference(variables: Mapping[str, str], redactor: Redactor | None) -
         return text
     if not text.startswith("diff "):
         return redactor.text(text)
-    return fitting([_redacted(change, redactor) for change in file_changes(text.encode("utf-8", "replace"))], len(text))[0]
+    changes = [_redacted(change, redactor) for change in file_changes(text.encode("utf-8", "replace"))]
+    return "".join(change.text for change in changes if change.is_exact)
 
 
 class _Difference(NamedTuple):
