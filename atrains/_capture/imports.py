@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-_BEFORE: Final = r"^[ \t]*(?:(?:try|else|finally)[ \t]*:[ \t]*)?"
-_IMPORT: Final = re.compile(rf"{_BEFORE}import[ \t]+([\w., \t]+)", re.MULTILINE)
-_FROM: Final = re.compile(rf"{_BEFORE}from[ \t]+(\.*)[ \t]*([\w.]*)[ \t]+import[ \t]*(\([^)]*\)|[\w, \t*]+)", re.MULTILINE)
+_WORD: Final = "import"
+_BEFORE: Final = r"[ \t]*(?:(?:try|else|finally)[ \t]*:[ \t]*)?"
+_IMPORT: Final = re.compile(rf"{_BEFORE}import[ \t]+([\w., \t]+)")
+_FROM: Final = re.compile(rf"{_BEFORE}from[ \t]+(\.*)[ \t]*([\w.]*)[ \t]+import[ \t]*(\([^)]*\)|[\w, \t*]+)")
 _CALL: Final = re.compile(r"\b(?:import_module|__import__)\(\s*[\"']([\w.]+)[\"']")
 _NAME: Final = re.compile(r"\w+")
 _COMMENT: Final = re.compile(r"#.*")
+_OURS: Final = "atrains"
+"""A package like any other, also where it stands in the program's own folder: what it imports is not the program's business."""
 _MOST_FILES: Final = 2000
 _MOST_TEXT: Final = 1 << 20
 
@@ -40,16 +43,24 @@ def names_reached(text: str, folder: Path, places: Sequence[Path], until: float)
     """
     names: set[str] = set()
     seen: set[Path] = set()
+    homes: dict[str, Path | None] = {_OURS: None}
+    walked: set[tuple[Path, str]] = set()
     waiting = [(text, folder)]
     while waiting:
         text, folder = waiting.pop()
         for level, path in _imports_in(text):
             if not level and path[0] in sys.stdlib_module_names:
                 continue
-            place = _up(folder, level - 1) if level else next((place for place in places if _is_in(place, path[0])), None)
+            if not level and path[0] not in homes:
+                homes[path[0]] = next((place for place in places if _is_in(place, path[0])), None)
+            place = _up(folder, level - 1) if level else homes[path[0]]
             if place is None:
                 names.add(path[0])
                 continue
+            way = (place, ".".join(path))
+            if way in walked:
+                continue
+            walked.add(way)
             for file in _files(place, path):
                 if file not in seen and len(seen) < _MOST_FILES and time.monotonic() < until:
                     seen.add(file)
@@ -59,23 +70,32 @@ def names_reached(text: str, folder: Path, places: Sequence[Path], until: float)
 
 def _imports_in(text: str) -> Iterator[tuple[int, list[str]]]:
     """Each import: how many packages up it begins, 0 for an absolute one, and the path of names from there."""
-    for found in _IMPORT.findall(text):
-        yield from ((0, words[0].split(".")) for part in found.split(",") if (words := part.split()) and words[0][0] != ".")
-    for dots, module, names in _FROM.findall(text):
-        path = [part for part in module.split(".") if part]
-        if not path and not dots:
-            continue
-        if path:
-            yield len(dots), path
-        # `from package import one as other`: each may be a module.
-        for part in _COMMENT.sub("", names).strip("()").split(","):
-            name = _NAME.search(part)
-            if name is not None:
-                yield len(dots), [*path, name[0]]
-    for found in _CALL.findall(text):
-        path = [part for part in found.split(".") if part]
-        if path:
-            yield 0, path
+    # From one `import` to the next: the patterns alone would be tried at each line, for a millisecond a file.
+    at = text.find(_WORD)
+    while at >= 0:
+        begin = text.rfind("\n", 0, at) + 1
+        if found := _IMPORT.match(text, begin):
+            yield from ((0, words[0].split(".")) for part in found[1].split(",") if (words := part.split()) and words[0][0] != ".")
+        elif found := _FROM.match(text, begin):
+            yield from _paths_of(*found.groups())
+        elif found := _CALL.match(text, at - 2 if text.startswith("__", max(at - 2, 0)) else at):
+            path = [part for part in found[1].split(".") if part]
+            if path:
+                yield 0, path
+        at = text.find(_WORD, max(found.end() if found else 0, at + len(_WORD)))
+
+
+def _paths_of(dots: str, module: str, names: str) -> Iterator[tuple[int, list[str]]]:
+    path = [part for part in module.split(".") if part]
+    if not path and not dots:
+        return
+    if path:
+        yield len(dots), path
+    # `from package import one as other`: each may be a module.
+    for part in _COMMENT.sub("", names).strip("()").split(","):
+        name = _NAME.search(part)
+        if name is not None:
+            yield len(dots), [*path, name[0]]
 
 
 def _up(folder: Path, levels: int) -> Path:
