@@ -39,7 +39,7 @@ async def import_codec(channel: Channel | DisabledChannel) -> None:
 
     It takes tens of milliseconds: not at start-up, which most runs would pay for nothing, and not on the loop, which it would hold.
     """
-    for name in ("atrains._engine.artifact_codec", "atrains._storage.folder"):
+    for name in ("atrains._engine.artifact_codec", "atrains._engine.upload_records", "atrains._storage.folder"):
         if name not in sys.modules:
             await channel.run(partial(import_module, name))
 
@@ -241,7 +241,7 @@ class AsyncArtifact:
         if not self._known.uri:
             raise StorageError(f"{what} has no file: {self.error or 'none was recorded'}; upload it again")
         url = self.url
-        storage = channel.storages().for_url(url)
+        storage = await channel.storages().open(url)
         if (path := storage.local_path(url)) is not None:
             if not await storage.exists(url):
                 raise StorageError(f"{what} is recorded at {url}, but there is no such file; upload it again")

@@ -157,7 +157,7 @@ async def _delete_files(channel: AnyChannel, urls: Sequence[str]) -> dict[str, s
         if url.startswith(HOME_URL):
             continue
         try:
-            await storages.for_url(url).delete(url)
+            await (await storages.open(url)).delete(url)
         except (StorageError, TransportError) as error:
             failed[url] = str(error)
     return failed

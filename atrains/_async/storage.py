@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from fnmatch import fnmatchcase
 from functools import partial
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -359,11 +358,9 @@ async def local_copy(
 
 async def _storage_of(channel: AnyChannel, url: str) -> Storage:
     """The storage of a URL."""
-    if scheme_of(url) in _WEB:
-        if isinstance(channel, DisabledChannel):
-            raise UsageError(f"nothing is fetched from {url}: {_switched_off(channel)}")
-        await channel.run(partial(import_module, "atrains._storage.fileserver"))  # aiohttp: too slow for the loop
-    return channel.storages().for_url(url)
+    if scheme_of(url) in _WEB and isinstance(channel, DisabledChannel):
+        raise UsageError(f"nothing is fetched from {url}: {_switched_off(channel)}")
+    return await channel.storages().open(url)
 
 
 def _switched_off(channel: DisabledChannel) -> str:

@@ -33,7 +33,7 @@ async def carry(upload: Upload, storages: StorageRegistry, note: Callable[[int],
     """
     if upload.source is None:
         return None
-    storage = storages.for_url(upload.url)
+    storage = await storages.open(upload.url)
     try:
         stored = await storage.put(upload.source, upload.url, progress=note, still=upload.ours)
     except ChangedError:

@@ -47,6 +47,8 @@ _LIMIT: Final = aiohttp.ClientTimeout(total=None, connect=_CONNECT, sock_connect
 _SLOWEST: Final = 50 * 1024
 """Bytes a second below which an upload counts as one that stands still."""
 _PIECE: Final = 1 << 20
+_SLICE: Final = 1 << 18
+"""Bytes that are handed to a connection in one turn of the loop: some tenths of a millisecond."""
 
 
 class FileServerStorage:
@@ -63,12 +65,13 @@ class FileServerStorage:
         self._client = client
         self._run = run
         self._files_host = client.settings.api.files_host
+        self._share: _Share | None = None
 
     async def put(self, source: Path, target_url: str, *, progress: Progress | None = None, still: bool = False) -> StoredFile:
         """Upload a file; see `Storage.put`. Its bytes are hashed while they are sent, and never all in memory."""
         del still
         root, path = self._split(target_url)
-        upload = _Upload(self._run, source, path, progress)
+        upload = _Upload(self._run, self._share_here(), source, path, progress)
         url = self._quoted(target_url)
 
         async def attempt() -> None:
@@ -128,6 +131,14 @@ class FileServerStorage:
         """None: a file elsewhere has no path here."""
         del url
         return None
+
+    def _share_here(self) -> _Share:
+        """What uploads share on the running loop: a semaphore belongs to one."""
+        loop = asyncio.get_running_loop()
+        share = self._share
+        if share is None or share.loop is not loop:
+            share = self._share = _Share(loop)
+        return share
 
     def _is_ours(self, url: str) -> bool:
         """Whether a URL lies under the configured file server."""
@@ -240,11 +251,38 @@ class FileServerStorage:
                 await download.flush()  # what came counts, also where no more did
 
 
+class _Share:
+    """What the uploads of one event loop share, so that eight of them leave room for whatever else runs there.
+
+    Args:
+        loop: Which.
+
+    Attributes:
+        reading: How many read and hash at once, in worker threads: with more of them than processors the loop waits for one.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.reading = asyncio.Semaphore(max(1, (os.cpu_count() or 1) // 2))
+        self._is_taken = False
+
+    async def turn(self) -> None:
+        """Wait for a turn of the loop in which nobody else hands over a slice."""
+        while self._is_taken:  # each turn is somebody's, so nobody waits for more of them than there are others  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        self._is_taken = True
+        self.loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        self._is_taken = False
+
+
 class _Upload:
     """A file on its way: the bytes of the request's body, made as they are sent."""
 
-    def __init__(self, run: RunInThread, source: Path, path: str, progress: Progress | None) -> None:
+    def __init__(self, run: RunInThread, share: _Share, source: Path, path: str, progress: Progress | None) -> None:
         self._run = run
+        self._share = share
         self._progress = progress
         self._source = source
         self.path = path
@@ -253,6 +291,7 @@ class _Upload:
         self._head, self._tail = _frame(self.boundary, path, source.name)
         self.size = 0
         self.digest = hashlib.sha256()
+        self._is_read = False
         try:
             self._expected = self._source.stat().st_size
         except OSError as error:
@@ -263,14 +302,16 @@ class _Upload:
         """Bytes of the body."""
         return len(self._head) + self._expected + len(self._tail)
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
+    async def pieces(self) -> AsyncGenerator[bytes | memoryview]:
         """The body, from its beginning; fails where the file cannot be read or changes."""
-        self.size, self.digest = 0, hashlib.sha256()
+        self.size, self.digest, self._is_read = 0, hashlib.sha256(), False
         yield self._head
         blocks = read_blocks(self._source)
         try:
-            while (block := await self._run(partial(self._next, blocks))) is not None:
-                yield block
+            while block := await self._read(blocks):
+                for start in range(0, len(block), _SLICE):
+                    await self._share.turn()
+                    yield memoryview(block)[start : start + _SLICE]
                 if self._progress is not None:
                     self._progress(self.size)
         except StorageError as error:
@@ -278,14 +319,23 @@ class _Upload:
             raise
         yield self._tail
 
-    def _next(self, blocks: Iterator[bytes]) -> bytes | None:
-        block = next(blocks, None)
-        if block is not None:
-            self.digest.update(block)
-            self.size += len(block)
+    async def _read(self, blocks: Iterator[bytes]) -> bytes:
+        """The next block; empty at the end."""
+        if self._is_read:
+            return b""
+        async with self._share.reading:
+            return await self._run(partial(self._next, blocks))
+
+    def _next(self, blocks: Iterator[bytes]) -> bytes:
+        block = next(blocks, b"")
+        self.digest.update(block)
+        self.size += len(block)
+        if self.size == self._expected:  # what follows is whether it changed, which is known before the last bytes go
+            self.size += len(next(blocks, b""))
+            self._is_read = True
         # Against the size that the request was begun with: it may have changed before the first byte was read, and a server that is
         # promised more than comes waits for it.
-        if self.size > self._expected or (block is None and self.size < self._expected):
+        if self.size > self._expected or (not block and self.size < self._expected):
             raise ChangedError(f"{self._source} changed while it was read; try again when nothing writes to it any more")
         return block
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,10 +22,16 @@ StorageFactory = Callable[[], Storage]
 
 
 class StorageRegistry:
-    """The storages of one event loop, by scheme."""
+    """The storages of one event loop, by scheme.
 
-    def __init__(self, factories: Mapping[str, StorageFactory]) -> None:
+    Args:
+        factories: What makes each.
+        run: Runs what blocks in a worker thread.
+    """
+
+    def __init__(self, factories: Mapping[str, StorageFactory], run: RunInThread = asyncio.to_thread) -> None:
         self._factories = dict(factories)
+        self._run = run
         self._made: dict[str, Storage] = {}
 
     def for_url(self, url: str) -> Storage:
@@ -38,8 +45,13 @@ class StorageRegistry:
             known = ", ".join(f"{name}://" for name in sorted(self._factories))
             raise StorageError(f"no storage for {scheme}:// ({url!r}); use a local path or one of: {known}")
         if scheme not in self._made:
-            self._made[scheme] = self._factories[scheme]()
+            self._made.setdefault(scheme, self._factories[scheme]())
         return self._made[scheme]
+
+    async def open(self, url: str) -> Storage:
+        """The same; what the first one of a kind imports, which takes up to tens of milliseconds, does not hold the loop."""
+        made = self._made.get(scheme_of(url))
+        return made if made is not None else await self._run(partial(self.for_url, url))
 
 
 def scheme_of(url: str) -> str:
@@ -81,4 +93,4 @@ def default_registry(
         factories["home"] = folder
     if client is not None or connect is not None:
         factories |= {"http": file_server, "https": file_server}
-    return StorageRegistry(factories)
+    return StorageRegistry(factories, run)

@@ -92,12 +92,17 @@ class Pace:
         return int((time.perf_counter() - self._start) * self._rate)
 
 
-async def tick(seconds: float) -> list[float]:
-    """How late each tick of a 1 ms ticker was; one that is more than a period late is not made up for."""
+async def tick(seconds: float, *, beside: asyncio.Future[object] | None = None) -> list[float]:
+    """How late each tick of a 1 ms ticker was; one that is more than a period late is not made up for.
+
+    Args:
+        seconds: How long at most.
+        beside: What it ends with.
+    """
     late = []
     due = time.perf_counter()
     end = due + seconds
-    while due < end:
+    while due < end and not (beside is not None and beside.done()):
         due = max(due + TICK, time.perf_counter())
         await asyncio.sleep(due - time.perf_counter())
         late.append(time.perf_counter() - due)

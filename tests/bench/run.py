@@ -35,6 +35,7 @@ MEASUREMENTS = {
     "longest_callback": "loops",
     "startup": "startup",
     "closing": "startup",
+    "registered_look": "tables",
 }
 """The module of each measurement in the local home; the function has its name. Those over HTTP are in `beside`."""
 ALL = [*MEASUREMENTS, *beside.MEASUREMENTS]

@@ -74,6 +74,10 @@ SECTIONS: Mapping[str, Sequence[Row]] = {
         *_distribution("reported from the same loop", "ticker_in_loop", "late", "ms", {"p99": 3}, ("p50", "p99", "max")),
         *_distribution("reported from a thread", "ticker_beside_thread", "late", "ms", {"p99": 3}, ("p50", "p99", "max")),
     ],
+    "A registered table that did not change": [
+        Row("a `flush()` that looks at a million rows of six columns", "registered_look", "look", "ms", 20, "bare"),
+        Row("the longest of them", "registered_look", "look max", "ms", None, "bare max"),
+    ],
     "The event loop over a task's whole life": [Row("longest callback", "longest_callback", "life", "ms", 20, "bare")],
     "Memory": [
         Row("growth of resident memory over 10 million points, at its highest", "memory", "highest", "MiB", 20),
@@ -101,6 +105,13 @@ def _over_http(
 ) -> list[Row]:
     return [
         Row(f"{what}, {rank}", measurement, f"{figure} {rank}", unit, promises.get(rank), f"official {figure} {rank}") for rank in ranks
+    ]
+
+
+def _ticker(measurement: str) -> list[Row]:
+    return [
+        Row(f"a 1 ms ticker beside them, {rank}", measurement, f"late {rank}", "ms", promise)
+        for rank, promise in (("p99", 5.0), ("max", None))
     ]
 
 
@@ -144,14 +155,18 @@ HTTP_SECTIONS: Mapping[str, Sequence[Row]] = {
         Row("the same, until all calls of `upload_artifact` had returned", "http_artifacts_small", "queued", "s", None, "official queued"),
         Row("the same, until `close()` returned", "http_artifacts_small", "closed", "s", None, "official closed"),
         Row("the same files, a coroutine for each", "http_artifacts_small", "together", "s"),
+        *_ticker("http_artifacts_small"),
         Row("8 files of 32 MiB, until the server has the last one", "http_artifacts_large", "uploaded", "s", None, "official uploaded"),
         Row("the same, times as fast as the official client", "http_artifacts_large", "times", "x", 3),
         Row("the same, as a part of the speed of aiohttp alone", "http_artifacts_large", "of plain", "x", 0.6),
         Row("the same, until `close()` returned", "http_artifacts_large", "closed", "s", None, "official closed"),
         Row("the same files, a coroutine for each", "http_artifacts_large", "together", "s"),
+        *_ticker("http_artifacts_large"),
         Row("10,000 files of 1 KiB, until the server has the last one", "http_artifacts_many", "uploaded", "s"),
         Row("the same, until `close()` returned", "http_artifacts_many", "closed", "s"),
         Row("the same, as a part of the speed of aiohttp alone", "http_artifacts_many", "of plain", "x"),
+        Row("the same files, a coroutine for each, 64 at once", "http_artifacts_many", "together", "s"),
+        *_ticker("http_artifacts_many"),
     ],
 }
 
