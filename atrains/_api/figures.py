@@ -41,14 +41,17 @@ class FigureReports(ImageReports):
             figure: A `plotly.graph_objects.Figure`, or the dictionary of one with `data` and `layout`.
 
         Raises:
-            UsageError: no figure was given.
+            UsageError: no figure was given, or in the place of the iteration.
             UnsupportedTypeError: it is no plotly figure.
+            ValidationError: it contains itself.
             TaskClosedError: the task was closed.
         """
         from atrains._wire.plots import figures
 
         if figure is None:
             raise UsageError("report_plotly needs a figure: report_plotly(title, series, iteration, figure)")
+        if isinstance(iteration, dict) or hasattr(iteration, "to_plotly_json"):
+            raise UsageError("report_plotly takes the iteration before the figure: report_plotly(title, series, iteration, figure)")
         self._plot(title, series, iteration, lambda: figures.plotly_figure(series, figure))
 
     def report_matplotlib_figure(
@@ -110,15 +113,11 @@ class FigureReports(ImageReports):
             TaskClosedError: the task was closed.
             ValidationError: an argument that `build` refuses.
         """
-        self._check_open()
-        if isinstance(self._outlet, DisabledOutlet):
+        step = self._step(EventKind.PLOTS, title, variant, iteration)
+        if step is None or isinstance(self._outlet, DisabledOutlet):
             return  # a figure that nobody will see need not be built
         name = joined(title, variant)
         try:
-            step = int(iteration or 0) + self._offset
-            if not -(2**63) <= step < 2**63:
-                self._drop(EventKind.PLOTS, ledger.BAD_ITERATION, name, f"iteration {shortened(step)} does not fit in 64 bit")
-                return
             content = _encoded(build())
         except (ValidationError, UsageError):
             raise

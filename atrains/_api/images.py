@@ -65,6 +65,7 @@ class ImageReports(Outgoing):
 
         Raises:
             UsageError: none of `local_path`, `image`, `matrix` and `url` was given, or several.
+            ValidationError: `local_path` is no path.
             TaskClosedError: the task was closed.
         """
         given = {"local_path": local_path, "image": image, "matrix": matrix, "url": url}
@@ -107,7 +108,7 @@ class ImageReports(Outgoing):
 
         Raises:
             UsageError: none of `local_path`, `stream` and `url` was given, or several.
-            ValidationError: a stream without `file_extension`.
+            ValidationError: a stream without `file_extension`, or `local_path` is no path.
             TaskClosedError: the task was closed.
         """
         _check_one("report_media", {"local_path": local_path, "stream": stream, "url": url})
@@ -115,7 +116,7 @@ class ImageReports(Outgoing):
             self._report_url(title, series, iteration, url)
         elif local_path is not None:
             self._report_file(title, series, iteration, local_path, max_history, remove=delete_after_upload)
-        elif not file_extension:
+        elif not file_extension or not isinstance(file_extension, str):
             raise ValidationError("report_media(stream=...) needs file_extension, such as '.wav': by it the file is shown")
         else:
             suffix = file_extension if file_extension.startswith(".") else f".{file_extension}"
@@ -171,6 +172,8 @@ class ImageReports(Outgoing):
         self._report_written(title, series, iteration, f".{used.lower()}", write, history)
 
     def _report_file(self, title: str, series: str, iteration: int | None, path: str | Path, history: int | None, *, remove: bool) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise ValidationError(f"local_path is the path of a file, not {shortened(path)}")
         source = Path(path).expanduser().absolute()
         suffix = "".join(source.name.partition(".")[1:])
         copy = partial(_copy_file, source)
@@ -187,7 +190,7 @@ class ImageReports(Outgoing):
         remove: tuple[str, ...] = (),
     ) -> None:
         """Write a file into the journal and have it uploaded; what fails is counted and named once."""
-        step = self._step(title, series, iteration)
+        step = self._step(EventKind.IMAGES, title, series, iteration)
         if step is None or isinstance(self._outlet, DisabledOutlet):
             return
         name, since = joined(title, series), time.time()
@@ -243,7 +246,7 @@ class ImageReports(Outgoing):
         return True
 
     def _report_url(self, title: str, series: str, iteration: int | None, url: str) -> None:
-        step = self._step(title, series, iteration)
+        step = self._step(EventKind.IMAGES, title, series, iteration)
         if step is None:
             return
         from atrains._wire.images import URL_LIMIT
@@ -261,21 +264,22 @@ class ImageReports(Outgoing):
         event = {"timestamp": self._stamp(), "metric": clean_name(title), "variant": clean_name(series), "iter": step}
         self._record(EventKind.IMAGES, {"kind": "images", "task": self._task, "event": {**event, "key": key, "url": address}}, [], name)
 
-    def _step(self, title: str, series: str, iteration: int | None) -> int | None:
+    def _step(self, kind: EventKind, title: str, series: str, iteration: int | None) -> int | None:
         """The iteration as it is stored; None, counted, for one that cannot be.
 
         Raises:
             TaskClosedError: the task was closed.
         """
         self._check_open()
+        why = "does not fit in 64 bit"
         try:
             step = int(iteration or 0) + self._offset
         except (TypeError, ValueError, OverflowError) as error:
-            self._drop(EventKind.IMAGES, ledger.BAD_ITERATION, joined(title, series), as_text(error))
-            return None
-        if -(2**63) <= step < 2**63:
-            return step
-        self._drop(EventKind.IMAGES, ledger.BAD_ITERATION, joined(title, series), f"iteration {shortened(step)} does not fit in 64 bit")
+            why = f"is no integer: {as_text(error)}"
+        else:
+            if -(2**63) <= step < 2**63:
+                return step
+        self._drop(kind, ledger.BAD_ITERATION, joined(title, series), f"iteration {shortened(iteration)} {why}")
         return None
 
     # ---- where to

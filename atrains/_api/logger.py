@@ -89,7 +89,10 @@ class Logger(PlotReports):
         except TaskClosedError:
             raise
         except Exception as error:  # converting a user's object may raise anything; reporting never does  # noqa: BLE001
-            self._refuse_scalar(title, series, value, iteration, error)
+            if (single := _single(value)) is not None:
+                self.report_scalar(title, series, single, iteration)
+            else:
+                self._refuse_scalar(title, series, value, iteration, error)
             return
         if not stored:
             self._refuse(EventKind.SCALARS, 1)
@@ -272,6 +275,17 @@ class Logger(PlotReports):
         self._drop(EventKind.SCALARS, reason, joined(title, series), detail)
 
 
+def _single(value: Any) -> int | float | None:
+    """The number in an array or a tensor of one, which `float` may not take; None of anything else."""
+    if getattr(value, "shape", ()) == () or not hasattr(value, "item"):
+        return None
+    try:
+        number = value.item()
+    except Exception:  # more than one, or whatever a user's object does  # noqa: BLE001
+        return None
+    return number if isinstance(number, int | float) else None
+
+
 def _count(values: object) -> int:
     """How many points somebody meant to report."""
     size = getattr(values, "size", None)  # of an array in any number of dimensions
@@ -288,29 +302,65 @@ def _replacement(value: float | None, warn_period: int) -> Replacement:
 
 def _level_name(level: int | str) -> str:
     number = logging.getLevelName(level.upper()) if isinstance(level, str) else level
-    if not isinstance(number, int):
+    try:
+        number = int(number)
+    except (TypeError, ValueError, OverflowError):
         return "info"
     return next((name for limit, name in _LEVELS if number >= limit), "debug" if number else "notset")
 
 
 def _column(code: str, data: Iterable[Any], offset: int = 0) -> array[Any]:
-    """Doubles or 64 bit integers, in C order, as one array; at the speed of memory for numpy arrays of any number type.
+    """Doubles or 64 bit integers, in C order, as one array; at the speed of memory for arrays, tensors and columns of any number type.
 
     Raises:
-        ValidationError: more than one dimension.
+        ValidationError: more than one dimension, no numbers, iterations that do not fit.
     """
-    if hasattr(data, "astype"):  # numpy and its kin: one cast in C, and no import of numpy here
-        if getattr(data, "ndim", 1) != 1:
-            raise ValidationError(f"an array of shape {data.shape}; report one curve, in one dimension, at a time")  # type: ignore[attr-defined]
-        data = data.astype("<f8" if code == "d" else "<i8", order="C")
-        if offset:
-            data = data + offset  # type: ignore[operator, assignment]
-        column: array[Any] = array(code)
-        column.frombytes(memoryview(data).cast("B"))  # type: ignore[arg-type]
-        return column
     if isinstance(data, array) and data.typecode == code and not offset:
         return data
-    return array(code, (item + offset for item in data) if offset else data)
+    numbers = None if isinstance(data, list | tuple | range | array) or not hasattr(data, "__array__") else _as_numpy(data)
+    if numbers is None:
+        return array(code, (item + offset for item in data) if offset else data)
+    if numbers.ndim != 1:
+        raise ValidationError(f"an array of shape {numbers.shape}; report one curve, in one dimension, at a time")
+    if numbers.dtype.kind in "cmM":
+        raise ValidationError(f"an array of {numbers.dtype}, not of numbers")
+    if code == "q":
+        _check_steps(numbers)
+    elif hasattr(numbers, "filled"):  # masked: what is hidden is not reported
+        numbers = numbers.astype("f8").filled(math.nan)
+    numbers = numbers.astype("<f8" if code == "d" else "<i8", order="C")
+    if offset:
+        numbers = numbers + offset
+    column: array[Any] = array(code)
+    if numbers.size:  # nothing of the kind can be cast of none
+        column.frombytes(memoryview(numbers).cast("B"))
+    return column
+
+
+def _as_numpy(data: Any) -> Any:
+    """An array of numpy of what has such a form; None where numpy is not installed, and polars and its like go on without."""
+    try:
+        import numpy as np
+    except ModuleNotFoundError:
+        return None
+    if hasattr(data, "detach"):  # a tensor: off the graph and to this machine first
+        data = data.detach().cpu()
+    found = np.asanyarray(data)
+    if found.dtype.kind == "O" and hasattr(data, "astype"):  # numbers that may be missing, as pandas has them
+        found = np.asanyarray(data.astype("float64"))
+    return found
+
+
+def _check_steps(steps: Any) -> None:
+    """Refuse iterations that a cast to 64 bits would make others of.
+
+    Raises:
+        ValidationError: some are missing, no numbers, or beyond 64 bits.
+    """
+    is_hidden = getattr(steps, "mask", False)
+    is_whole = steps.dtype.kind in "bi"
+    if getattr(is_hidden, "any", lambda: is_hidden)() or not (is_whole or ((steps >= -(2.0**63)) & (steps < 2.0**63)).all()):
+        raise ValidationError("iterations that are missing, no numbers, or do not fit in 64 bit")
 
 
 def _unpickle(task: str, place: str, offset: int) -> Logger:

@@ -122,7 +122,7 @@ class PlotReports(FigureReports):
             title: The title, under which the plot is found.
             series: The series.
             iteration: The iteration; the initial iteration of the task is added.
-            table_plot: A data frame of pandas or polars, or a list of rows of which the first holds the heads.
+            table_plot: A data frame of pandas or polars, a table of Arrow, or a list of rows of which the first holds the heads.
             csv: The path of a CSV file.
             url: The address of one.
             extra_layout: Put over plotly's `layout`.
@@ -279,9 +279,10 @@ class PlotReports(FigureReports):
             TaskClosedError: the task was closed.
         """
         from atrains._wire.plots import curves
+        from atrains._wire.plots import values as given
 
         del fill
-        variant = series if isinstance(series, str) else ""
+        variant = str(series) if given.is_name(series) else ""
         self._plot(
             title,
             variant,
@@ -330,7 +331,7 @@ class PlotReports(FigureReports):
             extra_layout: Put over plotly's `layout`; a `texttemplate` in it says what is written on the cells.
 
         Raises:
-            ValidationError: not two dimensions, labels that do not match them.
+            ValidationError: not two dimensions, cells that are no numbers, labels that do not match them.
             TaskClosedError: the task was closed.
         """
         from atrains._wire.plots import grids
@@ -369,7 +370,7 @@ class PlotReports(FigureReports):
         """Report a matrix as a heat map: the same as `report_confusion_matrix`, with the same arguments but `comment`.
 
         Raises:
-            ValidationError: not two dimensions, labels that do not match them.
+            ValidationError: not two dimensions, cells that are no numbers, labels that do not match them.
             TaskClosedError: the task was closed.
         """
         self.report_confusion_matrix(
@@ -408,7 +409,7 @@ class PlotReports(FigureReports):
             extra_layout: Put over plotly's `layout`.
 
         Raises:
-            ValidationError: not two dimensions, labels that do not match them, a camera that is no point.
+            ValidationError: not two dimensions, cells that are no numbers, labels that do not match them, a camera that is no point.
             TaskClosedError: the task was closed.
         """
         from atrains._wire.plots import grids

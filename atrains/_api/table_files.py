@@ -34,7 +34,7 @@ def check_thread(url: str) -> None:
         ValidationError: it is no address of the web.
         SyncInAsyncError: a loop runs on this thread.
     """
-    if urlparse(url).scheme not in {"http", "https"}:
+    if not isinstance(url, str) or urlparse(url).scheme not in {"http", "https"}:
         raise ValidationError(f"url is an http(s) address, not {url!r}; for a file of this machine use csv=")
     try:
         asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import io
 import json
 import logging
 import math
@@ -137,13 +138,14 @@ async def test_what_cannot_be_reported_is_counted_and_named(world: World, caplog
     with caplog.at_level(logging.WARNING, logger="atrains"):
         log.report_histogram("broken", "s", Broken())  # type: ignore[arg-type]
         log.report_matrix("far", "s", [[1]], 2**63)
+        log.report_line_plot("no step", [], "epoch")  # type: ignore[arg-type]  # as newer official clients have the name of an axis
         log.report_table("gone", "s", csv=tmp_path / "gone.csv")
         log.report_plotly("huge", "s", 0, {"data": [{"text": '"' * (8 << 20)}]})
-    for words in ("broken/s", "the device is gone", "far/s", "gone.csv", "huge/s", "too large"):
+    for words in ("broken/s", "the device is gone", "far/s", "no step/", "'epoch' is no integer", "gone.csv", "huge/s", "too large"):
         assert words in caplog.text
     log.report_plotly("large", "s", 0, {"data": [{"text": "x" * (10 << 20)}]})
     counts = (await world(task.flush(timeout=60))).plots
-    assert (counts.acknowledged, sum(counts.dropped.values()), counts.dropped["too large"]) == (1, 4, 1)
+    assert (counts.acknowledged, sum(counts.dropped.values()), counts.dropped["too large"]) == (1, 5, 1)
     assert len((await read(world, task))["large", "s", 0]["data"][0]["text"]) == 10 << 20
 
 
@@ -155,6 +157,7 @@ async def test_an_argument_that_cannot_be_meant_raises(world: World) -> None:
         lambda: log.report_table("t", "s", 0, [["a"]], "a.csv"),
         lambda: log.report_plotly("t", "s"),
         lambda: log.report_matplotlib_figure("t", "s"),
+        lambda: log.report_plotly("t", "s", {"data": []}, 0),  # type: ignore[arg-type]  # as newer official clients have it
     ):
         with pytest.raises(UsageError, match="report_"):
             call()
@@ -164,6 +167,9 @@ async def test_an_argument_that_cannot_be_meant_raises(world: World) -> None:
         lambda: log.report_plotly("t", "s", 0, 5),
         lambda: log.report_matplotlib_figure("t", "s", 0, 5),
         lambda: log.report_table("t", "s", url="ftp://host/a.csv"),
+        lambda: log.report_table("t", "s", url=5),  # type: ignore[arg-type]
+        lambda: log.report_image("t", "s", local_path=5),  # type: ignore[arg-type]
+        lambda: log.report_media("t", "s", stream=io.BytesIO(), file_extension=5),  # type: ignore[arg-type]
     ):
         with pytest.raises(ValidationError):
             call()

@@ -187,6 +187,12 @@ def array(shape: tuple[int, ...], **values: float) -> Any:
     return made
 
 
+def hiding(values: Any, *places: int) -> Any:
+    """A masked array."""
+    np = pytest.importorskip("numpy")
+    return np.ma.array(values, mask=[place in places for place in range(len(values))])
+
+
 def several(values: Any, iterations: Any) -> Callable[[Any], None]:
     return lambda log: log.report_scalars("bad", "curve", values=values, iterations=iterations)
 
@@ -217,6 +223,11 @@ DROPS: dict[str, tuple[Callable[[Any], None], str, int]] = {
     "NaN among the values": (several([1.0, float("nan"), 2.0, float("inf")], range(4)), "not finite", 2),
     "NaN in a numpy array": (several(array((2,), v1=float("nan")), range(2)), "not finite", 1),
     "an iteration of 2**63 among others": (several([1.0, 2.0], [1, 2**63]), "not reportable", 2),
+    "an array with NaN among the iterations": (several([1.0, 2.0], array((2,), v1=float("nan"))), "not reportable", 2),
+    "an array with 2**63 among the iterations": (several([1.0, 2.0], array((2,), v1=2.0**63)), "not reportable", 2),
+    "an array of complex numbers": (several(array((2,)) * 1j, range(2)), "not reportable", 2),
+    "what an array hides": (several(hiding(array((3,)), 1, 2), range(3)), "not finite", 2),
+    "iterations that an array hides": (several([1.0, 2.0], hiding(array((2,)), 1)), "not reportable", 2),
     "values that are no sequence": (several(42, range(1)), "not reportable", 1),
     "a single value that is none": (lambda log: log.report_single_value("curve", "x"), "not a number", 1),
 }
@@ -245,6 +256,50 @@ def test_what_cannot_be_reported_is_counted_and_named_and_costs_nothing_else(
     assert len(said) == 1, said
     assert reason in said[0]
     assert "curve" in said[0]
+
+
+class Tensor:
+    """What is known of tensors: a shape, `detach().cpu()`, then an array of numpy, `item()`; `float` is not for all of them."""
+
+    def __init__(self, values: Any) -> None:
+        np = pytest.importorskip("numpy")
+        self._values = np.asarray(values)
+        self.shape = self._values.shape
+
+    def detach(self) -> Tensor:
+        return self
+
+    def cpu(self) -> Tensor:
+        return self
+
+    def __array__(self, *_: object, **__: object) -> Any:
+        return self._values
+
+    def item(self) -> Any:
+        return self._values.item()
+
+
+def test_scalars_from_what_people_compute_with() -> None:
+    np, pd, pl = (pytest.importorskip(name) for name in ("numpy", "pandas", "polars"))
+    task = run()
+    log = task.get_logger()
+    columns = {
+        "list": [1, 2], "iterator": iter([1, 2]), "pandas": pd.Series([1, 2]), "pandas, missing": pd.Series([1, 2, None], dtype="Int64"),
+        "polars": pl.Series([1, 2]), "tensor": Tensor([1, 2]), "float16": np.array([1, 2], dtype="f2"),
+        "objects": np.array([1, 2], dtype=object),
+        "every second": np.array([1, 0, 2, 0])[::2],
+        "other byte order": np.array([1, 2], dtype=">i4"), "nothing": np.array([]),
+    }  # fmt: skip
+    for name, values in columns.items():
+        steps = values if isinstance(values, pl.Series | Tensor) else np.array([1.0, 2.0, 3.0])[: 3 if "missing" in name else 2]
+        log.report_scalars("columns", name, values=values, iterations=steps if name != "nothing" else values)
+    for name, value in {"array of one": np.array([1.5]), "tensor of one": Tensor([[1.5]]), "text": "1.5", "0-d": np.array(1.5)}.items():
+        log.report_scalar("values", name, value, 1)
+    dropped = task.flush().scalars.dropped
+    found = task.get_reported_scalars()
+    assert dropped == {"not finite": 1}, "what is missing"
+    assert found["columns"] == {name: {"x": [1, 2], "y": [1.0, 2.0]} for name in columns if name != "nothing"}
+    assert found["values"] == {name: {"x": [1], "y": [1.5]} for name in ("array of one", "tensor of one", "text", "0-d")}
 
 
 def test_text_that_does_not_fit_is_kept(capsys: pytest.CaptureFixture[str]) -> None:

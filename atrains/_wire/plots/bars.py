@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from atrains._wire.plots import values as given
-from atrains.errors import ValidationError
 
 MODES: Final = ("group", "stack", "relative")
 
@@ -33,7 +32,7 @@ def histogram(
     """
     bars = given.rows(values, "values")
     width = len(bars[0])
-    marks = given.labels(xlabels, width, "xlabels")
+    marks = given.labels(xlabels, width, "xlabels", "groups")
     names = _names(labels, len(bars), one_for_all=marks is not None) or [series] * len(bars)
     across: list[Any] = list(range(width)) if marks is None else marks
     traces = [{"type": "bar", "name": name, "x": across, "y": row} for name, row in zip(names, bars, strict=True)]
@@ -45,14 +44,12 @@ def histogram(
         "bargap": 0.08,
         "bargroupgap": 0,
     }
-    return {"data": [given.merged(trace, data_args) for trace in traces], "layout": given.merged(layout, extra_layout)}
+    return {"data": [given.merged(trace, data_args, "data_args") for trace in traces], "layout": given.merged(layout, extra_layout)}
 
 
 def _names(labels: Iterable[str] | None, rows: int, *, one_for_all: bool) -> list[str] | None:
     """Server: where there are labels on the x axis, one label may stand for all rows."""
-    found = None if labels is None else [str(label) for label in given.nested([labels] if isinstance(labels, str) else labels)]
-    if found is None or len(found) == rows:
-        return found
-    if len(found) == 1 and one_for_all:
-        return found * rows
-    raise ValidationError(f"labels has {len(found)} labels for {rows} rows of values; give one for each row")
+    listed: Any = None if labels is None else given.nested([labels] if isinstance(labels, str) else labels)
+    if given.is_list(listed) and len(listed) == 1 and one_for_all:
+        return [str(listed[0])] * rows
+    return given.labels(listed, rows, "labels", "rows of values")

@@ -5,7 +5,7 @@ Long ones are thinned (`thinning`), as those of the official clients are: what a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from atrains._wire.plots import values as given
@@ -52,6 +52,8 @@ def line_plot(
         ValidationError: an unknown mode, data of another shape, labels that do not match them.
     """
     given.one_of(mode, MODES, "mode")
+    if not isinstance(series, Iterable) and not _is_curve(series):
+        raise ValidationError(f"series is a list of SeriesInfo(name, data) or of {{'name': ..., 'data': ...}}, not {series!r}")
     curves = [_curve(curve) for curve in ([series] if _is_curve(series) else series)]
     budget = shares([len(columns[0]) for _, columns, _ in curves], most // 2)
     traces = []
@@ -121,9 +123,12 @@ def scatter3d(
         ValidationError: an unknown mode, data of another shape, names or labels that do not match them.
     """
     given.one_of(mode, MODES, "mode")
+    if isinstance(scatter, Iterator):
+        scatter = list(scatter)
     several = _is_several(scatter)
     clouds = [given.columns(cloud, 3, "scatter") for cloud in (scatter if several else [scatter])]
-    names = [series] * len(clouds) if isinstance(series, str) else given.labels(series, len(clouds), "series") or []
+    is_name = given.is_name(series)
+    names = [str(series)] * len(clouds) if is_name else given.labels(series, len(clouds), "series", "clouds of points") or []
     texts: list[Any] = [None] * len(clouds) if labels is None else list(labels) if several else [labels]
     if len(texts) != len(clouds):
         raise ValidationError(f"labels has lists for {len(texts)} of {len(clouds)} clouds of points; give one for each")
@@ -134,7 +139,7 @@ def scatter3d(
         traces.append({"type": "scatter3d", "mode": mode, "name": name, "x": x, "y": y, "z": z, "text": shown, "marker": _MARKER})
     layout = {
         "title": given.titled(title, comment),
-        "name": series if isinstance(series, str) else None,
+        "name": str(series) if is_name else None,
         "showlegend": True,
         "scene": {"xaxis": {"title": xaxis}, "yaxis": {"title": yaxis}, "zaxis": {"title": zaxis}},
     }

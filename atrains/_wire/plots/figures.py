@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from atrains._wire.plots import values as given
-from atrains.errors import UnsupportedTypeError
+from atrains.errors import UnsupportedTypeError, ValidationError
 
 _CODES: Final = {"i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "f4": "f", "f8": "d"}
 _PLAIN: Final = frozenset({int, float, str, bool, type(None)})
@@ -25,16 +25,34 @@ def plotly_figure(series: str, figure: Any) -> dict[str, Any]:
 
     Raises:
         UnsupportedTypeError: it is no figure.
+        ValidationError: it contains itself.
     """
-    content = figure.to_plotly_json() if hasattr(figure, "to_plotly_json") else figure
-    if not isinstance(content, Mapping) or not isinstance(content.get("data", []), Sequence | Mapping):
-        raise UnsupportedTypeError(f"a plotly figure or its dictionary, not an object of type {type(figure).__name__}")
-    found = {"data": [], "layout": {}} | {key: _unpacked(value) for key, value in content.items()}
-    layout = dict(found["layout"] or {})
+    content = check(figure)
+    try:
+        found = {"data": [], "layout": {}} | {key: _unpacked(value) for key, value in content.items() if value is not None}
+    except RecursionError as error:
+        raise ValidationError("a plotly figure that contains itself, or is nested too deep") from error
+    layout = dict(found["layout"])
     title = layout.get("title")
     if not (title.get("text") if isinstance(title, Mapping) else title):
         layout["title"] = given.merged(title, {"text": series}) if isinstance(title, Mapping) else series
     return {**found, "layout": layout}
+
+
+def check(figure: Any) -> Mapping[str, Any]:
+    """Return a plotly figure as a dictionary.
+
+    Raises:
+        UnsupportedTypeError: it is no figure.
+    """
+    content = figure.to_plotly_json() if hasattr(figure, "to_plotly_json") else figure
+    if not isinstance(content, Mapping):
+        raise UnsupportedTypeError(f"the figure of a plotly report is a plotly figure or its dictionary, not a {type(figure).__name__}")
+    for part, kinds, what in (("data", Sequence | Mapping, "a list of traces"), ("layout", Mapping, "a dictionary")):
+        held = content.get(part)
+        if held is not None and (isinstance(held, str) or not isinstance(held, kinds)):
+            raise UnsupportedTypeError(f"the {part} of a plotly figure is {what}, not a {type(held).__name__}")
+    return content
 
 
 def picture(title: str, series: str, source: str, width: int, height: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -34,12 +35,12 @@ def heat_map(
     """
     cells = given.matrix(matrix, "matrix")
     width = len(cells[0]) if cells else 0
-    extra = dict(extra_layout or {})
+    extra = given.merged({}, extra_layout)
     template = extra.pop("texttemplate", "%{z}" if len(cells) * width <= _WRITTEN_CELLS else None)
     trace = {
         "type": "heatmap",
-        "x": given.labels(xlabels, width, "xlabels"),
-        "y": given.labels(ylabels, len(cells), "ylabels"),
+        "x": given.labels(xlabels, width, "xlabels", "columns"),
+        "y": given.labels(ylabels, len(cells), "ylabels", "rows"),
         "z": cells,
         **({"texttemplate": template} if template else {}),
     }
@@ -68,8 +69,8 @@ def surface(
         ValidationError: not two dimensions, labels that do not match them, a camera that is no point.
     """
     cells = given.matrix(matrix, "matrix")
-    across = given.labels(xlabels, len(cells[0]) if cells else 0, "xlabels")
-    along = given.labels(ylabels, len(cells), "ylabels")
+    across = given.labels(xlabels, len(cells[0]) if cells else 0, "xlabels", "columns")
+    along = given.labels(ylabels, len(cells), "ylabels", "rows")
     scene: dict[str, Any] = {
         "xaxis": {"title": xaxis, **_ticks(across), "nticks": 10, "showgrid": False},
         "yaxis": {"title": yaxis, **_ticks(along)},
@@ -77,8 +78,8 @@ def surface(
     }
     if camera is not None:
         eye = given.nested(camera)
-        if not given.is_list(eye) or len(eye) != 3:
-            raise ValidationError(f"camera is a point with x, y and z, not {camera!r}")
+        if not given.is_list(eye) or len(eye) != 3 or not all(isinstance(part, int | float) and math.isfinite(part) for part in eye):
+            raise ValidationError(f"camera is a point with x, y and z, three numbers, not {camera!r}")
         scene["camera"] = {"eye": dict(zip("xyz", eye, strict=True))}
     layout = {"title": given.titled(f"{title}/{series}", comment), "name": series, "showlegend": False, "scene": scene}
     return {"data": [{"type": "surface", "z": cells, "showscale": False}], "layout": given.merged(layout, extra_layout)}

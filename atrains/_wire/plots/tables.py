@@ -30,13 +30,15 @@ def table(
     Args:
         title: What stands above it.
         series: Its name.
-        data: A data frame of pandas or polars, or a list of rows, the first of which are the heads.
+        data: A data frame of pandas or polars, a table of Arrow, or a list of rows, the first of which are the heads.
         extra_layout: Put over the layout.
         extra_data: Put over the table itself.
 
     Raises:
         UnsupportedTypeError: something else.
     """
+    if type(data).__name__ == "LazyFrame":  # before anything is asked of it, which it would warn of
+        raise UnsupportedTypeError("a LazyFrame has no rows yet: report its collect()")
     heads, columns = _frame(data) if hasattr(data, "columns") else _rows(data)
     trace = {
         "type": "table",
@@ -44,7 +46,7 @@ def table(
         "cells": {"values": [list(map(_cell, column)) for column in columns], "align": "left", "height": 30},
     }
     layout = {"title": title, "name": series}
-    return {"data": [given.merged(trace, extra_data)], "layout": given.merged(layout, extra_layout)}
+    return {"data": [given.merged(trace, extra_data, "extra_data")], "layout": given.merged(layout, extra_layout)}
 
 
 def read_csv(text: str) -> list[list[Any]]:
@@ -74,6 +76,8 @@ def _typed(column: Sequence[str]) -> list[Any]:
 
 def _frame(frame: Any) -> tuple[list[Any], list[list[Any]]]:
     """Heads and columns of a data frame; an index that is more than the numbers of the rows is made of columns of its own."""
+    if hasattr(frame, "column_names"):  # of Arrow
+        return [[name] for name in frame.column_names], [column.to_pylist() for column in frame.columns]
     names = [*frame.columns]
     heads = [[*name] if isinstance(name, tuple) else [name] for name in names]
     if not hasattr(frame, "iloc"):  # polars and its like
@@ -89,8 +93,10 @@ def _frame(frame: Any) -> tuple[list[Any], list[list[Any]]]:
 def _rows(data: Any) -> tuple[list[Any], list[list[Any]]]:
     rows: Any = None if isinstance(data, str | bytes | Mapping) else given.nested(data)
     if not given.is_list(rows) or not all(map(given.is_list, rows)):
+        what = next((f"a list with a {type(row).__name__}" for row in data if not given.is_list(row)), "") if given.is_list(data) else ""
         raise UnsupportedTypeError(
-            f"a table is a data frame or a list of rows of which the first holds the heads, not an object of type {type(data).__name__}"
+            "a table is a data frame or a list of rows of which the first holds the heads, "
+            f"not {what or f'an object of type {type(data).__name__}'}"
         )
     if not any(rows):
         return [], []

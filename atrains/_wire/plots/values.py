@@ -11,7 +11,7 @@ from atrains.errors import ValidationError
 
 Column = Sequence[Any]
 """The values of one coordinate: a list, or `array` where numbers came in one."""
-_PLAIN: Final = frozenset({int, float, str, bool, type(None)})
+_PLAIN: Final = frozenset({int, float, str, bool, complex, type(None)})
 _NUMBERS: Final = frozenset("fiub")
 """The kinds of numpy's number types."""
 
@@ -37,10 +37,17 @@ def is_list(value: object) -> bool:
     return isinstance(value, list)
 
 
-def numbers(values: Iterable[Any]) -> list[Any]:
-    """Return values as a list in which truth values are 0 or 1."""
+def numbers(values: Iterable[Any], what: str) -> list[Any]:
+    """Return values as a list in which truth values are 0 or 1.
+
+    Raises:
+        ValidationError: one is a complex number; `what` names the argument.
+    """
     listed = list(values)
-    return [int(value) if value is True or value is False else value for value in listed] if bool in set(map(type, listed)) else listed
+    kinds = set(map(type, listed))
+    if complex in kinds:
+        raise ValidationError(f"{what} holds complex numbers; give their real parts or their absolute values")
+    return [int(value) if value is True or value is False else value for value in listed] if bool in kinds else listed
 
 
 def rows(data: Any, what: str) -> list[list[Any]]:
@@ -49,7 +56,22 @@ def rows(data: Any, what: str) -> list[list[Any]]:
     Raises:
         ValidationError: another shape; `what` names the argument.
     """
+    return _rows(nested(data), data, what)
+
+
+def matrix(data: Any, what: str) -> list[list[Any]]:
+    """Return data in two dimensions as rows of equal length, of numbers.
+
+    Raises:
+        ValidationError: another shape, or something that is no number.
+    """
     found = nested(data)
+    if is_list(found) and found and not any(map(is_list, found)):
+        raise ValidationError(f"{what} has two dimensions: a list of rows, or an array of two dimensions")
+    return [_read(row, what) if str in set(map(type, row)) else row for row in _rows(found, data, what)]
+
+
+def _rows(found: Any, data: Any, what: str) -> list[list[Any]]:
     if not is_list(found):
         raise ValidationError(f"{what} is a list or an array of numbers, not {_short(data)}")
     if not any(map(is_list, found)):
@@ -59,19 +81,15 @@ def rows(data: Any, what: str) -> list[list[Any]]:
     widths = {len(row) for row in found}
     if len(widths) > 1:
         raise ValidationError(f"the rows of {what} differ in length: {', '.join(map(str, sorted(widths)[:5]))}")
-    return list(map(numbers, found))
+    return [numbers(row, what) for row in found]
 
 
-def matrix(data: Any, what: str) -> list[list[Any]]:
-    """Return data in two dimensions as rows of equal length.
-
-    Raises:
-        ValidationError: another shape.
-    """
-    found = rows(data, what)
-    if len(found) == 1 and getattr(data, "ndim", 2 if _holds_rows(data) else 1) != 2:
-        raise ValidationError(f"{what} has two dimensions: a list of rows, or an array of two dimensions")
-    return found
+def _read(row: list[Any], what: str) -> list[Any]:
+    """A row with the numbers that its texts stand for."""
+    try:
+        return [float(cell) if isinstance(cell, str) else cell for cell in row]
+    except ValueError as error:
+        raise ValidationError(f"{what} holds a text that is no number: {str(error).rpartition(': ')[2][:60]}") from error
 
 
 def columns(data: Any, count: int, what: str) -> list[Column]:
@@ -91,11 +109,11 @@ def columns(data: Any, count: int, what: str) -> list[Column]:
     wrong = next((place for place, point in enumerate(points) if not is_list(point) or len(point) != count), None)
     if wrong is not None:
         raise ValidationError(f"each point of {what} has {count} coordinates; number {wrong} is {_short(points[wrong])}")
-    return list(map(numbers, zip(*points, strict=True)))
+    return [numbers(column, what) for column in zip(*points, strict=True)]
 
 
-def labels(given: Iterable[Any] | None, count: int, what: str) -> list[str] | None:
-    """Return one label for each of `count` things as text, or None when none were given.
+def labels(given: Iterable[Any] | None, count: int, what: str, of: str = "points") -> list[str] | None:
+    """Return one label for each of `count` things, which are called `of`, as text, or None when none were given.
 
     Raises:
         ValidationError: not as many.
@@ -104,18 +122,31 @@ def labels(given: Iterable[Any] | None, count: int, what: str) -> list[str] | No
         return None
     if isinstance(given, str):
         raise ValidationError(f"{what} is a list of labels, not one text: {given[:60]!r}")
-    found = [str(label) for label in nested(given)]
+    found = nested(given)
+    if not is_list(found):
+        raise ValidationError(f"{what} is a list of labels, not {_short(given)}")
     if len(found) != count:
-        raise ValidationError(f"{what} has {len(found)} labels for {count} things; give one for each")
-    return found
+        raise ValidationError(f"{what} has {len(found)} labels for {count} {of}; give one for each")
+    return list(map(str, found))
 
 
-def merged(base: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a dictionary with another one put over it, level by level; neither is changed."""
+def is_name(series: object) -> bool:
+    """Whether it is the name of one series, rather than a list of names."""
+    return isinstance(series, str | bytes) or not isinstance(series, Iterable)
+
+
+def merged(base: Mapping[str, Any], extra: Mapping[str, Any] | None, what: str = "extra_layout") -> dict[str, Any]:
+    """Return a dictionary with another one put over it, level by level; neither is changed.
+
+    Raises:
+        ValidationError: the other one is none; `what` names the argument.
+    """
+    if extra is not None and not isinstance(extra, Mapping):
+        raise ValidationError(f"{what} is a dictionary of what plotly knows, not {_short(extra)}")
     found = dict(base)
     for key, value in (extra or {}).items():
         held = found.get(key)
-        found[key] = merged(held, value) if isinstance(held, Mapping) and isinstance(value, Mapping) else value
+        found[key] = merged(held, value, what) if isinstance(held, Mapping) and isinstance(value, Mapping) else value
     return found
 
 
@@ -139,8 +170,8 @@ def _array_columns(data: Any, count: int, what: str) -> list[Column] | None:
     """The columns of an array of numbers, without an object for each; None for anything else."""
     if hasattr(data, "detach"):  # a tensor: off the graph and to this machine first
         data = data.detach().cpu()
-    if isinstance(data, list | tuple) or not hasattr(data, "__array__"):
-        return None
+    if isinstance(data, list | tuple) or not hasattr(data, "__array__") or hasattr(data, "filled"):
+        return None  # a masked array: what is hidden is not to be shown, and its lists have None there
     import numpy as np  # what has `__array__` has imported it
 
     found = np.asarray(data)
@@ -157,11 +188,6 @@ def _array_columns(data: Any, count: int, what: str) -> list[Column] | None:
         column.frombytes(np.ascontiguousarray(found[:, place], dtype=code).tobytes())
         kept.append(column)
     return kept
-
-
-def _holds_rows(data: Any) -> bool:
-    """Whether the first thing in a list is a row."""
-    return is_list(nested(data[:1] if isinstance(data, list | tuple) else data)[0])
 
 
 def _short(value: object) -> str:

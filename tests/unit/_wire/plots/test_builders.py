@@ -96,6 +96,38 @@ def test_tables_of_data_frames() -> None:
     assert parts(several) == ([["k"], [""], ["m", "n"]], [["u", "v"], [1, 2], [1, 2]])
 
 
+def test_tables_of_arrow_and_of_no_rows_yet() -> None:
+    pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    found = sent(tables.table("t", "s", pa.table({"a": [1, None], "b": ["x", "y"]})))["data"][0]
+    assert (found["header"]["values"], found["cells"]["values"]) == ([["a"], ["b"]], [[1, None], ["x", "y"]])
+    with pytest.raises(UnsupportedTypeError, match="collect"):
+        tables.table("t", "s", pl.LazyFrame({"a": [1]}))
+
+
+def test_what_a_masked_array_hides_is_not_shown() -> None:
+    hidden = np.ma.array([[1.0, 2.0], [3.0, 4.0]], mask=[[False, True], [False, False]])
+    (curve,) = sent(curves.scatter2d("t", "s", hidden))["data"]
+    assert (curve["x"], curve["y"]) == ([1, 3], [None, 4])
+    assert sent(grids.heat_map("t", "s", hidden))["data"][0]["z"] == [[1, None], [3, 4]]
+
+
+@pytest.mark.parametrize("matrix", [iter([[1, 2], [3, 4]]), (iter(row) for row in ([1, 2], [3, 4])), [["1", "2"], ["3", "4.0"]]])
+def test_matrices_row_by_row_and_in_texts(matrix: Any) -> None:
+    assert sent(grids.heat_map("t", "s", matrix))["data"][0]["z"] == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("matrix", [[], np.zeros((0, 0)), [[]]])
+def test_a_matrix_of_nothing(matrix: Any) -> None:
+    assert sent(grids.heat_map("t", "s", matrix))["data"][0]["z"] == [[]]
+
+
+def test_clouds_one_by_one_and_a_name_of_any_kind() -> None:
+    found = sent(curves.scatter3d("t", ["a", "b"], (np.ones((1, 3)) for _ in range(2))))
+    assert [trace["name"] for trace in found["data"]] == ["a", "b"]
+    found = sent(curves.scatter3d("t", 7, [[1, 2, 3]]))  # type: ignore[arg-type]
+    assert (found["data"][0]["name"], found["layout"]["name"]) == ("7", "7")
+
+
 def test_csv_is_read_as_pandas_reads_it() -> None:
     text = 'id,name,score,ok,empty\n1,"x, y",0.5,True,\n2,NA,,False,\n3\n'
     assert tables.read_csv(text) == [
@@ -269,6 +301,13 @@ def test_a_picture_is_a_figure() -> None:
 # ---- what is refused, and what is left alone
 
 
+def endless() -> dict[str, Any]:
+    """A figure that contains itself."""
+    figure: dict[str, Any] = {"data": []}
+    figure["data"].append(figure)
+    return figure
+
+
 @pytest.mark.parametrize(
     ("build", "words"),
     [
@@ -291,7 +330,19 @@ def test_a_picture_is_a_figure() -> None:
         (lambda: grids.heat_map("t", "s", np.zeros(3)), "two dimensions"),
         (lambda: grids.heat_map("t", "s", [[1, 2]], xlabels=["a"]), "xlabels"),
         (lambda: grids.surface("t", "s", [[1, 2]], camera=(1, 2)), "camera"),
+        (lambda: grids.heat_map("t", "s", [[1, "two"]]), "no number: 'two'"),
+        (lambda: grids.heat_map("t", "s", np.eye(2) * 1j), "complex"),
+        (lambda: grids.heat_map("t", "s", [[1, 2]], ylabels=5), "ylabels is a list of labels, not 5"),
+        (lambda: grids.heat_map("t", "s", [[1, 2]], extra_layout=[1]), r"extra_layout .* not \[1\]"),
+        (lambda: grids.surface("t", "s", [[1, 2]], camera=("a", 1, 2)), "three numbers"),
+        (lambda: bars.histogram("t", "s", [1j]), "values holds complex"),
+        (lambda: bars.histogram("t", "s", [1], data_args="x"), "data_args"),
+        (lambda: curves.scatter2d("t", "s", np.ones((2, 2), complex)), "series 's' holds complex"),
+        (lambda: curves.line_plot("t", None), "series is a list .* not None"),
+        (lambda: tables.table("t", "s", [{"a": 1}]), "a list with a dict"),
         (lambda: figures.plotly_figure("s", 5), "plotly figure"),
+        (lambda: figures.plotly_figure("s", {"data": [], "layout": "x"}), "layout .* not a str"),
+        (lambda: figures.plotly_figure("s", endless()), "contains itself"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(build: Callable[[], Any], words: str) -> None:
