@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,13 @@ from tests.interop.conftest import Peer, Place
 
 pytestmark = pytest.mark.timeout(1200)  # a venv may have to be made first
 
-SCRIPTS: Final = Path(__file__).resolve().parents[2] / "examples" / "migrated"
+ROOT: Final = Path(__file__).resolve().parents[2]
+SCRIPTS: Final = ROOT / "examples" / "migrated"
+NAMES: Final = """
+import json, PACKAGE
+from PACKAGE import InputModel, Logger, OutputModel, Task
+print(json.dumps([f"{kind.__name__}.{name}" for kind in (Task, Logger, InputModel, OutputModel) for name in dir(kind) if name[0] != "_"]))
+"""
 
 
 @pytest.mark.parametrize(
@@ -51,6 +59,24 @@ def test_both_packages_store_the_same(
         found[package] = stored(project) | {"printed": {"lines": printed}}
     assert len(found["trains"]) == count + 1
     assert found["atrains"] == found["trains"]
+
+
+def test_the_list_of_what_only_trains_has_is_the_real_one(trains_with_kinds: Peer, tmp_path: Path) -> None:
+    """Who comes from 0.16 can look up whether a member is there."""
+    has = {}
+    for package, python in (("trains", str(trains_with_kinds.python)), ("atrains", sys.executable)):
+        folder = tmp_path / f"with {package}"
+        folder.mkdir()
+        has[package] = set(json.loads(run(folder, python, "names", NAMES.replace("PACKAGE", package), (), {})[-1]))
+    text = (
+        (ROOT / "docs" / "migrating.md")
+        .read_text(encoding="utf-8")
+        .partition("<!-- trains: begin -->")[2]
+        .partition("<!-- trains: end -->")[0]
+    )
+    listed = re.findall(r"`([\w.]+)`", text)
+    assert len(listed) == len(set(listed))
+    assert set(listed) == has["trains"] - has["atrains"]
 
 
 def run(folder: Path, python: str, script: str, text: str, arguments: tuple[str, ...], variables: dict[str, str]) -> list[str]:
