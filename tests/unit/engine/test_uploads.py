@@ -68,11 +68,14 @@ class Home(LocalTransport):
     def __init__(self, home: Path) -> None:
         super().__init__(home)
         self.is_away = False
+        self.says_nothing = False
         self.calls: Counter[str] = Counter()
 
     async def call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
         if self.is_away:
             raise TransportError("the home is away")
+        if self.says_nothing:
+            return {}
         self.calls[endpoint.name] += 1
         for entry in request.get("artifacts", ()):
             if entry.get("uri"):
@@ -350,6 +353,73 @@ async def test_a_cancelled_upload_leaves_nothing(bench: Bench, stage: str) -> No
     assert await bench.artifacts() == {}
     assert not bench.journal._open_jobs
     assert not bench.uploads.counts(bench.task).failed
+
+
+@pytest.mark.parametrize("turns", range(1, 12))
+async def test_what_a_loop_had_begun_when_it_ended_is_stored_by_the_next(bench: Bench, turns: int) -> None:
+    """A loop ends by cancelling its tasks, whether they have made their first step or not."""
+    handles = [await bench.add(f"a{number}", b"%d" % number) for number in range(12)]
+    unwanted = await bench.add("unwanted")
+    bench.uploads.cancel(unwanted)
+    before = asyncio.all_tasks()
+    run = asyncio.create_task(bench.uploads.run())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - before:
+        task.cancel()
+    await asyncio.wait({run})
+    async with bench.running():
+        assert await bench.uploads.wait(None, timeout=20)
+    assert [handle.future.result() for handle in handles] == [True] * 12
+    assert unwanted.state == "cancelled"
+    assert bench.uploads.counts(bench.task).stored == 12
+    assert sorted(await bench.artifacts()) == sorted(handle.upload.name for handle in handles)
+    assert bench.left() == []
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.05, 0.1])
+async def test_what_a_loop_had_begun_that_stands_still_is_stored_by_the_next(bench: Bench, seconds: float) -> None:
+    """A loop that is stopped runs none of its tasks to an end, and does not cancel them either."""
+    handles = [await bench.add(f"a{number}", b"%d" % number) for number in range(12)]
+    loop = asyncio.new_event_loop()
+    runs = []
+
+    def begin() -> None:
+        runs.append(loop.create_task(bench.uploads.run()))
+        loop.run_until_complete(asyncio.sleep(seconds))
+
+    await asyncio.to_thread(begin)
+    async with bench.running():
+        assert await bench.uploads.wait(None, timeout=20)
+    assert [handle.future.result() for handle in handles] == [True] * 12
+    assert bench.uploads.counts(bench.task).stored == 12
+    assert sorted(await bench.artifacts()) == sorted(handle.upload.name for handle in handles)
+    assert bench.left() == []
+
+    def end() -> None:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()
+
+    await asyncio.to_thread(end)
+
+
+async def test_an_answer_that_nobody_foresaw_is_said_once_and_asked_for_again_after_a_rest(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.home.says_nothing = True
+    async with bench.running():
+        handle = await bench.add("a", ours=False)
+        Path(str(handle.upload.source)).unlink()  # what failed is recorded with a look at what is there
+        await asyncio.sleep(0.5)
+        assert 1 <= handle.tries < 10
+        assert handle.state == "recording"
+        bench.home.says_nothing = False
+        assert await bench.uploads.wait(None, timeout=20)
+    assert handle.state == "failed"
+    assert [record.getMessage() for record in caplog.records].count("atrains: 'a' could not be recorded") == 1
 
 
 async def test_only_the_last_of_those_with_one_identity_counts(bench: Bench) -> None:
