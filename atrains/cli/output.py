@@ -60,13 +60,14 @@ class Output:
         self.line()
         self.line((text, "bold"))
 
-    def table(self, rows: Sequence[Sequence[Part]], *, indent: int = 0, cut: Sequence[int] = ()) -> None:
+    def table(self, rows: Sequence[Sequence[Part]], *, indent: int = 0, cut: Sequence[int] = (), ends: Sequence[int] = ()) -> None:
         """Print rows in columns.
 
         Args:
             rows: Cells without line breaks, as many in each row.
             indent: Blanks before each row.
             cut: The columns to shorten, in this order, where the terminal is too narrow.
+            ends: Those of them of which the ends are kept.
         """
         texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in rows]
         widths = [max(map(cell_width, column)) for column in zip(*texts, strict=True)]
@@ -77,18 +78,19 @@ class Output:
                 widths[column] -= saved
                 excess -= saved
         for row, cells in zip(rows, texts, strict=True):
-            fitted = [self.cut(cell, width) for cell, width in zip(cells, widths, strict=True)]
+            fitted = [self.cut(cell, widths[column], end=column in ends) for column, cell in enumerate(cells)]
             padded = [f"{cell}{' ' * (width - cell_width(cell))}  " for cell, width in zip(fitted[:-1], widths, strict=False)] + fitted[-1:]
             self.line(" " * indent, *(text if isinstance(cell, str) else (text, cell[1]) for cell, text in zip(row, padded, strict=True)))
 
-    def cut(self, text: str, width: int) -> str:
-        """The text, shortened to a number of columns where it is longer."""
+    def cut(self, text: str, width: int, *, end: bool = False) -> str:
+        """The text, shortened to a number of columns where it is longer; its beginning is kept, or its end."""
         if cell_width(text) <= width:
             return text
-        kept = text[: max(0, width - len(self._ellipsis))]
-        while kept and cell_width(kept) + len(self._ellipsis) > width:
-            kept = kept[:-1]
-        return kept + self._ellipsis
+        room = max(0, width - len(self._ellipsis))
+        kept = text[len(text) - room :] if end else text[:room]
+        while kept and cell_width(kept) > room:
+            kept = kept[1:] if end else kept[:-1]
+        return self._ellipsis + kept if end else kept + self._ellipsis
 
     def fit(self, text: str) -> str:
         """The text, shortened to what a line of the terminal holds."""

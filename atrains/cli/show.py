@@ -28,9 +28,13 @@ _PLOT_IN_A_PIPE: Final = 40
 _MOST_LINES: Final = 10_000
 
 _MOST_PLOTS: Final = 100
+_WHOLE: Final = 1e12
+"""Below it whole numbers are printed in full."""
 _MOST_ROWS: Final = 12
 """Rows of a table or a matrix."""
-_MOST_COLUMNS: Final = 8
+_WIDEST_CELL: Final = 24
+_TABLE_IN_A_PIPE: Final = 100
+_TABLE_INDENT: Final = 4
 
 NamedFigure = tuple[str, str, Any, Mapping[str, Any]]
 """Title, series, iteration and figure of a plot."""
@@ -194,23 +198,34 @@ def _print_curves(output: Output, scalars: dict[str, dict[str, dict[str, Any]]],
             plot = sparkline(curves.get(title, {}).get(series, []), output.levels)
             numbers = [f"{name} {_number(known[name])}" for name in ("last", "min", "max")]
             rows.append([clean(f"{shown_title(title)}/{series}"), (plot, "cyan"), *numbers])
-    output.table(rows, indent=2, cut=[0])
+    output.table(rows, indent=2, cut=[0], ends=[0])  # by their ends the series of one title differ
 
 
 def _print_plots(output: Output, figures: list[NamedFigure]) -> None:
     """A line for each plot, under it the beginning of a table or a matrix."""
-    for title, series, step, figure in figures:
-        output.line(
-            f"  {clean('/'.join(filter(None, (title, series))))}  ", (f"{clean(', '.join(kinds(figure)))}, iteration {step}", "dim")
-        )
+    for title, series, step, figure in figures[:_MOST_PLOTS]:
+        what = ", ".join(kinds(figure))
+        output.line(f"  {clean('/'.join(filter(None, (title, series))))}  ", (f"{clean(what)}, iteration {step}", "dim"))
         rows = text_rows(figure)
         if rows:
-            shown: list[list[Part]] = [[output.cut(clean(cell), 24) for cell in row[:_MOST_COLUMNS]] for row in rows[: _MOST_ROWS + 1]]
-            output.table(shown, indent=4)
-        if len(rows) > _MOST_ROWS + 1 or (rows and len(rows[0]) > _MOST_COLUMNS):
-            output.line((f"    ({len(rows) - 1} rows, {len(rows[0])} columns)", "dim"))
+            _print_rows(output, rows, named=what == "heatmap")
     if len(figures) > _MOST_PLOTS:
         output.line((f"  and {len(figures) - _MOST_PLOTS} more", "dim"))
+
+
+def _print_rows(output: Output, rows: list[list[str]], *, named: bool) -> None:
+    """The beginning of a table, or of a matrix, whose rows are named: as many columns of it as a line holds."""
+    cells = [[output.cut(clean(cell), _WIDEST_CELL) for cell in row] for row in rows[: _MOST_ROWS + 1]]
+    room, shown = (output.width or _TABLE_IN_A_PIPE) - _TABLE_INDENT, 0
+    for column in zip(*cells, strict=True):
+        room -= max(map(cell_width, column)) + (2 if shown else 0)
+        if room < 0 and shown:
+            break
+        shown += 1
+    output.table([row[:shown] for row in cells], indent=_TABLE_INDENT)
+    width = len(rows[0])
+    if len(rows) > len(cells) or width > shown:
+        output.line((f"    ({len(rows) - 1} rows, {width - named} columns)", "dim"))
 
 
 def _print_rest(output: Output, task: dict[str, Any]) -> None:
@@ -232,7 +247,7 @@ def _print_rest(output: Output, task: dict[str, Any]) -> None:
 
 
 def _number(value: float) -> str:
-    return f"{value:.6g}"
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < _WHOLE else f"{value:.6g}"
 
 
 def _line_count(text: str) -> int:

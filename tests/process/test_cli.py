@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atrains.cli.output import clean, clean_lines, sparkline
+from atrains.cli.output import Output, clean, clean_lines, sparkline
+from atrains.cli.show import _print_curves, _print_plots
 
 RECORD = """
 from atrains import Task
@@ -317,6 +318,38 @@ def test_a_terminal_gets_lines_of_its_width(home: Path, first: str, width: int) 
     assert any("loss/train" in line for line in lines)
     # The path of the files is for copying, and never cut.
     assert max(len(line) for line in lines if str(home) not in line) <= width
+
+
+def printed(capsys: pytest.CaptureFixture[str], width: int | None, show: Callable[[Output], None]) -> list[str]:
+    """The lines of a part of `atrains show`, on a terminal of that width or in a pipe."""
+    output = Output()
+    output.width = width
+    show(output)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_curves_of_one_title_are_told_apart_where_their_names_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("cpu_usage", "memory_free_gb", "memory_used_gb")
+    known = {name: {"last": -0.0456329, "min": -12.3456, "max": 1.5e9} for name in names}
+    lines = printed(capsys, 80, lambda output: _print_curves(output, {":monitor:machine": known}, {}))
+    assert all(f"{name[-8:]} " in line for line, name in zip(lines, names, strict=True)), lines
+    assert max(map(len, lines)) <= 80
+    assert "max 1500000000" in lines[0]
+
+
+@pytest.mark.parametrize(("width", "columns"), [(80, 8), (None, 10)])
+def test_a_matrix_has_the_columns_that_fit(capsys: pytest.CaptureFixture[str], width: int | None, columns: int) -> None:
+    figure = {"data": [{"type": "heatmap", "z": [[0.123456] * 10] * 2}]}
+    lines = printed(capsys, width, lambda output: _print_plots(output, [("title", "series", 1, figure)]))
+    assert lines[1].split() == [str(number) for number in range(columns)]
+    assert lines[2].split() == ["1", *["0.1235"] * columns]
+    assert lines[4:] == (["    (2 rows, 10 columns)"] if columns < 10 else [])
+
+
+def test_a_hundred_plots_are_listed_and_the_others_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = [("title", str(number), 0, {"data": [{"type": "bar"}]}) for number in range(105)]
+    lines = printed(capsys, None, lambda output: _print_plots(output, figures))
+    assert (len(lines), lines[-1]) == (101, "  and 5 more")
 
 
 def _read(descriptor: int) -> bytes:
