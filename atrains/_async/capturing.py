@@ -79,7 +79,7 @@ class Capturing:
         self._requirements = ""
         self.has_container = False
         self._changes = False
-        self._patch = ""
+        self._patch = self._preview = ""
         self._uploading: asyncio.Task[None] | None = None
         self._ended = False
         self._lock = threading.Lock()
@@ -203,6 +203,7 @@ class Capturing:
         runtime = self._task._runtime  # noqa: SLF001
         if captured.patch and runtime is not None:
             self._patch = captured.patch
+            self._preview = "\n".join(line for line in captured.patch.split("\n") if line.startswith("diff --"))
             runtime.call_soon(self._begin_upload)
 
     def _begin_upload(self) -> None:
@@ -214,9 +215,8 @@ class Capturing:
         if not patch:
             return
         task = cast("Artifacts", self._task)
-        preview = "\n".join(line for line in patch.splitlines() if line.startswith("diff --"))
         try:
-            await task.upload_artifact(PATCH, patch, preview=preview or None)
+            await task.upload_artifact(PATCH, patch, preview=self._preview or None)
         except AtrainsError as error:  # the run ended meanwhile, or there is no room: the run is worth more than the note
             _log.debug("atrains: the difference of task %s is not stored: %s", self._task.id, error)
 
