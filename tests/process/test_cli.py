@@ -337,7 +337,7 @@ def test_curves_of_one_title_are_told_apart_where_their_names_are_cut(capsys: py
     assert "max 1500000000" in lines[0]
 
 
-@pytest.mark.parametrize(("width", "columns"), [(80, 8), (None, 10)])
+@pytest.mark.parametrize(("width", "columns"), [(80, 9), (None, 10)])
 def test_a_matrix_has_the_columns_that_fit(capsys: pytest.CaptureFixture[str], width: int | None, columns: int) -> None:
     figure = {"data": [{"type": "heatmap", "z": [[0.123456] * 10] * 2}]}
     lines = printed(capsys, width, lambda output: _print_plots(output, [("title", "series", 1, figure)]))
