@@ -14,7 +14,7 @@ from atrains._api import current
 from atrains._api.handler import LogHandler
 from atrains._engine.console import LOGGING, STREAMS, Console
 from atrains._engine.process import process
-from atrains._wire.console_lines import LARGEST, PRINTED, LineAssembler, is_drawn, parts
+from atrains._wire.console_lines import LARGEST, PRINTED, LineAssembler, parts
 from atrains._wire.json_lines import clean
 from atrains.errors import ValidationError
 
@@ -72,8 +72,11 @@ class TaskConsole:
         key = (stream, threading.get_ident())
         begun = self._begun.pop(key, None)
         if begun is not None:
+            if text == "\n" and (line := self._end_line(stream, begun)):  # as `print` writes it, so that is nearly every line
+                self._report(line, stream)
+                return
             text = begun + text
-        if "\n" not in text and not is_drawn(text) and len(text) < LARGEST:
+        if "\n" not in text and "\r" not in text and "\x1b" not in text and "\b" not in text and len(text) < LARGEST:
             self._begun[key] = text
             if begun is None and len(self._begun) > _MOST_BEGUN:
                 self._finish_begun(living=False)
@@ -106,6 +109,11 @@ class TaskConsole:
     def reset_in_child(self) -> None:
         """In a forked child: what was begun in the parent is printed there."""
         self._begin()
+
+    def _end_line(self, stream: str, begun: str) -> str | None:
+        """`_feed` for the end of a line in which nothing is drawn: what was begun never is. None where it is not that simple."""
+        with self._lock:
+            return self._lines[stream].take_line(begun, beside=self._lines[_OTHER[stream]])
 
     def _feed(self, stream: str, text: str) -> Sequence[str]:
         other = _OTHER[stream]

@@ -32,11 +32,18 @@ _main: list[TaskBase | None] = [None]
 
 def current_task() -> TaskBase | None:
     """The open task of this context, else the process's main task, else None."""
-    for opened in reversed(_context.get()):  # asked for each line that is printed, so without a call for each question
-        task = opened.task
-        if task is not None and not task.is_closed:
+    # Asked twice for each line that is printed, so without a call for each question.
+    opened = _context.get()
+    if opened:
+        task = opened[-1].task
+        if task is not None and not task._closed:  # noqa: SLF001  # what `is_closed` says
             return task
-    return main_task()
+        for one in reversed(opened):
+            task = one.task
+            if task is not None and not task._closed:  # noqa: SLF001
+                return task
+    task = _main[0]
+    return task if task is not None and not task._closed else None  # noqa: SLF001
 
 
 def context_task() -> TaskBase | None:

@@ -87,7 +87,7 @@ class Outgoing:
     def _report_printed(self, header: bytes) -> None:
         """Put a captured line of the console into the journal, as the JSON of its record; called by the console of the task."""
         try:
-            stored = self._outlet.journal.records.append_text(self._task, "logs", header)
+            stored = self._outlet.journal.records.append_printed((self._task, "logs"), header)
         except OSError as error:  # the journal was closed
             self._drop(EventKind.LOGS, ledger.NO_ROOM, "console", str(error))
             return
@@ -97,8 +97,9 @@ class Outgoing:
     def _stamp(self) -> int:
         """Milliseconds since the epoch, never the same twice: servers sort console lines by it."""
         with process().stamping:
-            self._last_stamp = max(int(time.time() * 1000), self._last_stamp + 1)
-            return self._last_stamp
+            now, last = int(time.time() * 1000), self._last_stamp
+            self._last_stamp = stamp = now if now > last else last + 1
+            return stamp
 
     def _refuse(self, kind: EventKind, count: int) -> None:
         """Count what the journal had no room for; raise, if that is what was asked for.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from atrains._engine import jobs
+from atrains._engine.frame_files import FrameFile, read_frames
 from atrains._engine.jobs import Job
-from atrains._engine.records import FrameFile, read_frames
 from atrains._engine.segment import Segment
 from atrains._engine.sent import SentMark
 from atrains._engine.slots import SLOT, VOID, column
@@ -138,7 +139,11 @@ class DeadRecords:
 
     def __init__(self, folder: Path) -> None:
         paths = _numbered(folder, "records-")
-        self._files = [_RecordFile(int(path.name.partition("-")[2]), path.stat().st_size, path) for path in paths]
+        firsts = [int(path.name.partition("-")[2]) for path in paths]
+        self._files: list[_RecordFile] = []
+        for path, first, following in zip(paths, firsts, [*firsts[1:], sys.maxsize], strict=False):
+            # A file may reach further than its frames, for those that were not printed any more.
+            self._files.append(_RecordFile(first, min(path.stat().st_size, following - first), path))
         self._held: tuple[Path | None, bytes] = (None, b"")
         self._damage: dict[Damaged, None] = {}
 
@@ -160,8 +165,11 @@ class DeadRecords:
             return [], file.first
         begin = position - file.first
         frames: list[Frame] = []
-        for found in scan_frames(self._bytes_of(file.path), begin):
+        content = self._bytes_of(file.path)
+        for found in scan_frames(content, begin):
             if isinstance(found, Damage):
+                if found.at_end and not content[found.start : found.end].strip(b"\0"):
+                    break  # the zeros behind the last frame
                 self._damage[Damaged(file.path, found.start, found.end, found.at_end)] = None
                 continue
             if frames and found.end - begin > limit:

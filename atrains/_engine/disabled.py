@@ -125,7 +125,7 @@ class _NoStream:
     def append(self, *_: object) -> bool:
         return True
 
-    append_text = append
+    append_printed = append
 
 
 class _NoJournal:

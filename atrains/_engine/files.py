@@ -11,7 +11,7 @@ from typing import Final
 
 from atrains._local.disk import sync_file
 
-_ZEROS: Final = bytes(4 << 20)
+ZEROS: Final = bytes(4 << 20)
 """Written in one call: between two calls a busy producer would hold the GIL for milliseconds each time.
 
 Never touched, so it takes no memory.
@@ -38,7 +38,7 @@ def map_zeros(path: Path, size: int) -> mmap.mmap:
     try:
         written = 0
         while written < size:
-            written += os.write(descriptor, _ZEROS[: size - written])
+            written += os.write(descriptor, ZEROS[: size - written])
         mapped = mmap.mmap(descriptor, size)
         making.rename(path)
     except OSError:

@@ -23,8 +23,9 @@ import orjson
 from atrains._capture.host import ProcessIdentity
 from atrains._config.settings import JournalSettings
 from atrains._engine.files import sync_folder
+from atrains._engine.frame_files import FrameFile, read_frames
 from atrains._engine.ledger import NO_ROOM
-from atrains._engine.records import FrameFile, RecordStream, read_frames
+from atrains._engine.records import RecordStream
 from atrains._engine.room import Room
 from atrains._engine.segments import ScalarStream
 from atrains._engine.sent import SentMark

@@ -1,4 +1,4 @@
-"""Everything of a journal that is not a scalar slot: frames appended to files, in one system call each.
+"""Everything of a journal that is not a scalar slot: frames appended to files, in one system call each or, among printed lines, in none.
 
 What a frame means is in `reader`.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import threading
 import time
 from collections import Counter
@@ -17,119 +16,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from atrains._engine.files import write_whole
+from atrains._engine.frame_files import ONE_WRITE, Buffers, FrameFile, MemoryFrames
 from atrains._engine.ledger import FULL
 from atrains._engine.room import MEMORY_BYTES, Relief, Room, is_owned
 from atrains._wire.events import EventKind
-from atrains._wire.frames import Damage, Frame, encode_frame, encode_header, scan_frames
+from atrains._wire.frames import Frame, encode_frame, encode_header, scan_frames
 from atrains.errors import HomeError
 
 FILE_BYTES: Final = 16 << 20
 """A records file is sealed once it is this large."""
 MEMORY_FILE_BYTES: Final = 4 << 20
 """The same for what stands in for one in memory."""
-_ONE_WRITE: Final = 1 << 16
-"""Bytes up to which a frame is copied together and written in one call."""
+WINDOW_BYTES: Final = 256 << 10
+"""Of the end of a file, mapped while lines are printed; no file is mapped that does not hold several of them."""
 RETRY_SECONDS: Final = 1.0
 """Between two tries whether the disk has room again."""
 
-Buffers = list["bytes | bytearray | memoryview"]
 _log = logging.getLogger("atrains")
 
 
-class FrameFile:
-    """One file of frames, written by this process only."""
-
-    on_disk = True
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._length = os.fstat(self._descriptor).st_size
-
-    def append(self, header: Mapping[str, object], columns: Buffers | None = None) -> int:
-        """Write one frame, whole or not at all, and return the length of the file.
-
-        Raises:
-            OSError: there is no room.
-            HomeError: the file was closed.
-        """
-        return self.write(encode_frame(header, columns or []))
-
-    def write(self, buffers: Buffers) -> int:
-        """Write the buffers of one encoded frame, whole or not at all, and return the length of the file; errors as `append`."""
-        if self._descriptor < 0:
-            raise HomeError(f"{self.path} was closed: its journal was delivered, or belongs to the process that this one was forked from")
-        if sum(map(len, buffers)) > _ONE_WRITE:
-            self._length = write_whole(self._descriptor, buffers)
-            return self._length
-        return self.write_once(b"".join(buffers))
-
-    def write_once(self, data: bytes) -> int:
-        """The same for one encoded frame of a few kilobytes, in one system call.
-
-        Each line that is printed comes along here: a look at the file before and after would double its price.
-        """
-        try:
-            written = os.writev(self._descriptor, (data,))
-            self._length += written  # nothing is called in between: what a signal handler appends meanwhile counts as well
-        except BaseException:  # Ctrl-C may come behind the call, when the frame is in the file
-            self._length = self.size()
-            raise
-        if written < len(data):
-            if self.size() == self._length:  # as in `write_whole`
-                os.ftruncate(self._descriptor, self._length - written)
-                self._length -= written
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return self._length
-
-    def read(self, begin: int, end: int) -> bytes:
-        """The bytes of a range of the file."""
-        return os.pread(self._descriptor, end - begin, begin)
-
-    def size(self) -> int:
-        """How many bytes were written."""
-        return os.fstat(self._descriptor).st_size
-
-    def close(self) -> None:
-        """Close the file; closing twice is fine."""
-        # Taken first: while the file is closed, another thread may fork, and the child must not close it again.
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def delete(self) -> None:
-        """Close the file and remove it."""
-        self.close()
-        with contextlib.suppress(OSError):  # what cannot be deleted now goes with the folder
-            self.path.unlink(missing_ok=True)
-
-
-class MemoryFrames:
-    """What stands in for a `FrameFile` where nothing can be, or is to be, written to the disk."""
-
-    on_disk = False
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def write(self, buffers: Buffers) -> int:
-        """Keep the buffers of one encoded frame, and return the length of all."""
-        self._data += b"".join(buffers)
-        return len(self._data)
-
-    def read(self, begin: int, end: int) -> bytes:
-        """The bytes of a range."""
-        return bytes(self._data[begin:end])
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def delete(self) -> None:
-        """Nothing is on the disk; the memory goes with the last holder."""
-
-
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class RecordFile:
     """One `records-<n>` file, or what stands in for one in memory: `n` is the position of its first byte in the stream of all records.
 
@@ -152,7 +58,7 @@ class RecordFile:
         return self.first + self.size
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class RecordStream:
     """The records of one journal: `append` from any thread, `read` for the one reader.
 
@@ -183,6 +89,7 @@ class RecordStream:
     _no_room: bool = False
     _unsaid: OSError | None = None
     _next_try: float = 0.0
+    _next_window: float = 0.0
 
     def append(self, header: Mapping[str, object], columns: Buffers | None = None) -> bool:
         """Store one record; False when there is no room left anywhere.
@@ -193,10 +100,20 @@ class RecordStream:
         buffers = encode_frame(header, columns or [])
         if self._closed:
             self.revive()
-        return self._append(header, buffers, sum(map(len, buffers)))
+        size = sum(map(len, buffers))
+        if size <= ONE_WRITE and self._files and self._files[-1].frames.window is not None:
+            rows = header.get("rows", 1)
+            key = (str(header.get("task")), str(header.get("kind")))
+            if self._put(key, b"".join(buffers), rows if isinstance(rows, int) else 1):
+                return True
+        return self._append(header, buffers, size)
 
-    def append_text(self, task: str, kind: str, header: bytes) -> bool:
-        """`append` for a short record without columns whose header is JSON already: 3 us instead of 6.
+    def append_printed(self, key: tuple[str, str], header: bytes) -> bool:
+        """`append` for the record of a line that was printed: 1 us instead of 6, since no system call is made for most of them.
+
+        Args:
+            key: The task and the kind of event.
+            header: The record, as JSON; it has no columns.
 
         Raises:
             HomeError: the journal was closed.
@@ -204,40 +121,55 @@ class RecordStream:
         data = encode_header(header)
         if self._closed:
             self.revive()
-        if len(data) <= _ONE_WRITE and self._append_quickly((task, kind), data):
+        if len(data) <= ONE_WRITE and self._put(key, data, 1):
             return True
-        return self._append({"task": task, "kind": kind}, [data], len(data))
+        return self._append({"task": key[0], "kind": key[1]}, [data], len(data))
 
-    def _append_quickly(self, key: tuple[str, str], data: bytes) -> bool:
-        """Store a record in the file that is open, if there is nothing to be seen to."""
+    def _put(self, key: tuple[str, str], data: bytes, rows: int) -> bool:
+        """Put a record into the window of the file that is open, if there is nothing to be seen to; the kernel keeps what is in there."""
         size = len(data)
         with self._lock:
-            current = self._files[-1] if self._files else None
-            if current is None or self._depth or self._closed or self._no_room or current.size + size >= current.limit:
+            if self._depth or self._closed or self._no_room or not self._files:
                 return False
-            frames = current.frames
-            if not isinstance(frames, FrameFile):
-                return False
-            self._depth = 1
-            try:
-                if not self.room.take(size):
+            current = self._files[-1]
+            frames, counts = current.frames, current.counts
+            window = frames.window
+            if window is None or frames.length + size > frames.reserved:
+                if not isinstance(frames, FrameFile) or not self._open_window(current, frames):
                     return False
-                try:
-                    length = frames.write_once(data)
-                except BaseException:  # whatever it was, nothing was written: the room is free again
-                    self.room.give(size)
-                    raise
-            except HomeError:
-                raise
-            except OSError:  # said by `_append`, which meets it again
+                window = frames.window
+            # From here on nothing is called, so neither a signal handler nor another thread comes in between.
+            begin = frames.length
+            if window is None or begin + size > frames.reserved or key not in counts:
                 return False
-            finally:
-                self._depth = 0
-            if length > current.size:  # as in `_store_in`
-                current.size = length
-                self._position = current.first + length
-            current.counts[key] += 1
+            begin -= frames.base
+            window[begin : begin + size] = data
+            frames.length += size
+            current.size += size
+            self._position += size
+            counts[key] += rows
         return True
+
+    def _open_window(self, current: RecordFile, frames: FrameFile) -> bool:
+        """Map the next part of a file; False when that is not worth while, or not possible now."""
+        nearly_full = current.size + 2 * WINDOW_BYTES > current.limit
+        if nearly_full or (self._next_window and time.monotonic() < self._next_window):
+            return False
+        before = frames.length + frames.spare
+        self._depth = 1
+        try:
+            self._next_window = 0.0
+            if self.room.take(WINDOW_BYTES):
+                try:
+                    return frames.open_window(WINDOW_BYTES)
+                finally:  # exact, but for what a signal handler does meanwhile
+                    self.room.give(WINDOW_BYTES - (frames.length + frames.spare - before))
+        except OSError:  # said by `_append`, which meets it again
+            pass
+        finally:
+            self._depth = 0
+        self._next_window = time.monotonic() + RETRY_SECONDS
+        return False
 
     def _append(self, header: Mapping[str, object], buffers: Buffers, size: int) -> bool:
         while not (stored := self._store(header, buffers, size)) and self._relieve(size):
@@ -394,6 +326,7 @@ class RecordStream:
             current = self._files[-1] if self._files else None
             if current is None or current.frames.on_disk != on_disk:
                 current = self._roll(on_disk=on_disk)
+            self.room.give(current.frames.close_window())
             length = current.frames.write(buffers)
         except BaseException:  # whatever it was: what is not to be written takes no room
             if on_disk:
@@ -412,6 +345,8 @@ class RecordStream:
         return True
 
     def _roll(self, *, on_disk: bool) -> RecordFile:
+        if self._files:
+            self.room.give(self._files[-1].frames.close_window())
         first = self._position
         if on_disk:
             file = RecordFile(first, FrameFile(self.folder / f"records-{first:016d}"), self.room.limit(FILE_BYTES, 1))
@@ -434,9 +369,10 @@ class RecordStream:
         return self._files[-1]
 
     def _delete(self, file: RecordFile) -> None:
+        size = file.size + file.frames.spare
         file.frames.delete()
         if file.frames.on_disk:
-            self.room.give(file.size)
+            self.room.give(size)
 
     # ---- the end, and forked children
 
@@ -470,15 +406,3 @@ class RecordStream:
             files, self._files = self._files, []
         for file in files:
             file.frames.delete()
-
-
-def read_frames(path: Path) -> tuple[list[Frame], list[Damage]]:
-    """Every whole frame of a file, and the places that hold none."""
-    frames: list[Frame] = []
-    damage: list[Damage] = []
-    for found in scan_frames(path.read_bytes()):
-        if isinstance(found, Frame):
-            frames.append(found)
-        else:
-            damage.append(found)
-    return frames, damage

@@ -91,6 +91,23 @@ class LineAssembler:
             return self._taken()
         return self._feed_drawn(text)
 
+    def take_line(self, text: str, beside: LineAssembler) -> str | None:
+        """`feed` for a whole line without its newline, of less than the largest size, in which nothing is drawn: 0.3 us.
+
+        Args:
+            text: The line.
+            beside: What else is written to the same terminal.
+
+        Returns:
+            The line; None, and nothing was taken, where that needs more than a look.
+        """
+        if self._rows[0] or len(self._rows) > 1 or self._broken or self._drawing or self._fresh or self._blank or len(beside._rows) > 1:
+            return None
+        line = text.rstrip()
+        if line:
+            self._last.append(line)
+        return line or None
+
     def finish(self) -> Sequence[str]:
         """Return what is held, as at the end of the output."""
         self._broken = ""

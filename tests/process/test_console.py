@@ -50,8 +50,10 @@ def test_what_was_printed_survives_a_kill(run_script: RunScript, read_task: Read
     count = 2_000
     finished = run_script(BEGIN + f"import signal\nfor n in range({count}):\n    print('line', n)\nos.kill(os.getpid(), signal.SIGKILL)\n")
     assert finished.code == -9
-    run_script("from atrains import Task\nTask.init('console', 'next').close()\n")
+    following = run_script("from atrains import Task\nTask.init('console', 'next').close()\n")
     assert lines_of(read_task("console", "run")) == [f"line {n}" for n in range(count)]
+    assert "torn" not in following.stderr
+    assert "damaged" not in following.stderr, "what was made ready for further lines is no damage"
 
 
 def test_many_lines_are_few_events(run_script: RunScript, read_task: ReadTask) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from atrains import Task
-from atrains._engine.records import read_frames
+from atrains._engine.frame_files import read_frames
 from atrains.testing import RunningServer
 from tests.conftest import Finished, User, finish
 from tests.fault_proxy import FaultProxy

@@ -17,7 +17,7 @@ from atrains._storage.locks import FolderLock
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader
-from atrains._engine.records import read_frames
+from atrains._engine.frame_files import read_frames
 from atrains._engine.workers import DaemonExecutor
 
 journal = Journal(Path(sys.argv[1]), target="t", worker="w", workers=DaemonExecutor())

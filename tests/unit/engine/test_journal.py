@@ -14,10 +14,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from atrains._engine.frame_files import read_frames
 from atrains._engine.journal import FORMAT_VERSION, Journal
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader
-from atrains._engine.records import read_frames
 from atrains._engine.workers import DaemonExecutor
 from atrains._storage.locks import FolderLock
 from atrains._wire.events import EventBlock

@@ -27,7 +27,7 @@ from atrains._engine import records
 from atrains._engine.journal import Journal
 from atrains._engine.workers import DaemonExecutor
 
-records.FILE_BYTES = 100_000
+records.FILE_BYTES, records.WINDOW_BYTES, records.ONE_WRITE = 100_000, 20_000, 200  # arrays do not fit in a window
 threads = int(sys.argv[3])
 journal = Journal(Path(sys.argv[1]), target="t", worker="w", workers=DaemonExecutor())
 with open(sys.argv[2], "r+b") as file:
@@ -45,7 +45,7 @@ def work(thread):
         note(thread * 24, number)
         if number % 50 == 0:
             line = number // 50 - 1
-            journal.records.append({"kind": "logs", "task": "task", "event": {"msg": f"{thread} {line}"}})
+            journal.records.append_printed(("task", "logs"), b'{"kind":"logs","task":"task","event":{"msg":"%d %d"}}' % (thread, line))
             note(thread * 24 + 8, line + 1)
         if number % 500 == 0:
             rows = number // 500 - 1

@@ -9,17 +9,21 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atrains._engine import reader as reading
 from atrains._engine import records
+from atrains._engine.dead import DeadRecords
 from atrains._engine.files import write_whole
+from atrains._engine.frame_files import FrameFile, read_frames
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader
-from atrains._engine.records import FrameFile, RecordStream, read_frames
+from atrains._engine.records import RecordStream
+from atrains._engine.room import Room
 from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock
 from atrains._wire.frames import Frame
 from atrains.errors import HomeError
@@ -56,6 +60,68 @@ def test_records_are_read_as_written_whatever_the_size_of_files_and_of_reads(bod
         assert len(list(Path(place).glob("records-*"))) == bool(bodies), "only the file that is written stays"
         stream.close()
         assert not os.listdir(place)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    writes=st.lists(st.tuples(st.booleans(), st.integers(0, 900)), max_size=80),
+    file_bytes=st.integers(8_000, 40_000),
+    window=st.integers(1, 9_000),
+    released=st.integers(0, 79),
+)
+def test_what_is_printed_is_read_as_written_also_after_a_kill(
+    writes: list[tuple[bool, int]], file_bytes: int, window: int, released: int
+) -> None:
+    """Printed lines go into mapped windows, other records too while there is one; those that are too large for that close it."""
+    with tempfile.TemporaryDirectory() as place, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "FILE_BYTES", file_bytes)
+        patch.setattr(records, "WINDOW_BYTES", window)
+        patch.setattr(records, "ONE_WRITE", 500)
+        folder = Path(place, "journal")
+        folder.mkdir()
+        room = Room(Path(place), "journal")
+        stream = RecordStream(folder, on_roll=lambda: None, room=room)
+        texts = [f"{number} {'x' * size}" for number, (_, size) in enumerate(writes)]
+        for number, ((printed, _), text) in enumerate(zip(writes, texts, strict=True)):
+            record = {"kind": "logs", "task": "task", "event": {"msg": text}}
+            assert stream.append_printed(("task", "logs"), orjson.dumps(record)) if printed else stream.append(record)
+            live = everything(stream, 1000)
+            assert [frame.header["event"]["msg"] for frame in live] == texts[: number + 1]
+            assert room._own == sum(path.stat().st_size for path in folder.iterdir()), "the cap counts what the disk holds"
+            assert stream.unread(0)[1]["task", "logs"] == number + 1
+        dead = DeadRecords(folder)  # as the files are now: nothing was closed
+        found, position = list[Frame](), 0
+        while position < dead.end():
+            frames, position = dead.read(position, 1000)
+            found += frames
+        assert [frame.header["event"]["msg"] for frame in found] == texts
+        assert not dead.damage
+        if released < len(texts):
+            stream.release(sum(frame.end - frame.start for frame in everything(stream, 1)[:released]))
+            assert room._own == sum(path.stat().st_size for path in folder.iterdir())
+        stream.close()
+        assert not os.listdir(folder)
+
+
+def test_a_disk_that_is_full_takes_lines_as_long_as_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no room for a window, and a short write of zeros is taken back; the line itself has room."""
+    write, tries = os.write, 0
+
+    def short(descriptor: int, data: memoryview) -> int:
+        nonlocal tries
+        tries += 1
+        return write(descriptor, data[: len(data) // 2])
+
+    monkeypatch.setattr(os, "write", short)
+    stream = RecordStream(tmp_path, on_roll=lambda: None)
+    for number in range(1000):
+        assert stream.append_printed(("task", "logs"), b'{"kind":"logs","task":"task","event":{"msg":"%d"}}' % number)
+    assert [frame.header["event"]["msg"] for frame in everything(stream, 1000)] == [str(number) for number in range(1000)]
+    assert not stream.in_memory
+    assert 1 <= tries < 50, "not tried again for each line"
+    (path,) = tmp_path.iterdir()
+    assert path.stat().st_size == stream.end()
+    stream.close()
 
 
 def test_a_record_larger_than_what_is_read_at_once_arrives_whole(

@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 
 from atrains._engine import journals, records, segments
 from atrains._engine.dead import DeadJournal
+from atrains._engine.frame_files import read_frames
 from atrains._engine.journal import Journal
 from atrains._engine.journals import Left
 from atrains._engine.ledger import RESET, Ledger
 from atrains._engine.reader import JournalReader
-from atrains._engine.records import read_frames
 from atrains._engine.recovery import Recovered, recover
 from atrains._engine.workers import DaemonExecutor
 from atrains._local.streams import read_records

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import orjson
 import pytest
 
-from atrains._engine import records, segment, segments
+from atrains._engine import frame_files, records, segment, segments
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader
@@ -36,6 +37,17 @@ class Reports:
         self.points.append((series, number))
         text = f"{self.name} line {number}"
         self.journal.records.append({"kind": "logs", "task": "task", "event": {"msg": text}})
+        self.lines.append(text)
+
+    def print(self) -> None:
+        """Lines as they are printed, in windows, among others and some that do not fit there."""
+        number = len(self.lines)
+        text = f"{self.name} line {number}" + ("." * 200 if not number % 10 else "")
+        record = {"kind": "logs", "task": "task", "event": {"msg": text}}
+        if number % 5:
+            assert self.journal.records.append_printed(("task", "logs"), orjson.dumps(record))
+        else:
+            assert self.journal.records.append(record)
         self.lines.append(text)
 
 
@@ -62,6 +74,15 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "FIRST_SLOTS", 4)
     monkeypatch.setattr(segments, "SLOTS", 8)
     monkeypatch.setattr(records, "FILE_BYTES", 400)
+
+
+@pytest.fixture
+def windowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes that make windows open and close all the time."""
+    monkeypatch.setattr(records, "FILE_BYTES", 200_000)
+    monkeypatch.setattr(records, "WINDOW_BYTES", 1_000)
+    monkeypatch.setattr(records, "ONE_WRITE", 200)
+    monkeypatch.setattr(records, "RETRY_SECONDS", 0)
 
 
 @contextmanager
@@ -98,7 +119,7 @@ def test_a_handler_that_reports_loses_nothing_and_never_waits_for_itself(journal
 def test_a_handler_at_the_worst_moment(journal: Journal, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """The handler runs before and after the system calls of making a segment and of writing a record, each time."""
     main, handler = Reports(journal, "main"), Reports(journal, "handler")
-    owner: Any = {"map_zeros": segment, "write_once": records.FrameFile}.get(place, os)
+    owner: Any = {"map_zeros": segment, "write_once": frame_files.FrameFile}.get(place, os)
     original, inside = getattr(owner, place), False
 
     def interrupted(*arguments: object, **named: object) -> object:
@@ -120,6 +141,50 @@ def test_a_handler_at_the_worst_moment(journal: Journal, read_all: ReadAll, monk
         main.report()
     monkeypatch.undo()
     assert handler.points
+    check(journal, read_all, main, handler)
+
+
+@pytest.mark.usefixtures("windowed")
+@pytest.mark.parametrize("place", ["mmap", "write", "ftruncate", "writev", "open"])
+def test_a_handler_that_prints_at_the_worst_moment(
+    journal: Journal, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """The handler runs before and after the system calls of opening a window of a file, of closing it, and of writing without one."""
+    main, handler = Reports(journal, "main"), Reports(journal, "handler")
+    owner: Any = frame_files.mmap if place == "mmap" else os
+    original, inside, calls, opened = getattr(owner, place), False, 0, 0
+
+    def interrupted(*arguments: object, **named: object) -> object:
+        nonlocal inside, calls
+        calls += 1
+        if inside or not calls % 3:
+            return original(*arguments, **named)
+        inside = True
+        try:
+            if place != "ftruncate":  # in front of that, as of any call into C, nothing is called any more
+                handler.print()
+            result = original(*arguments, **named)
+            handler.print()
+        finally:
+            inside = False
+        return result
+
+    monkeypatch.setattr(owner, place, interrupted)
+    for _ in range(600):
+        main.print()
+        opened += journal.records._files[-1].frames.window is not None
+    monkeypatch.undo()
+    assert handler.lines
+    assert opened > 100
+    check(journal, read_all, main, handler)
+
+
+@pytest.mark.usefixtures("windowed")
+def test_a_handler_that_prints_loses_nothing(journal: Journal, read_all: ReadAll) -> None:
+    main, handler = Reports(journal, "main"), Reports(journal, "handler")
+    with ticking(handler.print):
+        while len(handler.lines) < 200:
+            main.print()
     check(journal, read_all, main, handler)
 
 
