@@ -13,7 +13,7 @@ from typing import Any, Final, TypedDict
 from atrains._async import tables
 from atrains._async.base import TaskPart
 from atrains._async.pending import Pending
-from atrains._engine.channel import names_of
+from atrains._engine.channel import Channel, names_of
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.notices import say
 from atrains._engine.runtime import Runtime
@@ -207,6 +207,8 @@ class StatusPart(TaskPart):
         await self._channel.flush(self.reported_as, FLUSH_BUDGET)
         async with self._channel.resetting(self.reported_as):
             await self._call(endpoints.TASKS_RESET, "reset", force=force)
+        if isinstance(self._channel, Channel):
+            self._channel.stops.expect(self.reported_as, TaskStatusEnum.created)
         self._uploads.clear()  # what they recorded is gone at home
         self._last_iteration = 0
         if set_started_on_success:
@@ -338,6 +340,8 @@ class StatusPart(TaskPart):
             _log.warning("atrains: %s", error)
             return {"updated": 0, "fields": {}}
         self._record.update(answer.get("fields", {}))
+        if isinstance(self._channel, Channel):
+            self._channel.stops.expect(self.reported_as, self._record.get("status"))
         return {"updated": answer.get("updated"), "fields": answer.get("fields", {})}
 
 

@@ -13,10 +13,13 @@ from atrains._async.queries import Queries
 from atrains._async.registered import RegisteredArtifacts
 from atrains._async.remote import Remote
 from atrains._async.removal import Removal
+from atrains._async.stopping import Stopping
 from atrains.errors import UsageError
 
 
-class AsyncTask(Removal, Remote, Parameters, Models, Configuration, Labels, RegisteredArtifacts, Queries, Plots, Destination, Execution):
+class AsyncTask(
+    Removal, Remote, Parameters, Models, Configuration, Labels, RegisteredArtifacts, Queries, Plots, Destination, Execution, Stopping
+):
     """A task for asyncio programs: what does I/O is a coroutine, what reports is a plain call.
 
     Get one with `Task.ainit`, `AsyncTask.create` or `AsyncTask.get_task`.

@@ -1,4 +1,7 @@
-"""What a run watches beside what is reported to it: what is printed and logged, and what the machine does. Begun and ended with the run."""
+"""What a run watches beside what is reported to it: what is printed and logged, what the machine does, and whether somebody stops it.
+
+Begun and ended with the run.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from atrains._api import current
 from atrains._api.console import check_streams, open_console
+from atrains._async import stopping
 from atrains._config import MonitorSettings, Settings
 from atrains._config.env import tasks_of_masters
 from atrains._engine.channel import Channel
@@ -77,6 +81,7 @@ def begin(task: TaskPart, watch: Watch) -> None:
     if not isinstance(channel, Channel):
         return
     settings = channel.settings
+    stopping.begin(task)
     # Under an agent the agent captures what the process prints: both would report each line.
     if watch.streams and settings.console.capture and task.running_locally():
         task._console = open_console(task.get_logger(), watch.streams, settings.console.cr_flush_period)  # noqa: SLF001
@@ -104,6 +109,7 @@ def _age(task: TaskPart) -> float:
 
 def end(task: TaskPart, *, at_exit: bool) -> None:
     """Watch nothing more; at the exit of the process what is printed after this is still captured, until all is over."""
+    stopping.end(task)
     if isinstance(task._channel, Channel):  # noqa: SLF001
         task._channel.unwatch(task.reported_as)  # noqa: SLF001
     if task._console is not None:  # noqa: SLF001

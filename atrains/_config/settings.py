@@ -245,6 +245,8 @@ class TaskSettings(NamedTuple):
     """Hours after which the last task of a name is no longer reused."""
     no_reuse: bool = False
     """Whether reuse is switched off whatever the call says."""
+    support_stopping: bool = True
+    """Whether a run ends when somebody stops its task from outside."""
     default_output_uri: str | None = None
     """Where models and artifacts go when the task names no destination."""
 

@@ -20,6 +20,7 @@ from atrains._engine.lookout import Looker, Lookout
 from atrains._engine.outlet import Outlet
 from atrains._engine.places import open_transport
 from atrains._engine.process import WORKERS, process
+from atrains._engine.stops import Stops
 from atrains._transport.base import Transport
 from atrains._wire import endpoints
 from atrains._wire.edits import ParameterChanges
@@ -56,6 +57,7 @@ class Channel:
         aliases: The ids that tasks have at home, by those that they were begun under while the home was away.
         monitor: What watches the machine for one of these tasks.
         lookout: What is looked at every so often for these tasks.
+        stops: Which of their runs are watched for being stopped from outside.
     """
 
     def __init__(self, settings: Settings, transport: Transport, owner: Runtime) -> None:
@@ -67,6 +69,7 @@ class Channel:
         self._outlet: Outlet | None = None
         self.monitor: ResourceMonitor | None = None
         self.lookout = Lookout()
+        self.stops = Stops(self)
         self._closing: set[asyncio.Task[None]] = set()
         self._web: HttpClient | None = None
         self._lock = threading.RLock()
@@ -365,9 +368,9 @@ class Channel:
         if monitor is not None and monitor.task == task:
             monitor.stop()
 
-    def look_out(self, looker: Looker) -> None:
+    def look_out(self, looker: Looker, *, at_once: bool = True) -> None:
         """Have something looked at, now and every so often; from any thread. A forked child does so once it delivers."""
-        self.lookout.add(looker)
+        self.lookout.add(looker, at_once=at_once)
         if self.owner.pid == os.getpid():
             self.owner.look_out(self)
 
@@ -384,6 +387,7 @@ class Channel:
         self._lock = threading.RLock()
         self.monitor = None
         self.lookout = Lookout()
+        self.stops = Stops(self)
         self.transport = open_transport(self.settings)
         self._web = None
         if self._outlet is not None:

@@ -34,9 +34,12 @@ class Lookout:
     def __len__(self) -> int:
         return len(self._due)
 
-    def add(self, looker: Looker) -> None:
-        """Look at it from now on, the first time at once."""
-        self._due[looker] = 0.0
+    def add(self, looker: Looker, *, at_once: bool = True) -> None:
+        """Look at it from now on, the first time at once, or after its period."""
+        if at_once:
+            self._due[looker] = 0.0
+        else:
+            self._due.setdefault(looker, time.monotonic() + looker.period)
 
     def remove(self, looker: Looker) -> None:
         """Look at it no more."""

@@ -65,6 +65,7 @@ class ExitWatch:
                 self._signals = EndingSignals(self._close_on_signal)
             process().signals_handled = self._signals.are_set
             process().when_idle = self.release
+            process().leave = self._signals.leave
 
     def release(self) -> None:
         """Give back what was wrapped, once no run is open any more."""
@@ -80,7 +81,7 @@ class ExitWatch:
                 return
             self._signals.restore()
             self._program.restore()
-            self._program = self._signals = None
+            self._program = self._signals = process().leave = None
             process().signals_handled = False
         finally:
             self._wrapping.release()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -22,6 +24,8 @@ from atrains.types import TaskStatusEnum
 
 HANDLED: Final = ("SIGTERM", "SIGHUP")
 """SIGINT is not among them: it is a KeyboardInterrupt, which the program may handle."""
+_GRACE: Final = 30.0
+"""Seconds that the program has for its end, where it is asked to leave."""
 _PATIENCE: Final = 1.0
 """Seconds that a running loop has until it comes to the signal; then the main thread is interrupted wherever it is."""
 
@@ -38,6 +42,7 @@ class EndingSignals:
         self._handler = self._handle  # one object, so that it can be told from somebody else's
         self._set: list[int] = []
         self._left = self._nudged = False
+        self._code: int | None = None
         if threading.current_thread() is not threading.main_thread():
             return
         for name in HANDLED:
@@ -58,8 +63,36 @@ class EndingSignals:
                 signal.signal(number, signal.SIG_DFL)
         self._set.clear()
 
+    def leave(self, code: int) -> None:
+        """End the program by a SystemExit of its main thread, wherever that is; from any thread.
+
+        Where the signals are not ours, and in notebooks, whose cell is ended rather than the kernel, it is a KeyboardInterrupt.
+        """
+        main = threading.main_thread().ident or 0
+        is_kernel = "ipykernel" in sys.modules
+        ours = [] if is_kernel else [number for number in self._set if signal.getsignal(number) is self._handler]
+        if ours:
+            self._code = code
+        # A signal rather than `interrupt_main`: it wakes up what sleeps.
+        signal.pthread_kill(main, ours[0] if ours else signal.SIGINT)
+        if not is_kernel:
+            threading.Thread(target=self._leave_late, args=(code,), name="atrains-leave", daemon=True).start()
+
+    def _leave_late(self, code: int) -> None:
+        """End a program that did not go: something keeps its main thread, or it has other ideas."""
+        time.sleep(_GRACE)
+        if not process().is_ending:
+            self._close_all(process().ending or Ending(TaskStatusEnum.stopped, "stopped from outside"))
+            os._exit(code)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if self._code is not None:
+            code, self._code = self._code, None
+            if (around := asyncio._get_running_loop()) is None:  # noqa: SLF001  # as below
+                raise SystemExit(code)
+            around.call_soon_threadsafe(_raise, SystemExit(code))
+            return
         first, nudged = process().ending is None, self._nudged
         ending = process().ending = Ending(TaskStatusEnum.stopped, signal.Signals(number).name)
         loop = asyncio._get_running_loop()  # noqa: SLF001  # documented as the fast and non-raising form
@@ -89,3 +122,7 @@ class EndingSignals:
         if not self._left:
             self._nudged = True
             signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+def _raise(error: SystemExit) -> None:
+    raise error

@@ -79,6 +79,7 @@ PAIRS = (
             "_async/execution.py",
             "_async/remote.py",
             "_async/removal.py",
+            "_async/stopping.py",
             "_async/parameters.py",
             "_async/configuration.py",
             "_async/labels.py",

@@ -760,11 +760,11 @@ class Task(TaskTwin):
         """
         AsyncTask.set_random_seed(random_seed)
 
-    def set_output_uri(self, uri: str | Path | None) -> None:
+    def set_output_uri(self, uri: str | Path | bool | None) -> None:
         """Set where the models and artifacts go that are uploaded from now on; `task.output_uri = ...` does the same.
 
         Args:
-            uri: A folder, or the URL of a file server; None for the home itself, or the server's own file server.
+            uri: A folder, or the URL of a file server; None (or True) for the home itself, or the server's own file server.
 
         Raises:
             ConfigurationError: nothing can be stored there.
@@ -884,6 +884,30 @@ class Task(TaskTwin):
                 delete_artifacts_and_models=delete_artifacts_and_models, raise_on_error=raise_on_error, callback=callback, force=force
             ),
             "task.delete(...)",
+        )
+
+    def register_abort_callback(self, callback_function: Callable[[], object] | None, callback_execution_timeout: float = 30.0) -> None:
+        """Have a function called when somebody stops the run from outside: from a web page, with another program, through an agent.
+
+        It is called once, in a thread of its own, while the program still runs. Once it returns, or its time is over, the run ends as
+        `stopped`, and with the main run the program. Ctrl-C and signals are not meant: a program sees those itself.
+
+        Args:
+            callback_function: A function without arguments; it takes the place of an earlier one. None for none.
+            callback_execution_timeout: Seconds that it may take.
+
+        Raises:
+            ValidationError: what cannot be called, a time that is none.
+            UsageError: the run is not one of this process.
+            TransportError: an agent runs the task, and the home, which has to tell it, cannot be reached.
+
+        Example:
+            >>> task.register_abort_callback(lambda: save_checkpoint(model), callback_execution_timeout=60)
+        """
+        self._block(
+            self._core,
+            lambda: self._core.register_abort_callback(callback_function, callback_execution_timeout),
+            "task.register_abort_callback(...)",
         )
 
     def connect(self, mutable: T, *, name: str | None = None) -> T:

@@ -11,6 +11,11 @@ from atrains.types import TaskStatusEnum as Status
 FINAL: Final = frozenset({Status.stopped, Status.published, Status.publishing, Status.closed, Status.failed, Status.completed})
 """A run that has one of these has ended."""
 
+STOPPING: Final = "stopping"
+"""What a status message says of a run that is asked to stop itself."""
+_OF_AGENTS: Final = "worker"
+"""What stands in the status messages of agents, whose own changes are not meant for the program that they run."""
+
 _ALLOWED: Final[Mapping[Status, frozenset[Status]]] = {
     Status.created: frozenset({Status.queued, Status.in_progress}),
     Status.queued: frozenset({Status.created, Status.in_progress, Status.stopped}),
@@ -24,6 +29,13 @@ _ALLOWED: Final[Mapping[Status, frozenset[Status]]] = {
     Status.unknown: frozenset(),
 }
 _REPEATABLE: Final = frozenset({Status.in_progress, Status.stopped, Status.completed, Status.failed, Status.closed, Status.created})
+
+
+def is_stop(status: str, message: str) -> bool:
+    """Whether a program whose run has this status at home, and did not set it itself, is to stop."""
+    if status == Status.created:
+        return True
+    return status in FINAL and _OF_AGENTS not in message
 
 
 def check_transition(current: str, target: str, *, force: bool = False) -> None:

@@ -71,7 +71,9 @@ def sections(page: Path) -> Iterator[Section]:
 
 
 def is_of_the_program(endpoint: str, body: Any) -> bool:
-    """Whether a request records the program of a run, which happens at any time."""
+    """Whether a request records the program of a run, or asks whether somebody stopped it, which happens at any time."""
+    if endpoint == "tasks.get_all":
+        return bool(body.get("only_fields") == ["status", "status_message"])
     return endpoint == "tasks.set_requirements" or (endpoint == "tasks.edit" and {"script"} <= set(body) <= PROGRAM)
 
 

@@ -47,6 +47,7 @@ from atrains import Task
 task = Task.init("agents", "a script")
 settings = task.connect({"seconds": 0.0})
 task.execute_remotely("default")
+task.register_abort_callback(lambda: print("saved before the end", flush=True))
 print("seconds are", settings["seconds"], flush=True)
 task.get_logger().report_scalar("loss", "train", 0.25, 1)
 time.sleep(settings["seconds"])
@@ -221,6 +222,7 @@ def test_what_was_handed_over_runs_and_everything_comes_back(machine: Machine) -
     assert "seconds are 0.0\n" in found["alone"]["console"]
     assert "rate is 0.7 layers are 9 changed since\n" in found["edited"]["console"]
     assert found["edited"]["parent"] == from_git
+    assert [name for name, task in found.items() if "saved before the end\n" in task["console"]] == ["aborted"]
     for name, value in (("from git", 0.5), ("alone", 0.25), ("edited", 0.5), ("aborted", 0.25)):
         assert found[name]["scalars"]["loss"]["train"]["y"] == [value], name
     for task in found.values():
