@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -43,12 +43,31 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the suite, let one run what hangs together: what is sent to served homes is checked afterwards."""
-    for item in items:
-        sent = item.nodeid.startswith("tests/conformance/") and "served" in item.name
-        if sent or item.nodeid.startswith("tests/interop/test_schemas.py"):
-            item.add_marker(pytest.mark.xdist_group("served"))
+TOGETHER: Final = ("tests/interop/", "tests/process/test_cli.py", "tests/process/test_endings.py", "tests/process/test_examples.py")
+"""Files whose tests share what their module makes: programs that run, servers, official clients. Every process would make it anew."""
+
+
+def group_of(nodeid: str) -> str:
+    """The name that tests have in common which one process has to run, in their order; of most tests it is their own."""
+    file, _, name = nodeid.partition("::")
+    if (file.startswith("tests/conformance/") and "served" in name) or file == "tests/interop/test_schemas.py":
+        return "served"  # what is sent to served homes is checked afterwards
+    return file if file.startswith(TOGETHER) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes run the suite, hand out groups, the largest first: the marks of pytest-xdist 3.8 do nothing on pytest 9.2.
+
+    See https://github.com/pytest-dev/pytest-xdist/issues/1386.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session")

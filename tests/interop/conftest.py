@@ -7,6 +7,7 @@ The venvs are made from the package index when a test first needs them and kept 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -58,21 +59,30 @@ def make_venv(package: str, interpreter: str, *beside: str) -> Peer:
     """The venv of a package, and of others beside it; made once, whole or not at all."""
     import fcntl
 
-    wanted = [*REQUIREMENTS[package], *beside]
+    options = ["install", "--quiet", "--no-compile", *REQUIREMENTS[package], *beside]
     version = _output([interpreter, "-c", "import sys; print('.'.join(map(str, sys.version_info[:3])))"])
-    key = hashlib.sha256(json.dumps([wanted, version, interpreter]).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps([options, version, interpreter]).encode()).hexdigest()[:12]
     cache = Path(os.environ.get("ATRAINS_INTEROP_CACHE") or Path(tempfile.gettempdir()) / f"atrains-interop-{os.getuid()}")
     folder = cache / f"{package}-{key}"
-    python = folder / "bin" / "python"
+    python, complete = folder / "bin" / "python", folder / "complete"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once make one venv
-        if not (folder / "complete").exists():
+        if not complete.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _output([interpreter, "-m", "venv", str(folder)])
-            _output([str(python), "-m", "pip", "install", "--quiet", *wanted], seconds=15 * MINUTES)
-            (folder / "complete").touch()
-    return Peer(package, python, _output([str(python), "-c", _VERSION, package]))
+            _install(interpreter, folder, options)
+            complete.write_text(_output([str(python), "-c", _VERSION, package]), encoding="utf-8")
+    return Peer(package, python, complete.read_text(encoding="utf-8"))
+
+
+def _install(interpreter: str, folder: Path, options: list[str]) -> None:
+    """Make a venv, without a pip of its own where ours can fill it: half of the time would go into that, and into unread bytecode."""
+    if interpreter == sys.executable and importlib.util.find_spec("pip") is not None:
+        _output([interpreter, "-m", "venv", "--without-pip", str(folder)])
+        _output([interpreter, "-m", "pip", "--python", str(folder / "bin" / "python"), *options], seconds=15 * MINUTES)
+    else:  # our pip may be too new for it
+        _output([interpreter, "-m", "venv", str(folder)])
+        _output([str(folder / "bin" / "python"), "-m", "pip", *options], seconds=15 * MINUTES)
 
 
 def _output(command: list[str], *, seconds: float = 5 * MINUTES) -> str:
@@ -92,15 +102,9 @@ def clearml() -> Peer:
 
 
 @pytest.fixture(scope="session")
-def clearml_with_plots() -> Peer:
-    """The official package of today beside the packages whose figures and tables it takes."""
-    return make_venv("clearml", sys.executable, "matplotlib", "pandas", "plotly")
-
-
-@pytest.fixture(scope="session")
 def clearml_with_kinds() -> Peer:
-    """The same beside the packages of data frames and images."""
-    return make_venv("clearml", sys.executable, "pandas", "pillow", "pyarrow", "pyyaml")
+    """The same beside the packages whose figures, data frames and images it takes."""
+    return make_venv("clearml", sys.executable, "matplotlib", "pandas", "pillow", "plotly", "pyarrow", "pyyaml")
 
 
 @pytest.fixture(scope="session")

@@ -25,10 +25,10 @@ PACKED: Final = {"i1": "b", "u1": "B", "i2": "h", "i4": "i", "f4": "f", "f8": "d
 
 
 @pytest.fixture(scope="module")
-def reported(clearml_with_plots: Peer, place: Place) -> dict[str, Any]:
+def reported(clearml_with_kinds: Peer, place: Place) -> dict[str, Any]:
     """What both have sent."""
     return {
-        "clearml": place.run(clearml_with_plots.python, "plots.py", "clearml", "interop/plots", "by clearml")["plots"],
+        "clearml": place.run(clearml_with_kinds.python, "plots.py", "clearml", "interop/plots", "by clearml")["plots"],
         "atrains": place.run(sys.executable, "plots.py", "atrains", "interop/plots", "by atrains")["plots"],
     }
 
