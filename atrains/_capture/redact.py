@@ -49,8 +49,8 @@ def without_credentials(url: str) -> str:
     if not separator or before.endswith("file"):
         return url  # a path, or `git@host:path`, which holds no password
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    user, at, _ = authority.rpartition("@")
-    if not at and re.search(r":(?!\d*$)[^\]]*$", authority):  # no port: a password with a slash in it
+    user, at, host = authority.rpartition("@")
+    if (at and not host) or (not at and re.search(r":(?!\d*$)[^\]]*$", authority)):  # no port: a password with a slash in it
         user, at, _ = rest.rpartition("@")
     kept = user.partition(":")[0] + at if "ssh" in before and user else ""
     path, hash_, fragment = rest[len(user) + len(at) :].partition("#")

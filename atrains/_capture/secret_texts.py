@@ -27,12 +27,12 @@ KEYS: Final = re.compile(
 PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^\s/:@'\"]*):([^\s/@'\"]+)(?=@)")
 USER_IN_URL: Final = re.compile(r"(?<=https://)([A-Za-z0-9_-]{20,})(?=@)")  # a token in place of a user
 BEARER: Final = re.compile(
-    r"(?P<before>authorization[\"'\]\\]*\s{0,9}[:=,]\s{0,9}\\?[\"']?(?:bearer|basic|token|apikey)\s{1,9}"
-    r"|(?<![a-z])bearer\s{1,9}(?=[^\s\"']{0,200}\d))(?P<value>[A-Za-z0-9._~+/=:-]{6,})",
+    r"(?P<before>authorization[\"'\]\\]*\s{0,9}[:=,]\s{0,9}[rbfu]{0,2}\\?[\"']?(?:bearer|basic|token|apikey)\s{1,9}"
+    r"|(?<![a-z])bearer\s{1,9}(?=[^\s\"']{0,200}\d))(?P<value>[^\s\"'\\{}<>$,;()]{6,})",
     re.IGNORECASE,
 )
 # Quotes may stand behind a backslash, as in a notebook, which is JSON.
-_IS: Final = r"""\d*(?:\\?["'\]])*\s{0,9}(?::\s{0,9}str\s{0,9})?[:=]\s{0,9})(?P<quote>\\?["'])"""
+_IS: Final = r"""\d*(?:\\?["'\]])*\s{0,9}(?::\s{0,9}str\s{0,9})?[:=]\s{0,9}[rbfu]{0,2})(?P<quote>\\?["'])"""
 _QUOTED: Final = r"(?P<value>(?:(?!(?P=quote))(?:[^\\\n]|\\.))+)(?P=quote)"
 ASSIGNED: Final = re.compile(rf"(?P<before>{_WORD}{NAME}{_IS}{_QUOTED}", re.IGNORECASE)
 # A model's tokens, such as `pad_token="[PAD]"`, are no secrets: a secret one is long and looks random.
@@ -45,7 +45,7 @@ OPTION: Final = re.compile(
 )
 ITEM: Final = re.compile(
     rf"""(?P<before>(?:["']--?|(?:getenv|environ\.get|setdefault|setenv)\(\s*["'])[A-Za-z0-9_.-]{{0,40}}(?:{NAME}|token)\d*["']\s*,"""
-    rf"""\s*(?:[^"'\n]{{0,99}}\bdefault\s*=\s*)?)(?P<quote>["'])(?!-){_QUOTED}""",
+    rf"""\s*(?:[^"'\n]{{0,99}}\bdefault\s*=\s*)?[rbfu]{{0,2}})(?P<quote>["'])(?!-){_QUOTED}""",
     re.IGNORECASE,
 )
 # In a text within the program: `"PASSWORD=word command"`, `"host=there password=word"`, `"https://there?token=word"`. A keyword of a call
