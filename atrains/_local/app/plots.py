@@ -32,12 +32,12 @@ const isFraction = (cell) => typeof cell === 'number' && !Number.isInteger(cell)
 const rounded = (trace) => trace.type === 'heatmap' && trace.texttemplate === '%{z}' &&
   (trace.z || []).flat().some(isFraction) ? {...trace, texttemplate: '%{z:.3~g}'} : trace;
 // What plotly leaves around a figure that says nothing of it is made for larger ones. Figures of matplotlib (`{}`) bring their own.
-const around = (layout) => layout.scene ? {l: 0, r: 0, t: 60, b: 0}
-  : layout.margin ? {l: 8, r: 8, t: 70, b: 8} : {l: 70, r: 30, t: 80, b: 60};
+const around = (layout) => layout.scene ? {l: 0, r: 0, t: 80, b: 0}
+  : layout.margin ? {l: 8, r: 8, t: 80, b: 8} : {l: 70, r: 30, t: 80, b: 60};
 const framed = (layout) => Object.keys(layout.margin || {}).length ? layout : {...layout, margin: around(layout)};
 // From a little farther off, or the marks at its edges are cut off.
-const eye = {x: 1.5, y: 1.5, z: 1.2};
-const seen = (layout) => layout.scene && !layout.scene.camera ? {...layout, scene: {...layout.scene, camera: {eye}}} : layout;
+const camera = {eye: {x: 1.6, y: 1.6, z: 1.2}, center: {x: 0, y: 0, z: -0.15}};
+const seen = (layout) => layout.scene && !layout.scene.camera ? {...layout, scene: {...layout.scene, camera}} : layout;
 for (const place of document.querySelectorAll('.figure')) {
   try {
     const figure = JSON.parse(place.querySelector('script').textContent);
