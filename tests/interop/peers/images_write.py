@@ -26,6 +26,6 @@ log.report_media("media", "s", iteration=3, stream=io.BytesIO(b"RIFF of a kind")
 log.report_image("elsewhere", "s", iteration=3, url="https://example.com/a/b.png?x=1")
 for step in range(4):
     log.report_image("recycled", "s", iteration=step, image=np.full((8, 8), 60 * step, np.uint8), max_image_history=2)
-    task.flush(**({} if package == "trains" else {"wait_for_uploads": True}))
+    task.flush(wait_for_uploads=True)
 task.close()
 Path(outcome).write_text(json.dumps({"id": task.id}), encoding="utf-8")
