@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import os
 import re
 import shlex
@@ -19,10 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 from atrains._config import Settings, load_settings
 from atrains._config.env import Environment, process_variables
 from atrains._engine.channel import Channel
+from atrains._engine.journals import holds
 from atrains._engine.places import open_transport
 from atrains._engine.process import WORKERS
 from atrains._engine.recovery import recover
 from atrains._engine.runtime import Runtime
+from atrains._local.transport import LocalTransport
+from atrains._local.watchdog import USUAL_SILENCE, stop_silent
 from atrains.errors import AtrainsError, ConfigurationError, NotFoundError
 
 if TYPE_CHECKING:
@@ -44,6 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", action="store_true", help="print the variables that point clients at the server, and start nothing")
     parser.add_argument("--access-key", metavar="KEY", help="the key that clients log in with (default: ATRAINS_SERVE_ACCESS_KEY)")
     parser.add_argument("--secret-key", metavar="KEY", help="its secret (default: ATRAINS_SERVE_SECRET_KEY; others may see arguments)")
+    parser.add_argument(
+        "--watchdog",
+        type=_silence,
+        default=USUAL_SILENCE,
+        metavar="SECONDS",
+        help="stop runs that nobody has heard of for so long; 0 for none (default: %(default)s)",
+    )
     parser.add_argument("--page-login", action="store_true", help="ask for a login on the web page on this machine as well")
     parser.epilog = (
         'In another shell: eval "$(atrains serve --env)". Without keys of your own the home keeps a pair that was made for it, '
@@ -56,6 +67,13 @@ def _port(text: str) -> int:
     if not 0 <= number <= 65_535:
         raise argparse.ArgumentTypeError(f"{number} is no port: 0 to 65535")
     return number
+
+
+def _silence(text: str) -> float:
+    seconds = float(text)
+    if not math.isfinite(seconds) or seconds < 0:
+        raise argparse.ArgumentTypeError(f"{text} is no time: seconds from 0")
+    return seconds
 
 
 def _url(text: str) -> str:
@@ -104,10 +122,12 @@ async def run(options: argparse.Namespace) -> None:
         url=options.url,
         page_login=options.page_login,
     )
-    await _serve(running(served), settings, chosen=pair.access_key is not None, as_json=options.json)
+    await _serve(running(served), settings, chosen=pair.access_key is not None, as_json=options.json, watchdog=options.watchdog)
 
 
-async def _serve(serving: AbstractAsyncContextManager[Running], settings: Settings, *, chosen: bool, as_json: bool) -> None:
+async def _serve(
+    serving: AbstractAsyncContextManager[Running], settings: Settings, *, chosen: bool, as_json: bool, watchdog: float
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -118,7 +138,7 @@ async def _serve(serving: AbstractAsyncContextManager[Running], settings: Settin
         note.write_text(json.dumps({"url": server.url, "own_keys": chosen, "process": os.getpid()}), encoding="utf-8")
         try:
             _print_start(server, settings.home.path, as_json=as_json)
-            recovery = asyncio.create_task(_recover_now_and_then(settings))
+            recovery = asyncio.create_task(_look_after(settings, watchdog))
             try:
                 await stop.wait()
             finally:
@@ -139,19 +159,27 @@ def _remove_note(note: Path) -> None:
             note.unlink()
 
 
-async def _recover_now_and_then(settings: Settings) -> None:
-    """Deliver what killed processes left for this home; while no script runs, nobody else does."""
+async def _look_after(settings: Settings, watchdog: float) -> None:
+    """Deliver what killed processes left for this home, and stop silent runs; while no script runs, nobody else does."""
     transport = open_transport(settings)
     journals = Channel(settings, transport, Runtime.current()).journals
     try:
         while True:
             try:
                 await recover(journals, transport, WORKERS)
+                if watchdog and isinstance(transport, LocalTransport):
+                    await asyncio.get_running_loop().run_in_executor(WORKERS, _stop_silent, transport, journals, watchdog)
             except AtrainsError as error:  # said, and tried again: the server serves on
-                _log.warning("atrains: what killed processes left cannot be delivered now: %s", error)
-            await asyncio.sleep(_RECOVERY_SECONDS)
+                _log.warning("atrains: what killed processes left cannot be delivered now, nor silent runs stopped: %s", error)
+            await asyncio.sleep(min(_RECOVERY_SECONDS, watchdog or _RECOVERY_SECONDS))
     finally:
         await transport.aclose()
+
+
+def _stop_silent(transport: LocalTransport, journals: Path, seconds: float) -> None:
+    # A run that records to the home in-process is known by its journal, and does not ping.
+    for task in stop_silent(transport.store, seconds, lambda task: holds(journals, None, task)):
+        _log.warning("atrains: task %s was stopped: nobody has heard of it for %g s", task, seconds)
 
 
 def _print_start(server: Running, home: Path, *, as_json: bool) -> None:

@@ -143,3 +143,32 @@ def test_what_a_killed_process_left_is_delivered_at_its_start(tmp_path: Path) ->
                 break
             time.sleep(0.1)
         assert (found["status"], found["last_iteration"]) == ("failed", 999)
+
+
+def test_a_run_that_nobody_hears_of_is_stopped_and_a_silent_one_that_lives_is_not(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    script = "import sys, time; from atrains import Task; print(Task.init('watchdog', 'alive').id, flush=True); sys.stdin.read()"
+    with serving(home, "--watchdog", "1.5") as (process, printed):
+        variables = printed["environment"]
+        gone = call(variables, "tasks.create", name="gone", type="training")["id"]
+        draft = call(variables, "tasks.create", name="a draft", type="training")["id"]
+        call(variables, "tasks.started", task=gone)
+        with subprocess.Popen(
+            [sys.executable, "-c", script], env=environment(home), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as living:
+            assert living.stdin is not None
+            assert living.stdout is not None
+            alive = living.stdout.readline().strip()
+            until = time.monotonic() + 20
+            while (found := call(variables, "tasks.get_by_id", task=gone)["task"])["status"] == "in_progress" and time.monotonic() < until:
+                time.sleep(0.2)
+            assert (found["status"], found["status_reason"]) == ("stopped", "Forced stop (non-responsive)")
+            time.sleep(3)  # the other one has said nothing for longer than that
+            assert call(variables, "tasks.get_by_id", task=alive)["task"]["status"] == "in_progress"
+            living.stdin.close()
+        assert call(variables, "tasks.get_by_id", task=alive)["task"]["status"] == "completed"
+        assert call(variables, "tasks.get_by_id", task=draft)["task"]["status"] == "created"
+        process.terminate()
+        assert process.wait(ENDS_WITHIN * 2) == 0
+        assert process.stderr is not None
+        assert f"task {gone} was stopped: nobody has heard of it for 1.5 s" in process.stderr.read()
