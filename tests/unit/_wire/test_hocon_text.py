@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import OrderedDict
 from datetime import date, timedelta
 from enum import Enum
@@ -18,6 +19,7 @@ from atrains._config.hocon import parse_text
 from atrains._wire.hocon_text import write
 from atrains.errors import ConfigurationError, UnsupportedTypeError, ValidationError
 
+EXAMPLES = 1000 if os.environ.get("ATRAINS_SOAK") == "1" else 80  # the parser takes 10 ms and more for each
 AWKWARD = (
     *(
         "",
@@ -79,7 +81,7 @@ def exactly(value: object) -> object:
 
 
 @given(CALM)
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example({"a": {}, "b": [], "c": [[]], "d": [{}], "e": {"f": {"g": None}}, "h": [None, [None]], "i": [{"a": 1}, {"a": 2}]})
 @example({"big": 10**30, "small": 5e-324, "large": 1.7e308, "minus": -0.0, "exponent": 1e22})
 def test_hocon_reads_back_equal(configuration: dict[str, Any]) -> None:
@@ -89,7 +91,7 @@ def test_hocon_reads_back_equal(configuration: dict[str, Any]) -> None:
 
 
 @given(WILD)
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example({'say "so"': 1, "back\\slash": 2, "": 3, "line\nend": ["", "\0", "\ud800"]})
 def test_whatever_json_can_say_reads_back_equal(configuration: dict[str, Any]) -> None:
     text = write(configuration)
