@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import sys
 import threading
 import time
@@ -203,7 +204,7 @@ class Capturing:
         runtime = self._task._runtime  # noqa: SLF001
         if captured.patch and runtime is not None:
             self._patch = captured.patch
-            self._preview = "\n".join(line for line in captured.patch.split("\n") if line.startswith("diff --"))
+            self._preview = "\n".join(found[0] for found in re.finditer(r"^diff --.*", captured.patch, re.MULTILINE))
             runtime.call_soon(self._begin_upload)
 
     def _begin_upload(self) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+_BEGINS: Final = b"diff --"
 _BETWEEN: Final = (b"Submodule ", b"* Unmerged path ")
 """How git's remarks between the patches begin; a line of a file begins with a blank, a sign or a backslash."""
 _ESCAPED: Final = re.compile(r"\\([0-7]{3}|.)")
@@ -34,9 +35,13 @@ def file_changes(diff: bytes) -> list[FileChange]:
     An agent that meets text before the first patch takes the whole for a program.
     """
     changes = []
-    # Each but the last lost its newline to the split: that of a blank line, if it is a binary patch.
-    for part in (b"\n" + diff.removesuffix(b"\n")).split(b"\ndiff --")[1:]:
-        patch = b"diff --" + part + b"\n"
+    diff = diff if diff.endswith(b"\n") else diff + b"\n"
+    # One after the other: to split all at once holds the interpreter for as long as that takes.
+    at = 0 if diff.startswith(_BEGINS) else _after(diff, 0)
+    while at < len(diff):
+        end = _after(diff, at)
+        patch = diff[at:end]
+        at = end
         if any(b"\n" + remark in patch for remark in _BETWEEN):
             patch = b"".join(line for line in patch.splitlines(keepends=True) if not line.startswith(_BETWEEN))
         name = name_in(patch.partition(b"\n")[0])
@@ -45,6 +50,12 @@ def file_changes(diff: bytes) -> list[FileChange]:
         except UnicodeDecodeError:
             changes.append(FileChange(name, patch.decode("utf-8", "replace"), is_exact=False))
     return changes
+
+
+def _after(diff: bytes, at: int) -> int:
+    """Where the next patch begins, or the difference ends."""
+    found = diff.find(b"\n" + _BEGINS, at)
+    return len(diff) if found < 0 else found + 1
 
 
 def name_in(header: bytes) -> str:

@@ -9,7 +9,7 @@ import base64
 import binascii
 import sys
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +34,10 @@ MOST_TEXT: Final = 500_000
 """Characters of a difference beyond which it becomes an artifact."""
 _LAST_SECONDS: Final = 1.0
 """Seconds that the packages may take beyond what git may, as a run ends."""
+_LONG: Final = 1 << 16
+"""Characters that take about a millisecond to look through for secrets."""
+_PATIENCE: Final = 0.0005
+"""Seconds of rest after that, for the program's own threads."""
 _VCS: Final = "VCS_"
 _BINARY: Final = "\nGIT binary patch\n"
 _known: dict[Hashable, tuple[Program, Repository | None, dict[str, str]]] = {}
@@ -118,7 +122,7 @@ def capture(
     return Captured(
         script={name: _valid(value) for name, value in {**section, "diff": difference.text}.items()},
         requirements=_valid(requirements),
-        patch=_valid(difference.whole),
+        patch=difference.whole,
         remarks={name: _valid(remark) for name, remark in remarks.items() if remark},
         imported=imported,
         is_growing=program.start is Start.NOTEBOOK,
@@ -263,7 +267,17 @@ def _changes(program: Program, source: Repository, text: str, name: str, redacto
         is_new = bool(changes) and program.start is not Start.NOTEBOOK and not (source.root / name).exists()
     if text and name and is_new:
         changes.append(addition(name, text))
-    return changes if redactor is None else [_redacted(change, redactor) for change in changes]
+    return changes if redactor is None else list(_all_redacted(changes, redactor))
+
+
+def _all_redacted(changes: Iterable[FileChange], redactor: Redactor) -> Iterator[FileChange]:
+    since = 0
+    for change in changes:
+        yield _redacted(change, redactor)
+        since += len(change.text)
+        if since > _LONG:
+            time.sleep(_PATIENCE)
+            since = 0
 
 
 def _redacted(change: FileChange, redactor: Redactor) -> FileChange:
