@@ -65,7 +65,7 @@ class ImageReports(Outgoing):
 
         Raises:
             UsageError: none of `local_path`, `image`, `matrix` and `url` was given, or several.
-            ValidationError: `local_path` is no path.
+            ValidationError: `local_path` is no path, or `url` is empty.
             TaskClosedError: the task was closed.
         """
         given = {"local_path": local_path, "image": image, "matrix": matrix, "url": url}
@@ -108,7 +108,7 @@ class ImageReports(Outgoing):
 
         Raises:
             UsageError: none of `local_path`, `stream` and `url` was given, or several.
-            ValidationError: a stream without `file_extension`, or `local_path` is no path.
+            ValidationError: a stream without `file_extension`, `local_path` is no path, or `url` is empty.
             TaskClosedError: the task was closed.
         """
         _check_one("report_media", {"local_path": local_path, "stream": stream, "url": url})
@@ -252,6 +252,8 @@ class ImageReports(Outgoing):
         from atrains._wire.images import URL_LIMIT
 
         address, name = clean_name(url), joined(title, series)
+        if not address:
+            raise ValidationError("url is the address of an image or another file, not an empty text")
         if len(address.encode()) > URL_LIMIT:
             self._drop(EventKind.IMAGES, ledger.TOO_LARGE, name, f"a URL has at most {URL_LIMIT:,} bytes; report the image itself")
             return

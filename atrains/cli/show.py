@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from atrains._local.app.markup import number_text
 from atrains._local.app.plots import figure_of, kinds, text_rows
 from atrains._wire import endpoints
 from atrains._wire.artifacts import ArtifactRecord, human_size, resolve_url
@@ -28,8 +29,6 @@ _PLOT_IN_A_PIPE: Final = 40
 _MOST_LINES: Final = 10_000
 
 _MOST_PLOTS: Final = 100
-_WHOLE: Final = 1e12
-"""Below it whole numbers are printed in full."""
 _MOST_ROWS: Final = 12
 """Rows of a table or a matrix."""
 _WIDEST_CELL: Final = 24
@@ -70,7 +69,7 @@ async def run(options: argparse.Namespace) -> None:
         _print_curves(output, task["scalars"], curves)
     if task["single_values"]:
         output.heading("Single values")
-        output.table([[clean(name), _number(value)] for name, value in task["single_values"].items()], indent=2, cut=[0])
+        output.table([[clean(name), number_text(value)] for name, value in task["single_values"].items()], indent=2, cut=[0])
     if figures:
         output.heading("Plots")
         _print_plots(output, figures)
@@ -196,7 +195,7 @@ def _print_curves(output: Output, scalars: dict[str, dict[str, dict[str, Any]]],
     for title, held in sorted(scalars.items(), key=lambda item: item[0] in MONITOR_TITLES):  # those of the program first
         for series, known in held.items():
             plot = sparkline(curves.get(title, {}).get(series, []), output.levels)
-            numbers = [f"{name} {_number(known[name])}" for name in ("last", "min", "max")]
+            numbers = [f"{name} {number_text(known[name])}" for name in ("last", "min", "max")]
             rows.append([clean(f"{shown_title(title)}/{series}"), (plot, "cyan"), *numbers])
     output.table(rows, indent=2, cut=[0], ends=[0])  # by their ends the series of one title differ
 
@@ -244,10 +243,6 @@ def _print_rest(output: Output, task: dict[str, Any]) -> None:
     for place in (task["folder"], task["output_uri"]):
         if place:
             output.line(f"  {clean(place)}")
-
-
-def _number(value: float) -> str:
-    return f"{value:.0f}" if float(value).is_integer() and abs(value) < _WHOLE else f"{value:.6g}"
 
 
 def _line_count(text: str) -> int:

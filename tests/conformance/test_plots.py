@@ -168,6 +168,7 @@ async def test_an_argument_that_cannot_be_meant_raises(world: World) -> None:
         lambda: log.report_matplotlib_figure("t", "s", 0, 5),
         lambda: log.report_table("t", "s", url="ftp://host/a.csv"),
         lambda: log.report_table("t", "s", url=5),  # type: ignore[arg-type]
+        lambda: log.report_image("t", "s", url=""),
         lambda: log.report_image("t", "s", local_path=5),  # type: ignore[arg-type]
         lambda: log.report_media("t", "s", stream=io.BytesIO(), file_extension=5),  # type: ignore[arg-type]
     ):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from atrains._local.app.markup import text
+from atrains._local.app.markup import number_text, text
 
 _WIDTH: Final = 560
 _HEIGHT: Final = 260
@@ -22,8 +22,13 @@ _DIGITS: Final = 12
 """Of a number at an axis, at most: there is no room for more."""
 
 
-def draw(curves: Mapping[str, Mapping[str, Any]]) -> str:
-    """A chart of curves, each with `x` and `y` of one length; what is no finite number is left out."""
+def draw(curves: Mapping[str, Mapping[str, Any]], last: Mapping[str, float] | None = None) -> str:
+    """A chart of curves, each with `x` and `y` of one length; what is no finite number is left out.
+
+    Args:
+        curves: The curves by name; they may be samples, whose values are means.
+        last: The last values of curves, as they were reported; of any other its last point is shown.
+    """
     shown = dict(list(curves.items())[:_MOST_SERIES])
     points = {name: _finite(curve["x"], curve["y"]) for name, curve in shown.items()}
     every = [point for held in points.values() for point in held]
@@ -35,8 +40,9 @@ def draw(curves: Mapping[str, Mapping[str, Any]]) -> str:
     for number, (name, held) in enumerate(points.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         parts.append(_line(name, held, colour, across, up))
-        last = f"{held[-1][1]:.6g}" if held else "-"
-        legend.append(f'<li><i style="background:{colour}"></i>{text(name) or "(no name)"} <b>{last}</b></li>')
+        value = (last or {}).get(name, held[-1][1] if held else None)
+        shown_value = "-" if value is None else number_text(value)
+        legend.append(f'<li><i style="background:{colour}"></i>{text(name) or "(no name)"} <b>{shown_value}</b></li>')
     more = f'<li class="none">and {len(curves) - len(shown)} more</li>' if len(curves) > len(shown) else ""
     return "".join([*parts, "</svg>", '<ul class="legend">', *legend, more, "</ul>"])
 

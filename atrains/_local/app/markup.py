@@ -12,6 +12,9 @@ _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What would not show, or show other text than is there."""
 
+_WHOLE: Final = 1e12
+"""Below it whole numbers are shown in full."""
+
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 """Nothing but what stands in the page: no script runs, whatever a run is called."""
 
@@ -63,6 +66,11 @@ button{font:inherit;padding:6px 16px;border:1px solid var(--line);border-radius:
 def text(value: object) -> str:
     """A value of a run as text of a page."""
     return escape(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", _ESCAPES.sub("", str(value))).encode("utf-8", "replace").decode())
+
+
+def number_text(value: float, digits: int = 6) -> str:
+    """A number with so many digits; a whole one in full, where that can be read."""
+    return f"{value:.0f}" if abs(value) < _WHOLE and float(value).is_integer() else f"{value:.{digits}g}"
 
 
 def console(messages: Iterable[str]) -> str:

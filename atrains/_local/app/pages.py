@@ -144,7 +144,7 @@ class Pages:
             f"<h1>{markup.text(title)} {markup.status(record['status'])}</h1>",
             self._facts_of(record),
             markup.section("Single values", _single_values(values)),
-            markup.section("Scalars", _charts(curves)),
+            markup.section("Scalars", _charts(curves, _last_values(record))),
             markup.section(
                 "Plots", plots.overview(figures, markup.path_of("projects", record.get("project") or "*", "tasks", task, "plots"))
             ),
@@ -267,16 +267,25 @@ def _moment(stamp: object) -> str:
 
 def _single_values(tasks: list[dict[str, Any]]) -> str:
     rows = [
-        [markup.text(value["metric"]), markup.text(value["variant"]), f"{value['value']:.10g}"]
+        [markup.text(value["metric"]), markup.text(value["variant"]), markup.number_text(value["value"], 10)]
         for task in tasks
         for value in task["values"]
     ]
     return markup.table(["Title", "Name", "Value"], rows) if rows else ""
 
 
-def _charts(curves: dict[str, dict[str, Any]]) -> str:
+def _last_values(record: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The last values of curves by title and series."""
+    found: dict[str, dict[str, float]] = {}
+    for entry in (entry for series in (record.get("last_metrics") or {}).values() for entry in series.values()):
+        if isinstance(entry.get("value"), int | float):
+            found.setdefault(entry["metric"], {})[entry["variant"]] = entry["value"]
+    return found
+
+
+def _charts(curves: dict[str, dict[str, Any]], last: dict[str, dict[str, float]]) -> str:
     drawn = [
-        f"<figure><figcaption>{markup.text(shown_title(title)) or '(no title)'}</figcaption>{charts.draw(series)}</figure>"
+        f"<figure><figcaption>{markup.text(shown_title(title)) or '(no title)'}</figcaption>{charts.draw(series, last.get(title))}</figure>"
         for title, series in sorted(curves.items(), key=lambda item: (item[0].startswith(":"), item[0]))[:_SHOWN_CHARTS]
     ]
     more = f'<p class="none">and {len(curves) - len(drawn)} more titles</p>' if len(curves) > len(drawn) else ""

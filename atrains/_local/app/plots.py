@@ -56,7 +56,6 @@ _MOST_COLUMNS: Final = 50
 """Rows and columns of a table on the page with figures; a larger one is drawn by plotly, which draws of it what is looked at."""
 _CELLS: Final = 40
 """Rows and columns of a matrix that is drawn cell by cell."""
-_WHOLE: Final = 1e9
 
 
 @lru_cache(1)
@@ -241,9 +240,7 @@ def _list(value: Any) -> list[Any]:
 
 def _rounded(value: Any) -> str:
     """A number of a matrix: counts whole, anything else with four digits."""
-    if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and abs(value) < _WHOLE else f"{value:.4g}"
-    return _cell(value)
+    return markup.number_text(value, 4) if isinstance(value, float) else _cell(value)
 
 
 def _cell(value: Any) -> str:

@@ -87,7 +87,8 @@ def test_the_page_of_a_task_shows_all_of_it_and_nothing_breaks_out(server: Runni
     assert not {"script", "img", "iframe", "object", "embed", "base"} & set(seen.tags)
     assert page.count("<svg") == 1
     assert len(page) < 200_000  # the curves are drawn with few points
-    for text in ("created", "line 499", "line 200", "0.75", "alert(1)", HOSTILE[:20]):
+    # 999.667 is the last value, not the mean of the last few.
+    for text in ("created", "line 499", "line 200", "0.75", "999.667", "alert(1)", HOSTILE[:20]):
         assert text in seen.text or text in page, text
     assert "line 199" not in seen.text
     assert not [link for link in seen.links if link.startswith("javascript")]
@@ -238,6 +239,13 @@ def test_ticks_are_round_and_few() -> None:
 )
 def test_marks_at_an_axis_differ_and_are_in_full(low: float, high: float, labels: list[str]) -> None:
     assert [label for _, label in charts._Axis([low, high], 0, 100).ticks()] == labels
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(12_047_360_000.0, "12047360000"), (0.1234567, "0.123457"), (1e300, "1e+300"), (-0.5, "-0.5"), (3, "3")]
+)
+def test_numbers_are_whole_or_short(value: float, text: str) -> None:
+    assert markup.number_text(value) == text
 
 
 def test_console_lines_that_were_written_over_show_their_last_state() -> None:
