@@ -60,59 +60,67 @@ class Output(NamedTuple):
         return self.data.decode("utf-8", "replace")
 
 
-def run(
-    command: Sequence[str],
-    *,
-    folder: Path,
-    environ: Mapping[str, str],
-    seconds: float,
-    most: int,
-    deadline: Deadline = NEVER,
-) -> Output:
-    """Run a command without input, and return what it printed.
+class Command:
+    """A command of another program, which runs from here on, without input.
 
-    It gets a session of its own: the terminal's Ctrl-C is not its business, and it is killed with everything that it started.
+    It gets a session of its own: the terminal's Ctrl-C is not its business, and it is killed with everything that it started. Whatever
+    happens, its output is to be waited for, or it is to be ended.
 
     Args:
         command: The program, looked up in `PATH` of `environ`, and its arguments.
         folder: Its working directory.
         environ: Its variables.
-        seconds: After which it is killed.
-        most: Bytes of its output after which it is killed.
-        deadline: When it is killed whatever it has used of its seconds.
 
     Raises:
-        CommandError: it cannot be started, fails or takes too long.
+        CommandError: it cannot be started.
     """
-    name = Path(command[0]).name
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except (OSError, ValueError) as error:
-        raise CommandError(f"{name} cannot be run ({error})") from error
-    begun = time.monotonic()
-    try:
-        output, complaint = _read(process, begun + seconds, most, deadline)
-        if output is None:
-            raise CommandError(f"{name} {_verb(command)} took longer than {time.monotonic() - begun:.1f} seconds")
-        if len(output) > most:
-            return Output(output[:most], is_whole=False)
-        status = process.wait(_KILL_WAIT)
-    except subprocess.TimeoutExpired as error:
-        raise CommandError(f"{name} {_verb(command)} does not end") from error
-    finally:
-        _end(process)
-    if status:
-        said = complaint.decode("utf-8", "replace").strip().partition("\n")[0]
-        raise CommandError(f"{name} {_verb(command)} failed ({said or f'status {status}'})")
-    return Output(output, is_whole=True)
+
+    def __init__(self, command: Sequence[str], *, folder: Path, environ: Mapping[str, str]) -> None:
+        self._said = f"{Path(command[0]).name} {_verb(command)}"
+        try:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise CommandError(f"{Path(command[0]).name} cannot be run ({error})") from error
+
+    def output(self, *, seconds: float, most: int, deadline: Deadline = NEVER) -> Output:
+        """Wait until it has ended, and return what it printed.
+
+        Args:
+            seconds: After which it is killed, from now on.
+            most: Bytes of its output after which it is killed.
+            deadline: When it is killed whatever it has used of its seconds.
+
+        Raises:
+            CommandError: it fails or takes too long.
+        """
+        begun = time.monotonic()
+        try:
+            output, complaint = _read(self._process, begun + seconds, most, deadline)
+            if output is None:
+                raise CommandError(f"{self._said} took longer than {time.monotonic() - begun:.1f} seconds")
+            if len(output) > most:
+                return Output(output[:most], is_whole=False)
+            status = self._process.wait(_KILL_WAIT)
+        except subprocess.TimeoutExpired as error:
+            raise CommandError(f"{self._said} does not end") from error
+        finally:
+            self.end()
+        if status:
+            said = complaint.decode("utf-8", "replace").strip().partition("\n")[0]
+            raise CommandError(f"{self._said} failed ({said or f'status {status}'})")
+        return Output(output, is_whole=True)
+
+    def end(self) -> None:
+        """Kill what is left of it."""
+        _end(self._process)
 
 
 def _verb(command: Sequence[str]) -> str:

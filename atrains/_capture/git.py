@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from atrains._capture import commands, patches
-from atrains._capture.commands import NEVER, CommandError, Deadline, Output
+from atrains._capture import patches
+from atrains._capture.commands import NEVER, Command, CommandError, Deadline, Output
 from atrains._capture.redact import without_credentials
 
 PART_SECONDS: Final = 5.0
@@ -60,6 +62,9 @@ _MOST_KEPT: Final = 500_000
 """Characters that a record can hold of a difference."""
 _MOST_EXCLUDED: Final = 20
 _SUBMODULE: Final = "160000"
+_STATUS: Final = ("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no")
+_REMOTES: Final = ("remote", "-v")
+_UNTRACKED: Final = ("ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z")
 _NO_REPOSITORY: Final = "not a git repository"
 
 
@@ -98,6 +103,7 @@ class _Git:
         self._environ = {**environ, **_SET}
         self._deadline = deadline
         self._until = time.monotonic() + ALL_SECONDS
+        self._ahead: dict[tuple[str, ...], Command] = {}
 
     def ask(self, *arguments: str) -> Output:
         """Ask a question.
@@ -108,8 +114,24 @@ class _Git:
         left = min(PART_SECONDS, self._until - time.monotonic())
         if left <= 0:
             raise CommandError(f"git was not asked any more after {ALL_SECONDS:.0f} seconds")
-        command = ["git", *_QUIET, *arguments]
-        return commands.run(command, folder=self.folder, environ=self._environ, seconds=left, most=MOST_BYTES, deadline=self._deadline)
+        running = self._ahead.pop(arguments, None) or self._begin(arguments)
+        return running.output(seconds=left, most=MOST_BYTES, deadline=self._deadline)
+
+    def _begin(self, arguments: tuple[str, ...]) -> Command:
+        return Command(["git", *_QUIET, *arguments], folder=self.folder, environ=self._environ)
+
+    @contextmanager
+    def asked_ahead(self, *questions: tuple[str, ...]) -> Iterator[None]:
+        """Begin to ask questions that will be asked within: git answers them side by side, and each takes mostly its start."""
+        try:
+            with contextlib.suppress(CommandError):  # who asks hears of it
+                for question in questions:
+                    self._ahead[question] = self._begin(question)
+            yield
+        finally:
+            for running in self._ahead.values():
+                running.end()
+            self._ahead.clear()
 
     def get(self, part: str, *arguments: str) -> str:
         """The answer to a question, "" if there is none, which is noted."""
@@ -153,6 +175,12 @@ def find_repository(
     if root is None:
         return None
     git.folder = root
+    about_program = [_question_of(git, program)] if program is not None and program.is_relative_to(root) else []
+    with git.asked_ahead(_STATUS, _REMOTES, _UNTRACKED, *about_program):
+        return _repository(git, diff=diff, from_remote=from_remote, program=program, working=working or root)
+
+
+def _repository(git: _Git, *, diff: bool, from_remote: bool, program: Path | None, working: Path) -> Repository:
     head, is_clean = _head(git)
     upstream = head.get("branch.upstream", "")
     remote, url = _remote(git, upstream)
@@ -164,13 +192,13 @@ def find_repository(
     if commit and diff and not (is_clean and base == commit):
         changed = _diff(git, base) + _diff_of_submodules(git, base)
     branch = upstream.removeprefix(f"{remote}/") if upstream else head.get("branch.head", "")
-    names = git.get("untracked", "ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z")
+    names = git.get("untracked", *_UNTRACKED)
     untracked = tuple(filter(None, names.split("\0")))
     if len(untracked) > _MOST_UNTRACKED:
         git.missing["untracked"] = f"only the first {_MOST_UNTRACKED} of {len(untracked)} names are kept"
     is_known = program is None or _knows(git, program)
-    place = _known_folder(git, working or root, program)
-    return Repository(root, url, branch, base, changed, untracked[:_MOST_UNTRACKED], place, is_known, git.missing)
+    place = _known_folder(git, working, program)
+    return Repository(git.folder, url, branch, base, changed, untracked[:_MOST_UNTRACKED], place, is_known, git.missing)
 
 
 def _root(git: _Git) -> Path | None:
@@ -187,9 +215,13 @@ def _knows(git: _Git, program: Path) -> bool:
     if not program.is_relative_to(git.folder):
         return False
     try:
-        return bool(git.ask("--literal-pathspecs", "ls-files", "-z", "--", str(program.relative_to(git.folder))).data)
+        return bool(git.ask(*_question_of(git, program)).data)
     except CommandError:
         return True
+
+
+def _question_of(git: _Git, program: Path) -> tuple[str, ...]:
+    return "--literal-pathspecs", "ls-files", "-z", "--", os.path.relpath(program, git.folder)
 
 
 def _known_folder(git: _Git, folder: Path, program: Path | None) -> Path:
@@ -205,7 +237,7 @@ def _known_folder(git: _Git, folder: Path, program: Path | None) -> Path:
 def _head(git: _Git) -> tuple[dict[str, str], bool]:
     """What is checked out, as `git status` names it, and whether nothing differs from it."""
     try:
-        lines = git.ask("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "--untracked-files=no").text.splitlines()
+        lines = git.ask(*_STATUS).text.splitlines()
     except CommandError as error:  # a tree of millions of files: ask only for what needs no look at them
         git.missing["changes"] = str(error)
         found = {
@@ -222,7 +254,7 @@ def _head(git: _Git) -> tuple[dict[str, str], bool]:
 def _remote(git: _Git, upstream: str) -> tuple[str, str]:
     """The remote that a branch follows, else `origin`, else the first one; and its URL, after the user's rules for rewriting URLs."""
     urls: dict[str, str] = {}
-    for line in git.get("url", "remote", "-v").splitlines():
+    for line in git.get("url", *_REMOTES).splitlines():
         name, _, rest = line.partition("\t")
         urls.setdefault(name, rest.rpartition(" (")[0])
     followed = sorted((name for name in urls if upstream.startswith(f"{name}/")), key=len)

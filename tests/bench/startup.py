@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
@@ -21,7 +23,12 @@ _TIMED = "import time\nbegin = time.perf_counter()\n{piece}\nprint(time.perf_cou
 
 
 def startup(scale: float) -> Figures:
-    """The median of nine fresh processes for each piece, taken in turns: inside the process, and from outside from start to end."""
+    """The median of nine fresh processes for each piece, taken in turns: inside the process, and from outside from start to end.
+
+    They begin in a repository of one commit: what is recorded of the program shall not depend on the state of this checkout.
+    """
+    repository = Path(os.environ["ATRAINS_HOME"]) / "repository"
+    _make_repository(repository)
     inside: dict[str, list[float]] = {name: [] for name in PIECES}
     outside: dict[str, list[float]] = {name: [] for name in PIECES}
     for _ in range(9 if scale >= 0.1 else 1):
@@ -30,6 +37,7 @@ def startup(scale: float) -> Figures:
                 begin = time.perf_counter()
                 answer = subprocess.run(
                     [sys.executable, "-c", _TIMED.format(piece=piece)],
+                    cwd=repository,
                     env={**os.environ, "ATRAINS_HOME": home},
                     stdout=subprocess.PIPE,
                     text=True,
@@ -39,6 +47,16 @@ def startup(scale: float) -> Figures:
                 inside[name].append(float(answer.stdout))
     medians = {f"{name} inside": median(took) for name, took in inside.items()}
     return medians | {f"{name} outside": median(took) for name, took in outside.items()}
+
+
+def _make_repository(folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "train.py").write_text("print('trained')\n", encoding="utf-8")
+    if shutil.which("git") is None:
+        return
+    who = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
+    for command in (["init", "--quiet"], ["add", "."], [*who, "commit", "--quiet", "--message", "begun"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
 
 
 def closing(scale: float) -> Figures:

@@ -347,8 +347,23 @@ HEAVY = [
     "zipfile",
     "plotly",
 ]
+LATER = [
+    "atrains._capture.script",
+    "atrains._engine.dead",
+    "atrains._engine.recovery",
+    "atrains._wire.hocon_text",
+    "bz2",
+    "hashlib",
+    "lzma",
+    "shutil",
+]
+"""What few starts need, a millisecond or two each."""
+NEVER = ["csv", "email", "http.client", "importlib.metadata", "random", "tempfile", "urllib.request", "zipfile"]
+"""What looking at a program can do without: together 20 ms, which a short script would wait for at its end."""
+DATA_CLASSES = 18
+"""Those of our own that a start may make: half a millisecond each, frozen ones; a named tuple takes a tenth."""
 START = """
-import json, sys
+import dataclasses, json, sys
 from atrains import Task
 
 task = Task.init("project", "a run")
@@ -376,7 +391,22 @@ def test_the_first_run_loads_nothing_that_it_does_not_need(script: str, run_scri
     assert finished.code == 0, finished.stderr
     loaded = json.loads(finished.stdout)
     assert "atrains._engine.journal" in loaded
-    assert [name for name in HEAVY if name in loaded] == []
+    assert [name for name in [*HEAVY, *LATER] if name in loaded] == []
+
+
+def test_a_short_script_loads_and_makes_little(run_script: RunScript) -> None:
+    count = (
+        "made = {kind for name, module in list(sys.modules.items()) if name.startswith('atrains') for kind in vars(module).values()\n"
+        "    if isinstance(kind, type) and dataclasses.is_dataclass(kind)}\n"
+        "task.close()\n"
+        "print(json.dumps([sorted(sys.modules), len(made)]))\n"
+    )
+    finished = run_script(START.replace("print(json.dumps(sorted(sys.modules)))\n", count))
+    assert finished.code == 0, finished.stderr
+    loaded, made = json.loads(finished.stdout)
+    assert "atrains._capture.script" in loaded
+    assert [name for name in [*HEAVY, *NEVER] if name in loaded] == []
+    assert made <= DATA_CLASSES
 
 
 def test_importing_atrains_touches_nothing(run_script: RunScript, atrains_home: Path) -> None:

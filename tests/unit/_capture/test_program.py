@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from atrains._capture import commands, entry, notebooks, patches
-from atrains._capture.commands import CommandError
+from atrains._capture import entry, notebooks, patches
+from atrains._capture.commands import Command, CommandError
 from atrains._capture.imports import names_in
 from atrains._capture.redact import without_credentials
 from atrains._capture.requirements import Environment, forced_lines, imported_files, lines_of, requirements_text
@@ -189,13 +189,13 @@ def test_wishes(tmp_path: Path) -> None:
 def test_commands_end(script: str, says: str, tmp_path: Path) -> None:
     begun = time.monotonic()
     with pytest.raises(CommandError) as caught:
-        commands.run(["sh", "-c", script], folder=tmp_path, environ=os.environ, seconds=0.5, most=100)
+        Command(["sh", "-c", script], folder=tmp_path, environ=os.environ).output(seconds=0.5, most=100)
     assert says in str(caught.value)
     assert time.monotonic() - begun < 5
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sh")
 def test_commands_that_say_too_much_are_cut(tmp_path: Path) -> None:
-    output = commands.run(["sh", "-c", "while :; do echo 0123456789; done"], folder=tmp_path, environ=os.environ, seconds=5, most=1000)
+    output = Command(["sh", "-c", "while :; do echo 0123456789; done"], folder=tmp_path, environ=os.environ).output(seconds=5, most=1000)
     assert (len(output.data), output.is_whole) == (1000, False)
-    assert commands.run(["echo", "x"], folder=tmp_path, environ=os.environ, seconds=5, most=1000) == (b"x\n", True)
+    assert Command(["echo", "x"], folder=tmp_path, environ=os.environ).output(seconds=5, most=1000) == (b"x\n", True)
