@@ -85,6 +85,15 @@ with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answe
 found |= {"edited": ended(edited, "completed"), "aborted": ended(aborted, "stopped")}
 print(json.dumps(found))
 """
+WAIT = """
+import json, sys
+from atrains import Task
+
+(task,) = Task.get_tasks(project_name="agents", task_name=sys.argv[1], task_filter={"status": ["queued", "in_progress", "completed"]})[:1]
+task.wait_for_status(("completed", "failed", "stopped"), None, check_interval_sec=1, timeout=float(sys.argv[2]))
+task.reload()
+print(json.dumps({"console": "".join(task.get_reported_console_output(1000)), **task.data}))
+"""
 
 
 @dataclass
@@ -252,3 +261,30 @@ def test_the_auto_ml_example_has_agents_run_its_copies(machine: Machine) -> None
     accuracies = [float(accuracy) for _, _, accuracy, _ in table]
     assert accuracies == sorted(accuracies, reverse=True)
     assert accuracies[0] > accuracies[-1], "the copies ran with their own arguments"
+
+
+@pytest.mark.skipif(not LONG, reason="makes an environment for a task, with everything that is in it: ATRAINS_SOAK=1")
+@pytest.mark.timeout(900)
+def test_an_agent_makes_an_environment_in_which_atrains_comes_from_a_wheel(agent: Peer, place: Place, machine: Machine) -> None:
+    """As on a machine that has nothing: what the run recorded is installed, atrains from a folder of wheels."""
+    wheels, own = place.directory / "wheels", place.directory / "own"
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(EXAMPLES.parent)], check=True, capture_output=True)
+    (wheel,) = wheels.glob("atrains-*.whl")
+    subprocess.run([sys.executable, "-m", "venv", str(own)], check=True, capture_output=True)
+    subprocess.run([*pip, "--python", str(own / "bin" / "python"), "install", str(wheel)], check=True, capture_output=True)
+    script = machine.directory / "whole" / "alone.py"
+    script.parent.mkdir()
+    script.write_text(ALONE)
+    done = subprocess.run([str(own / "bin" / "python"), str(script)], env=machine.variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with serving(agent, place, "whole", "", PIP_FIND_LINKS=str(wheels)) as log:
+        printed = machine.run(WAIT, "a script", str(6 * PATIENCE), seconds=7 * PATIENCE)
+        said = log.read_text(encoding="utf-8", errors="replace")
+    found = json.loads(printed)
+    assert found["status"] == "completed", said
+    assert "seconds are 0.0\n" in found["console"]
+    recorded = found["script"]["requirements"]
+    assert f"atrains == {wheel.name.split('-')[1]}" in recorded["org_pip"], "what the run used"
+    assert "aiohttp==" in requirements_of(found)
+    assert "atrains" in requirements_of(found), "what the agent installed"
