@@ -64,10 +64,11 @@ class CapturedStream:
         tap: What writes to it, and captures.
     """
 
-    __slots__ = ("_atrains_buffer", "_atrains_stream", "_atrains_tap", "write")
+    __slots__ = ("_atrains_buffer", "_atrains_stream", "_atrains_tap", "_atrains_write", "write")
 
-    def __init__(self, stream: Any, tap: Tap) -> None:
-        object.__setattr__(self, "write", tap.write)  # without a method in between, for the sake of each line
+    def __init__(self, stream: Any, tap: Tap, write: Callable[[Any], int] | None = None) -> None:
+        object.__setattr__(self, "_atrains_write", write or tap.hook)
+        object.__setattr__(self, "write", self._atrains_write)  # without a method in between, for the sake of each line
         object.__setattr__(self, "_atrains_stream", stream)
         object.__setattr__(self, "_atrains_tap", tap)
         object.__setattr__(self, "_atrains_buffer", None)
@@ -113,10 +114,17 @@ class CapturedStream:
         return getattr(self._atrains_stream, name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        setattr(self._atrains_stream, name, value)
+        # Who puts something around our `write` puts it around this, as who takes it away again: it must not stay on the stream.
+        if name == "write":
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._atrains_stream, name, value)
 
     def __delattr__(self, name: str) -> None:
-        delattr(self._atrains_stream, name)
+        if name == "write":
+            object.__setattr__(self, name, self._atrains_write)
+        else:
+            delattr(self._atrains_stream, name)
 
     def __dir__(self) -> Iterable[str]:
         return dir(self._atrains_stream)
@@ -137,9 +145,8 @@ class CapturedBytes(CapturedStream):
     __slots__ = ()
 
     def __init__(self, stream: Any, tap: Tap, encoding: str | None) -> None:
-        super().__init__(stream, tap)
         decoder = codecs.getincrementaldecoder(encoding or "utf-8")("replace")
-        object.__setattr__(self, "write", lambda data, /: tap.write_bytes(stream, data, decoder))
+        super().__init__(stream, tap, lambda data, /: tap.write_bytes(stream, data, decoder))
 
 
 class Tap:
@@ -154,11 +161,11 @@ class Tap:
         self._take: Take | None = take
         self._write: Callable[[str], int] = stream.write
         self._had = vars(stream).get("write") if hasattr(stream, "__dict__") else None
-        self._hook = self.write  # one object, to be known again
+        self.hook = self.write if self._had is None else self._write_past  # one object, to be known again
         self.stand_in = CapturedStream(stream, self)
         # What has no such attributes, as a class with slots, is captured in `sys` alone.
         with contextlib.suppress(AttributeError, TypeError):
-            stream.write = self._hook
+            stream.write = self.hook
         setattr(sys, name, self.stand_in)
 
     def write(self, text: str, /) -> int:
@@ -177,6 +184,14 @@ class Tap:
                 pass
             finally:
                 _here.writing = False
+
+    def _write_past(self, text: str, /) -> int:
+        """`write` of a stream whose own method somebody had replaced before: not for good, maybe. IPython does it while a cell runs."""
+        current = vars(self.stream).get("write")
+        if current is not self.hook and (current is None or getattr(current, "__self__", None) is self.stream):
+            self._write, self._had = current or self.stream.write, None
+            self.stream.write = self.hook
+        return self.write(text)
 
     def write_bytes(self, stream: Any, data: Any, decoder: codecs.IncrementalDecoder) -> int:
         """The same for the binary stream below."""
@@ -199,7 +214,7 @@ class Tap:
         self._take = None
         if getattr(sys, self.name, None) is self.stand_in:
             setattr(sys, self.name, self.stream)
-        if hasattr(self.stream, "__dict__") and vars(self.stream).get("write") is self._hook:
+        if hasattr(self.stream, "__dict__") and vars(self.stream).get("write") is self.hook:
             if self._had is None:
                 del self.stream.write
             else:

@@ -36,6 +36,10 @@ MEASUREMENTS = {
     "startup": "startup",
     "closing": "startup",
     "registered_look": "tables",
+    "printed_line": "watched",
+    "watched_latency": "watched",
+    "watched_ticker": "watched",
+    "watched_callback": "watched",
 }
 """The module of each measurement in the local home; the function has its name. Those over HTTP are in `beside`."""
 ALL = [*MEASUREMENTS, *beside.MEASUREMENTS]

@@ -79,6 +79,26 @@ SECTIONS: Mapping[str, Sequence[Row]] = {
         Row("the longest of them", "registered_look", "look max", "ms", None, "bare max"),
     ],
     "The event loop over a task's whole life": [Row("longest callback", "longest_callback", "life", "ms", 20, "bare")],
+    "A line of 60 characters, printed while a run captures the console": [
+        row
+        for where, short in (("to the null device", "null"), ("into a file", "file"))
+        for row in (
+            *(
+                Row(f"{where}, {rank}", "printed_line", f"{short} line {rank}", "us", None, f"{short} bare {rank}")
+                for rank in ("p50", "p99")
+            ),
+            Row(f"{where}, above the bare `print`, p50", "printed_line", f"{short} above p50", "us", 5),
+            Row(f"{where}, above the bare `print`, p99", "printed_line", f"{short} above p99", "us"),
+            Row(f"{where}, max", "printed_line", f"{short} line max", "us", None, f"{short} bare max"),
+        )
+    ],
+    "With lines printed and the machine watched all the time": [
+        *_distribution("a call of `report_scalar`", "watched_latency", "call", "us", {"p50": 1, "p99": 20, "p99.99": 1000, "max": 20_000}),
+        *_distribution(
+            "a 1 ms ticker's lateness in the loop that reports", "watched_ticker", "late", "ms", {"p99": 3}, ("p50", "p99", "max")
+        ),
+        Row("longest callback", "watched_callback", "life", "ms", 20, "bare"),
+    ],
     "Memory": [
         Row("growth of resident memory over 10 million points, at its highest", "memory", "highest", "MiB", 20),
         Row("the same without the mapped pages of the journal", "memory", "private", "MiB", 20),

@@ -124,6 +124,52 @@ assert "".join(tee.kept) == "through a tee\\nclosed\\nagain\\nover\\n"
     assert lines_of(read_task("console", "second")) == ["again"]
 
 
+def test_a_write_that_is_replaced_for_a_while_is_itself_again(run_script: RunScript, read_task: ReadTask) -> None:
+    """As IPython does around each cell: begun before the run or within it, ended within it or after it."""
+    script = """
+import contextlib, sys
+from atrains import Task
+
+kept = []
+
+@contextlib.contextmanager
+def teed(name):
+    stream = sys.stdout
+    original = stream.write
+    def write(text):
+        kept.append((name, text.strip()))
+        return original(text)
+    stream.write = write
+    yield
+    stream.write = original
+
+stream = sys.stdout
+first = teed("first"); first.__enter__()
+task = Task.init("console", "run", auto_resource_monitoring=False)
+print("one")
+first.__exit__(None, None, None)
+print("bare")
+with teed("second"):
+    print("two")
+sys.stdout.write = lambda text: kept.append(("set", text.strip()))
+print("to nobody")
+del sys.stdout.write
+print("three")
+last = teed("last"); last.__enter__()
+print("four")
+task.close()
+assert sys.stdout is stream
+last.__exit__(None, None, None)
+print("five")
+assert stream.write.__self__ is stream, stream.write
+found = [pair for pair in kept if pair[1]]
+assert found == [("first", "one"), ("second", "two"), ("set", "to nobody"), ("last", "four")], found
+"""
+    finished = run_script(script)
+    assert (finished.code, finished.stdout) == (0, "one\nbare\ntwo\nthree\nfour\nfive\n"), finished.stderr
+    assert lines_of(read_task("console", "run")) == ["one", "bare", "two", "three", "four"]
+
+
 def test_a_stream_that_both_names_share_is_captured_once(run_script: RunScript, read_task: ReadTask) -> None:
     script = "import sys\nsys.stderr = sys.stdout\nkept = sys.stdout\n" + BEGIN
     script += (
