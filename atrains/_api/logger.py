@@ -103,7 +103,8 @@ class Logger(PlotReports):
         Args:
             title: The graph.
             series: The curve in it.
-            values: The values: a numpy array, `array.array`, list or any iterable of numbers, in one dimension.
+            values: The values, in one dimension: an array of numpy, a tensor, a column of pandas or polars, `array.array`, a list or any
+                iterable of numbers. What is missing or masked is left out and counted.
             iterations: The x coordinates, one for each value; `range` will do.
 
         Raises:
