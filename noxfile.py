@@ -42,6 +42,9 @@ TEST_TOOLS = [
     )
 ]
 
+NOTEBOOK_TOOLS = [TOOLS["ipykernel"], TOOLS["nbclient"]]
+"""For the tests that run a kernel of Jupyter, which are skipped without: some ten seconds to install, and as many to run."""
+
 
 def install(session: nox.Session, *packages: str) -> None:
     """Install the checkout and what a session needs beside it, and let Python keep the bytecode of what is then imported.
@@ -56,7 +59,7 @@ def install(session: nox.Session, *packages: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the suite, in several processes: most of it waits for processes of its own. Arguments after `--` go to pytest."""
-    install(session, *TEST_TOOLS)
+    install(session, *TEST_TOOLS, *NOTEBOOK_TOOLS)
     session.run("pytest", f"--numprocesses={2 * (os.cpu_count() or 1)}", "--dist=loadgroup", *session.posargs)
 
 
