@@ -85,7 +85,9 @@ class Environment:
         """What the metadata of a package say."""
         if metadata not in self._described:
             headers = _headers(metadata)
-            self._described[metadata] = Installed(headers.get("Name", ""), headers.get("Version", ""), *_origin(metadata))
+            # An interrupted installation leaves folders with nothing in them but their name.
+            name, version, *_ = [*metadata.name.rpartition(".")[0].split("-"), ""]
+            self._described[metadata] = Installed(headers.get("Name") or name, headers.get("Version") or version, *_origin(metadata))
         return self._described[metadata]
 
     def find(self, name: str) -> Installed | None:
@@ -153,9 +155,13 @@ def _listed(metadata: Path) -> bytes:
     for name in ("RECORD", "installed-files.txt"):
         try:
             return b"\n" + (metadata / name).read_bytes()
-        except OSError:  # the other kind of metadata, or none: then its files are nobody's
+        except OSError:  # the other kind of metadata
             continue
-    return b""
+    try:  # a package of the system says no more than its modules; without any of these its files are nobody's
+        modules = (metadata / "top_level.txt").read_bytes().split()
+    except OSError:
+        return b""
+    return b"\n" + b"".join(b"%b/__init__.py\n%b.py\n" % (module, module) for module in modules)
 
 
 def _headers(metadata: Path) -> dict[str, str]:
@@ -177,11 +183,12 @@ def _origin(metadata: Path) -> tuple[str, Path | None]:
         url = without_credentials(str(said.get("url") or ""))
     except OSError:  # from an index, as most are
         return "", None
-    except ValueError:  # a file that somebody else wrote
+    except (ValueError, AttributeError):  # a file that somebody else wrote
         return "", None
     control = said.get("vcs_info")
     if isinstance(control, dict):
-        return f"{control.get('vcs', 'git')}+{url}@{control.get('commit_id', '')}", None
+        below = f"#subdirectory={said['subdirectory']}" if said.get("subdirectory") else ""
+        return f"{control.get('vcs', 'git')}+{url}@{control.get('commit_id', '')}{below}", None
     if url.startswith("file:"):
         is_editable = bool((said.get("dir_info") or {}).get("editable"))
         path = unquote(urlsplit(url).path)

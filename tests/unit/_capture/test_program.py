@@ -150,6 +150,48 @@ def test_packages_by_what_is_imported(tmp_path: Path, monkeypatch: pytest.Monkey
             del sys.modules[name]
 
 
+def test_packages_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the system, with a name unlike its module's, of one file, compiled, from a folder of a repository, half installed, spoilt."""
+    site = tmp_path / "site"
+    installed(site, "Pillow-like", "1.0", ["PILLIKE/__init__.py", "PILLIKE/Image.py"])
+    (site / "Pillow_like-1.0.dist-info" / "RECORD").unlink()
+    (site / "Pillow_like-1.0.dist-info").rename(site / "Pillow_like-1.0.egg-info")
+    (site / "Pillow_like-1.0.egg-info" / "METADATA").rename(site / "Pillow_like-1.0.egg-info" / "PKG-INFO")
+    (site / "Pillow_like-1.0.egg-info" / "top_level.txt").write_text("PILLIKE\n")
+    versioned = '{"url": "https://host/x.git", "vcs_info": {"vcs": "git", "commit_id": "abc"}, "subdirectory": "lib"}'
+    installed(site, "below", "2.0", ["below.py"], versioned)
+    installed(site, "half", "3.0", ["half.py"])
+    (site / "half-3.0.dist-info" / "METADATA").unlink()
+    installed(site, "spoilt", "4.0", ["spoilt.py"], "null")
+    installed(site, "cut", "5.0", ["cut.py"], '{"url": ')
+    installed(site, "compiled-one", "6.0", ["_compiled.cpython-311-x86_64-linux-gnu.so"])
+    installed(site, "no-version", "7.0", ["no_version.py"])
+    (site / "no_version-7.0.dist-info" / "METADATA").write_text("Name: no-version\n")
+    (site / "no_version-7.0.dist-info").rename(site / "no_version.dist-info")
+    monkeypatch.setattr(sys, "path", [str(site), *sys.path])
+    for name in ("PILLIKE.Image", "below", "half", "spoilt", "cut", "no_version"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.delitem(sys.modules, name.partition(".")[0], raising=False)
+        __import__(name)
+    compiled = type(sys)("_compiled")
+    compiled.__file__ = str(site / "_compiled.cpython-311-x86_64-linux-gnu.so")
+    monkeypatch.setitem(sys.modules, "_compiled", compiled)
+    environment = Environment.current()
+    packages, _ = lines_of(environment, (), None, time.monotonic() + 5)
+    ours = [line for line in requirements_text(packages).splitlines() if line not in _real(environment, site)]
+    for name in ("PILLIKE.Image", "PILLIKE", "below", "half", "spoilt", "cut", "no_version"):
+        sys.modules.pop(name, None)
+    assert ours[2:] == [
+        "below @ git+https://host/x.git@abc#subdirectory=lib",
+        "compiled-one == 6.0",
+        "cut == 5.0",
+        "half == 3.0",
+        "no-version",
+        "Pillow-like == 1.0",
+        "spoilt == 4.0",
+    ]
+
+
 def _real(environment: Environment, site: Path) -> set[str]:
     """What is really installed here."""
     return {
