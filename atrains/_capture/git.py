@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,7 +20,8 @@ ALL_SECONDS: Final = 10.0
 """Seconds that all of them may take together."""
 MOST_BYTES: Final = 5 << 20
 _MOST_UNTRACKED: Final = 1000
-_QUIET: Final = (
+_GIT: Final = (
+    "git",
     # No program of the user's that git would start: it might ask, hang, or print something else than a patch.
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.pager=cat"),
@@ -94,11 +95,12 @@ class Repository(NamedTuple):
     missing: Mapping[str, str]
 
 
-class _Git:
-    """Questions to git in one folder, within a time; what fails is noted, not raised."""
+class Questions:
+    """Questions to git, or to a program like it, in one folder, within a time; what fails is noted, not raised."""
 
-    def __init__(self, folder: Path, environ: Mapping[str, str], deadline: Deadline) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str], deadline: Deadline, command: Sequence[str] = _GIT) -> None:
         self.folder = folder
+        self._command = command
         self.missing: dict[str, str] = {}
         self._environ = {**environ, **_SET}
         self._deadline = deadline
@@ -113,12 +115,12 @@ class _Git:
         """
         left = min(PART_SECONDS, self._until - time.monotonic())
         if left <= 0:
-            raise CommandError(f"git was not asked any more after {ALL_SECONDS:.0f} seconds")
+            raise CommandError(f"{self._command[0]} was not asked any more after {ALL_SECONDS:.0f} seconds")
         running = self._ahead.pop(arguments, None) or self._begin(arguments)
         return running.output(seconds=left, most=MOST_BYTES, deadline=self._deadline)
 
     def _begin(self, arguments: tuple[str, ...]) -> Command:
-        return Command(["git", *_QUIET, *arguments], folder=self.folder, environ=self._environ)
+        return Command([*self._command, *arguments], folder=self.folder, environ=self._environ)
 
     @contextmanager
     def asked_ahead(self, *questions: tuple[str, ...]) -> Iterator[None]:
@@ -167,10 +169,10 @@ def find_repository(
         CommandError: git is not there, or does not answer.
     """
     plain = {name: value for name, value in environ.items() if name not in _OF_ONE_REPOSITORY}
-    git = _Git(folder, plain, deadline)
+    git = Questions(folder, plain, deadline)
     root = _root(git)
     if root is None and "GIT_DIR" in environ and "GIT_WORK_TREE" in environ:  # a tree that has its repository elsewhere
-        git = _Git(folder, environ, deadline)
+        git = Questions(folder, environ, deadline)
         root = _root(git)
     if root is None:
         return None
@@ -180,7 +182,7 @@ def find_repository(
         return _repository(git, diff=diff, from_remote=from_remote, program=program, working=working or root)
 
 
-def _repository(git: _Git, *, diff: bool, from_remote: bool, program: Path | None, working: Path) -> Repository:
+def _repository(git: Questions, *, diff: bool, from_remote: bool, program: Path | None, working: Path) -> Repository:
     head, is_clean = _head(git)
     upstream = head.get("branch.upstream", "")
     remote, url = _remote(git, upstream)
@@ -201,7 +203,7 @@ def _repository(git: _Git, *, diff: bool, from_remote: bool, program: Path | Non
     return Repository(git.folder, url, branch, base, changed, untracked[:_MOST_UNTRACKED], place, is_known, git.missing)
 
 
-def _root(git: _Git) -> Path | None:
+def _root(git: Questions) -> Path | None:
     try:
         return Path(os.fsdecode(git.ask("rev-parse", "--show-toplevel").data.removesuffix(b"\n")))
     except CommandError as error:
@@ -210,7 +212,7 @@ def _root(git: _Git) -> Path | None:
         raise
 
 
-def _knows(git: _Git, program: Path) -> bool:
+def _knows(git: Questions, program: Path) -> bool:
     """Whether git knows a file, which it may also ignore; True where it cannot be asked."""
     if not program.is_relative_to(git.folder):
         return False
@@ -220,11 +222,11 @@ def _knows(git: _Git, program: Path) -> bool:
         return True
 
 
-def _question_of(git: _Git, program: Path) -> tuple[str, ...]:
+def _question_of(git: Questions, program: Path) -> tuple[str, ...]:
     return "--literal-pathspecs", "ls-files", "-z", "--", os.path.relpath(program, git.folder)
 
 
-def _known_folder(git: _Git, folder: Path, program: Path | None) -> Path:
+def _known_folder(git: Questions, folder: Path, program: Path | None) -> Path:
     """A folder, or the nearest above it that git has files in; the program comes along where git does not know it."""
     folder = Path(os.path.realpath(folder))
     if not folder.is_relative_to(git.folder):
@@ -234,7 +236,7 @@ def _known_folder(git: _Git, folder: Path, program: Path | None) -> Path:
     return folder
 
 
-def _head(git: _Git) -> tuple[dict[str, str], bool]:
+def _head(git: Questions) -> tuple[dict[str, str], bool]:
     """What is checked out, as `git status` names it, and whether nothing differs from it."""
     try:
         lines = git.ask(*_STATUS).text.splitlines()
@@ -251,7 +253,7 @@ def _head(git: _Git) -> tuple[dict[str, str], bool]:
     return known, not any(not line.startswith("# ") for line in lines)
 
 
-def _remote(git: _Git, upstream: str) -> tuple[str, str]:
+def _remote(git: Questions, upstream: str) -> tuple[str, str]:
     """The remote that a branch follows, else `origin`, else the first one; and its URL, after the user's rules for rewriting URLs."""
     urls: dict[str, str] = {}
     for line in git.get("url", *_REMOTES).splitlines():
@@ -262,7 +264,7 @@ def _remote(git: _Git, upstream: str) -> tuple[str, str]:
     return name, without_credentials(urls[name]) if name else git.folder.as_uri()
 
 
-def _diff(git: _Git, base: str, *, below: str = "") -> bytes:
+def _diff(git: Questions, base: str, *, below: str = "") -> bytes:
     """The difference from a commit; of one that is too large, without the files that are too large for a record by themselves.
 
     Args:
@@ -291,7 +293,7 @@ def _diff(git: _Git, base: str, *, below: str = "") -> bytes:
     return output.data
 
 
-def _diff_of_submodules(git: _Git, base: str, below: str = "") -> bytes:
+def _diff_of_submodules(git: Questions, base: str, below: str = "") -> bytes:
     """What differs within submodules from the commits of them that belong to one of the repository, as patches of its files."""
     root = git.folder
     if not (root / ".gitmodules").is_file():

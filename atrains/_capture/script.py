@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple, TypeVar, cast
 
-from atrains._capture import entry, git
+from atrains._capture import entry, git, mercurial
 from atrains._capture.commands import NEVER, CommandError, Deadline
 from atrains._capture.defaults import is_installed
 from atrains._capture.entry import Program, Start
@@ -182,12 +182,16 @@ def _repository(program: Program, variables: Mapping[str, str], settings: Captur
     given = Variables(variables)
     url, commit = given.first(f"{_VCS}REPO_URL"), given.first(f"{_VCS}COMMIT_ID")
     if url is None:
+        own = program.path if program.is_own_file else None
+        tree = mercurial.root_of(program.looks_in)
+        if tree is not None:
+            return mercurial.repository(tree, variables, diff=settings.diff, program=own, working=program.folder, deadline=deadline)
         return git.find_repository(
             program.looks_in,
             variables,
             diff=settings.diff,
             from_remote=settings.diff_from_remote,
-            program=program.path if program.is_own_file else None,
+            program=own,
             working=program.folder,
             deadline=deadline,
         )
