@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -250,3 +251,40 @@ else:
 """
     done = user.run(script)
     assert done.code == 0, done.stderr
+
+
+def test_a_kernel_goes_on_when_its_run_is_stopped_or_handed_over(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cell that runs is interrupted; the next one runs, and may begin another run."""
+    nbclient = pytest.importorskip("nbclient", reason="NOT TESTED: no kernel of Jupyter; nbclient and ipykernel are in the extra `dev`")
+    pytest.importorskip("ipykernel", reason="NOT TESTED: no kernel of Jupyter; nbclient and ipykernel are in the extra `dev`")
+    nbformat = pytest.importorskip("nbformat")
+    begin = """
+import time
+from atrains import Task
+task = Task.init("stopping", "a notebook", auto_connect_streams=False)
+task.register_abort_callback(lambda: print("callback", flush=True))
+open("id", "w").write(task.id)
+"""
+    hand_over = "another = Task.init('stopping', 'handed over', auto_connect_streams=False); another.execute_remotely('default')"
+    cells = (begin, "time.sleep(60)", "print(task.status, task.is_closed)", hand_over, "print(another.status)")
+    monkeypatch.chdir(user.directory)
+    for name, value in user.environment(**FAST).items():
+        monkeypatch.setenv(name, value)
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+
+    def stop_it() -> None:
+        while not (user.directory / "id").exists():
+            time.sleep(0.1)
+        time.sleep(0.5)  # the cell that sleeps has begun
+        stop(user, (user.directory / "id").read_text(), "ask")
+
+    outside = threading.Thread(target=stop_it)
+    outside.start()
+    nbclient.NotebookClient(book, timeout=90, allow_errors=True).execute()
+    outside.join()
+    outputs = [
+        "".join(output.get("text", output.get("ename", "")) for output in cell.outputs if output.get("name") != "stderr")
+        for cell in book.cells
+    ]
+    assert "KeyboardInterrupt" in outputs[1]
+    assert outputs[2:] == ["stopped True\n", "", "queued\n"]
