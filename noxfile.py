@@ -26,6 +26,7 @@ TEST_TOOLS = [
         "attrs",
         "hypothesis",
         "matplotlib",
+        "mercurial",
         "numpy",
         "pandas",
         "pillow",
