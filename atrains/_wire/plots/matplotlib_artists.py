@@ -86,8 +86,9 @@ def draw_artists(axes: Any, place: Place, data: list[dict[str, Any]], layout: di
     for patch in _visible(axes.patches):
         if id(patch) not in known:
             _add_patch(patch, axes, place, data, layout)
+    names = _names_in_legend(axes)
     for line in _visible(axes.get_lines()):
-        _add_line(line, axes, place, data, layout)
+        _add_line(line, names.get(id(line), ""), axes, place, data, layout)
     layout["annotations"] += [_note(text, axes, place) for text in _visible(axes.texts) if text.get_text()]
     other = [artist for artist in axes.artists if artist.get_visible()]
     if other:
@@ -101,7 +102,15 @@ def _visible(artists: Sequence[Any]) -> list[Any]:
 # ---- lines
 
 
-def _add_line(line: Any, axes: Any, place: Place, data: list[dict[str, Any]], layout: dict[str, Any]) -> None:
+def _names_in_legend(axes: Any) -> dict[int, str]:
+    """The names that lines have in the legend alone, `axes.legend(["train", "test"])`, by the identity of each line."""
+    legend, lines = axes.get_legend(), axes.get_lines()
+    if legend is None or axes.patches or axes.collections or not all(line.get_label().startswith("_") for line in lines):
+        return {}
+    return {id(line): text.get_text() for line, text in zip(lines, legend.get_texts(), strict=False)}
+
+
+def _add_line(line: Any, name: str, axes: Any, place: Place, data: list[dict[str, Any]], layout: dict[str, Any]) -> None:
     across, up = line.get_data(orig=False)
     stroke = {"color": _colour(line.get_color(), line.get_alpha()), "width": line.get_linewidth(), "dash": _dash(line.get_linestyle())}
     if not _is_data(line, axes):
@@ -114,7 +123,7 @@ def _add_line(line: Any, axes: Any, place: Place, data: list[dict[str, Any]], la
     trace = {
         "type": "scatter",
         "mode": "+".join(name for name, drawn in (("lines", has_line), ("markers", has_marker)) if drawn),
-        **_named(line),
+        **({"name": name, "showlegend": True} if name else _named(line)),
         **place.points(across, up),
     }
     if has_line:

@@ -57,6 +57,15 @@ def test_lines(plt: Any) -> None:
     assert layout["annotations"][0]["text"] == "heading"
 
 
+def test_names_that_only_the_legend_has(plt: Any) -> None:
+    figure, axes = plt.subplots()
+    axes.plot([1, 2], [3, 4])
+    axes.plot([1, 2], [4, 3])
+    axes.legend(["train", "test"])
+    found = converted(figure)
+    assert [(trace["name"], trace["showlegend"]) for trace in found["data"]] == [("train", True), ("test", True)]
+
+
 def test_points(plt: Any) -> None:
     figure, axes = plt.subplots()
     axes.scatter([1, 2, 3], [4, 5, 6], s=[16, 25, 36], c=[0.0, 0.5, 1.0], cmap="gray", label="points")
