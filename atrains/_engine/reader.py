@@ -23,7 +23,7 @@ from atrains._engine.slots import EMPTY, SLOT, VOID, column, count, runs
 from atrains._engine.spans import StoredSpans, forgotten, record_stream, slot_stream
 from atrains._transport.base import Refusal
 from atrains._transport.pace import rest
-from atrains._wire.events import EventBlock, EventKind, RecordBlock, ScalarBlock, Span
+from atrains._wire.events import REPORTED, EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.frames import Frame
 
 SLICE: Final = 8_192
@@ -229,7 +229,7 @@ class JournalReader:
         """How each kind of event stands, for a task or for all. Costs a look at each event that is pending."""
         with self._lock:
             pending, gone = self._pending(task)
-            return {kind: self._ledger.counts(task, kind, pending[kind], gone[kind]) for kind in EventKind}
+            return {kind: self._ledger.counts(task, kind, pending[kind], gone[kind]) for kind in REPORTED}
 
     def pending(self, task: str | None) -> dict[EventKind, int]:
         """How many events of a task (or of all) are in the journal and were not advanced past. Costs a look at each of them."""
@@ -238,8 +238,8 @@ class JournalReader:
 
     def _pending(self, task: str | None) -> tuple[Counter[EventKind], dict[EventKind, Counter[str]]]:
         """What is pending, and what the journal dropped on its own account by reason; nothing is in both, and nothing in neither."""
-        pending = Counter(dict.fromkeys(EventKind, 0))
-        gone: dict[EventKind, Counter[str]] = {kind: Counter() for kind in EventKind}
+        pending = Counter(dict.fromkeys(REPORTED, 0))
+        gone: dict[EventKind, Counter[str]] = {kind: Counter() for kind in REPORTED}
         segments, points = self._journal.scalars.unread()
         looked_at, records, dropped = self._journal.records.unread(self.position.records)
         for segment, holes in self._holes.items():

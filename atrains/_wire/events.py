@@ -34,12 +34,18 @@ def whole_number(value: SupportsIndex) -> int | None:
 
 
 class EventKind(StrEnum):
-    """The kinds of events that the ledger tells apart."""
+    """The kinds of events that a home tells apart."""
 
     SCALARS = "scalars"
     LOGS = "logs"
     PLOTS = "plots"
     IMAGES = "images"
+    VECTORS = "vectors"
+    """Of clients that speak the protocol by themselves: no logger makes them (`report_vector` makes a plot)."""
+
+
+REPORTED: Final = (EventKind.SCALARS, EventKind.LOGS, EventKind.PLOTS, EventKind.IMAGES)
+"""The kinds that are reported here, and counted."""
 
 
 class Span(NamedTuple):

@@ -11,7 +11,7 @@ from atrains._engine.journals import Left
 from atrains._engine.process import WORKERS
 from atrains._engine.recovery import Recovered, recover
 from atrains._engine.runtime import Runtime
-from atrains._wire.events import EventKind
+from atrains._wire.events import REPORTED, EventKind
 from atrains.cli.home import opened
 from atrains.cli.output import STATUS_STYLES, Output, Part, clean
 
@@ -40,7 +40,7 @@ async def run(options: argparse.Namespace) -> bool:
 def _as_json(outcome: Recovered) -> dict[str, object]:
     return {
         "journals": [str(folder) for folder in outcome.journals],
-        "events": {kind.value: outcome.events[kind] for kind in EventKind},
+        "events": {kind.value: outcome.events[kind] for kind in REPORTED},
         "refused": dict(outcome.refused),
         "statuses": outcome.statuses,
         "uploads": {"stored": outcome.uploads, "failed": outcome.failed_uploads},

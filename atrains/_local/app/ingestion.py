@@ -23,8 +23,12 @@ _INT64: Final = 2**63
 _MOST_REASONS: Final = 100
 _BLOCK_ROWS: Final = 200_000
 """Points of a block at most: a block is summed up and written in one go."""
-_NOT_STORED: Final = frozenset({"training_stats_vector"})
-_RECORDS: Final = {"plot": EventKind.PLOTS, "log": EventKind.LOGS, "training_debug_image": EventKind.IMAGES}
+_RECORDS: Final = {
+    "plot": EventKind.PLOTS,
+    "log": EventKind.LOGS,
+    "training_debug_image": EventKind.IMAGES,
+    "training_stats_vector": EventKind.VECTORS,
+}
 
 
 class Batches:
@@ -163,14 +167,12 @@ class _Batch:
             self.refused.add("Event must have a 'type' field")
             return
         kind = str(kind).replace(" ", "_")
-        if kind not in _NOT_STORED and kind != _SCALAR and kind not in _RECORDS:
+        if kind != _SCALAR and kind not in _RECORDS:
             self.refused.add(f"Invalid event type {kind[:100]}")
         elif not event.get("task"):
             self.refused.add("Event must have a 'task' field")
         elif event.get("model_event"):
             self.refused.add("Events of models are not stored by this server")
-        elif kind in _NOT_STORED:
-            self.refused.add(f"Events of type {kind} are not stored by this server")
         elif not isinstance(event["task"], str):
             self.refused.add(f"Invalid task id {str(event['task'])[:100]}")
         elif kind == _SCALAR:
@@ -204,6 +206,8 @@ class _Batch:
                 stored |= {"metric": _text(event, "metric"), "variant": _text(event, "variant"), "iter": _iteration(event)}
                 if kind is EventKind.PLOTS:
                     stored["plot_str"] = _text(event, "plot_str")
+                elif kind is EventKind.VECTORS:
+                    stored["value"] = _values(event)  # which is what the server calls them, once stored
                 else:
                     stored |= {"key": _text(event, "key"), "url": self._to_home(_text(event, "url"))}
         except ValueError as error:
@@ -229,6 +233,13 @@ def _value(event: dict[str, Any]) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:  # NaN compares false
         raise ValueError(f"value must be a finite number within 32-bit floats, not {str(value)[:100]!r}")
     return float(value)
+
+
+def _values(event: dict[str, Any]) -> list[float]:
+    values = event.get("values")
+    if not isinstance(values, list):
+        raise ValueError(f"values must be a list of numbers, not {str(values)[:100]!r}")  # noqa: TRY004  # a wrong value of a request
+    return [_value({"value": value}) for value in values]
 
 
 def _iteration(event: dict[str, Any]) -> int:

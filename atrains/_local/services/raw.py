@@ -15,9 +15,8 @@ KINDS: Final[Mapping[str, EventKind]] = {
     "plot": EventKind.PLOTS,
     "log": EventKind.LOGS,
     "training_debug_image": EventKind.IMAGES,
+    "training_stats_vector": EventKind.VECTORS,
 }
-_UNKEPT: Final = frozenset({"training_stats_vector"})
-"""Types of events that are known and not stored: there are none."""
 _BATCH: Final = 500
 _LARGEST_BATCH: Final = 10_000
 _RAW_BATCH: Final = 10_000
@@ -49,11 +48,8 @@ def get_task_events(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer events of one type as they were reported, in that order or backwards; a page without any is behind the last one."""
     task, given = query.take(request, "task", str), query.take(request, "event_type", str).replace(" ", "_")
     order, count = query.take(request, "order", str, "asc"), _batch_size(request, _BATCH, _LARGEST_BATCH)
-    if order not in {"asc", "desc"} or (given not in KINDS and given not in _UNKEPT):
+    if order not in {"asc", "desc"} or given not in KINDS:
         raise query.refuse(12, f"Validation error: order must be asc or desc, event_type one of {', '.join(KINDS)}: {order!r}, {given!r}")
-    if given in _UNKEPT:
-        store.require_task(task)
-        return {"events": [], "returned": 0, "total": 0, "scroll_id": None}
     walk = _Walk(store, task, KINDS[given], query.take(request, "scroll_id", str, None))
     events = [{"type": given, "task": task, **event} for event in walk.take(count, newest_first=order == "desc")]
     return {"events": events, "returned": len(events), "total": walk.plan.total, "scroll_id": walk.position.as_text()}

@@ -30,7 +30,7 @@ from atrains._engine.ledger import FULL, LOST, Counts, Ledger
 from atrains._engine.reader import JournalReader
 from atrains._engine.workers import DaemonExecutor
 from atrains._transport.base import Refusal
-from atrains._wire.events import EventBlock, EventKind, ScalarBlock, Span
+from atrains._wire.events import REPORTED, EventBlock, EventKind, ScalarBlock, Span
 from atrains.errors import AtrainsError, JournalFullError
 
 CAP = 16 << 10
@@ -66,7 +66,7 @@ class Run:
         outlet: Any = SimpleNamespace(journal=self.journal, ledger=self.ledger)
         options: Any = {"worker": "w", "wake": lambda: None, "largest": 1 << 20, "files": None}
         self.loggers = {task: Logger(task, outlet, **options) for task in ("one", "two")}
-        self.called = dict.fromkeys([(task, kind) for task in self.loggers for kind in EventKind], 0)
+        self.called = dict.fromkeys([(task, kind) for task in self.loggers for kind in REPORTED], 0)
         self.taken: list[EventBlock] = []
         self.number = 0
 

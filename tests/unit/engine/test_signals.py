@@ -17,7 +17,7 @@ from atrains._engine import frame_files, records, segment, segments
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Ledger
 from atrains._engine.reader import JournalReader
-from atrains._wire.events import EventBlock, EventKind, ScalarBlock
+from atrains._wire.events import REPORTED, EventBlock, ScalarBlock
 
 ReadAll = Callable[[JournalReader], list[EventBlock]]
 
@@ -231,4 +231,4 @@ def test_an_interrupted_report_does_not_shift_those_behind_it(
     assert {point for point in reports.points if point[0]} <= points
     assert set(reports.lines) <= set(lines)
     assert len(lines) == len(set(lines))
-    assert reader.pending("task") == dict.fromkeys(EventKind, 0)
+    assert reader.pending("task") == dict.fromkeys(REPORTED, 0)
