@@ -52,6 +52,20 @@ async def test_lines_of_a_second_are_one_report(world: Any) -> None:
     await world(task.close())
 
 
+async def test_lines_of_two_mebibytes_are_whole_in_several_reports(world: Any) -> None:
+    task = await open_run(world, "large")
+    printed, reported = "p" * (2 << 20) + " end", "r" * (2 << 20) + " end"
+    print(printed, file=sys.stderr)
+    task.get_logger().report_text(reported, print_console=False)
+    found = await world(task.get_reported_console_output(100))
+    assert max(map(len, found)) <= 1 << 20
+    assert "".join(found) == printed + reported
+    receipt = await world(task.flush())
+    assert receipt
+    assert receipt.logs.acknowledged == 6
+    await world(task.close())
+
+
 async def test_logging_with_its_levels(world: Any) -> None:
     task = await open_run(world, "logged", auto_connect_streams={"logging": True})
     log, handler = logging.getLogger("conformance.console"), logging.StreamHandler(sys.stdout)

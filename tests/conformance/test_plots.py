@@ -281,7 +281,13 @@ async def test_ten_thousand_titles_and_series(world: World) -> None:
     log = task.get_logger()
     for number in range(10_000):
         log.report_histogram(f"title {number // 100}", f"series {number}", [number])
-    assert (await world(task.flush(timeout=120))).plots.acknowledged == 10_000
+        log.report_scalar(f"title {number % 100}", f"series {number}", number, 1)
+    receipt = await world(task.flush(timeout=120))
+    assert (receipt.plots.acknowledged, receipt.scalars.acknowledged) == (10_000, 10_000)
+    curves = await world(task.get_reported_scalars())
+    assert {series: points["y"] for title in curves.values() for series, points in title.items()} == {
+        f"series {number}": [number] for number in range(10_000)
+    }
     plots = await world(task.get_reported_plots())
     assert len({(plot["metric"], plot["variant"]) for plot in plots}) == len(plots) == 10_000
 

@@ -60,6 +60,37 @@ def test_a_long_progress_shows_once_a_period() -> None:
     assert lines_of(*bar, "\n", every=0.3) == ["33%", "67%", "100%"]
 
 
+BARS = {
+    "tqdm": ("", "\rtraining {:3}%|{}|", "\n"),
+    "click": ("\r\x1b[?25l", "\r" + " " * 50 + "\rtraining  {:3}% [{}]", "\x1b[?25h\n"),
+    "alive-progress": ("\x1b[?25l", "\r{:3}% |{}| training\x1b[K", "\x1b[?25h\n"),
+    "progressbar2": ("", "training {:3}% |{}|\r", "\n"),
+    "keras": ("", "\b" * 60 + "\r\x1b[1m{:3}%\x1b[0m \x1b[32m{}\x1b[0m training", "\n"),
+    "a spinner": ("\x1b[?25l", "\r\x1b[K{:3}% {} training", "\r\x1b[K\x1b[?25htraining 100%\n"),
+    "rich": ("", "\r\x1b[2Ktraining {:3}% \x1b[38;5;197m{}\x1b[0m", "\n\x1b[?25h"),
+    "rich, live": ("\x1b[?25l", "training {:3}% {}\n\x1b[1A\x1b[2K", "training 100%\n\x1b[?25h"),
+    "curl": ("  % Total\n", "\r{:3}  1024k {} training", "\n"),
+}
+
+
+@pytest.mark.parametrize("library", BARS)
+def test_the_bars_of_libraries_are_a_line_a_period(library: str) -> None:
+    """A minute of ten redraws a second, in the sequences that each writes, cut anywhere: a line each ten seconds, and the end."""
+    begin, frame, end = BARS[library]
+    pieces = [begin, *(frame.format(number // 6, "#" * (number // 30)) for number in range(6 * 100 + 1)), end, "after\n"]
+    for cut in (len(frame) // 2, len(frame) + 5, 10_000):
+        written = "".join(pieces[1:-2])
+        # As many pieces as redraws, so that as much time goes by.
+        size = min(cut, len(written) // 600)
+        parted = pieces if cut == 10_000 else [begin, *(written[at : at + size] for at in range(0, len(written), size)), end, "after\n"]
+        found = [line for line in lines_of(*parted, every=60 / len(parted)) if line.strip()]
+        assert found.pop() == "after"
+        bars = [line for line in found if "training" in line or "%" in line]
+        assert "100%" in bars[-1] or library == "curl"
+        assert len(bars) <= 60 / PERIOD + 2
+        assert not any(control in line for line in found for control in ("\r", "\b", "\x1b[K", "\x1b[?"))
+
+
 def test_without_a_period_each_redraw_is_a_line() -> None:
     assert lines_of(*(f"\r{number}%" for number in range(4)), "\n", period=0.0) == ["0%", "1%", "2%", "3%"]
     assert lines_of("a\n", "\x1b[1Ab", "\x1b[1Ac\n", period=0.0) == ["a", "b", "c"]
