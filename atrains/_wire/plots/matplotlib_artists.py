@@ -132,7 +132,7 @@ def _add_line(line: Any, name: str, axes: Any, place: Place, data: list[dict[str
     if has_marker:
         symbol = _SYMBOLS.get(marker, "circle") if isinstance(marker, str) else "circle"
         face = line.get_markerfacecolor()
-        colour = _colour(line.get_markeredgecolor() if face in ("none", "None") else face, line.get_alpha())
+        colour = _colour(line.get_markeredgecolor() if isinstance(face, str) and face in _NONE else face, line.get_alpha())
         trace["marker"] = {"symbol": symbol, "size": line.get_markersize(), "color": colour}
     data.append(trace)
 
@@ -281,6 +281,7 @@ def _add_patch(patch: Any, axes: Any, place: Place, data: list[dict[str, Any]], 
 
 def _note(text: Any, axes: Any, place: Place) -> dict[str, Any]:
     """A text in the data or in the axes; one that points at something has an arrow."""
+    where: dict[str, Any]
     if hasattr(text, "xy"):
         where = _beside(text, axes, place)
     elif text.get_transform() == axes.transData:
@@ -290,10 +291,23 @@ def _note(text: Any, axes: Any, place: Place) -> dict[str, Any]:
         where = {"x": x, "y": y, "xref": f"x{place.number} domain", "yref": f"y{place.number} domain"}
     else:
         raise UnconvertibleError(_ELSEWHERE)
-    font = {"color": _colour(text.get_color(), text.get_alpha()), "size": text.get_fontsize()}
-    up = text.get_verticalalignment()
-    anchors = {"xanchor": text.get_horizontalalignment(), "yanchor": _ANCHORS.get(up, up)}
-    return {"text": text.get_text().replace("\n", "<br>"), "showarrow": False, **anchors, **where, "font": font}
+    return {**_words(text), **where}
+
+
+def note_of_figure(text: Any) -> dict[str, Any]:
+    """A text that belongs to no axes."""
+    if text.get_transform() != text.get_figure().transFigure or not text.get_visible():
+        raise UnconvertibleError(_ELSEWHERE)
+    x, y = map(float, text.get_position())
+    return {**_words(text), "x": x, "y": y, "xref": "paper", "yref": "paper"}
+
+
+def _words(text: Any) -> dict[str, Any]:
+    """A text wherever it stands."""
+    up, font = text.get_verticalalignment(), {"color": _colour(text.get_color(), text.get_alpha()), "size": text.get_fontsize()}
+    found = {"text": text.get_text().replace("\n", "<br>"), "showarrow": False, "font": font}
+    turned = {"textangle": -text.get_rotation()} if text.get_rotation() else {}
+    return {**found, **turned, "xanchor": text.get_horizontalalignment(), "yanchor": _ANCHORS.get(up, up)}
 
 
 def _spot(spot: Sequence[Any], axes: Any, place: Place) -> dict[str, Any]:

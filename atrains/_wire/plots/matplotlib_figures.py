@@ -6,10 +6,11 @@ Pure: a figure is looked at and not changed. What has no like in plotly is an er
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Final
 
-from atrains._wire.plots.matplotlib_artists import Place, UnconvertibleError, draw_artists
+from atrains._wire.plots.matplotlib_artists import Place, UnconvertibleError, draw_artists, note_of_figure
 from atrains.errors import UnsupportedTypeError
 
 __all__ = ["UnconvertibleError", "check", "convert"]
@@ -51,10 +52,12 @@ def convert(title: str, series: str, figure: Any) -> dict[str, Any]:
     drawn = [axes for axes in figure.axes if axes.get_visible() and axes.get_label() != "<colorbar>"]
     if not drawn:
         raise UnconvertibleError("no axes")
+    if figure.images or figure.lines or figure.patches or figure.artists:
+        raise UnconvertibleError("something beside its axes")
     data: list[dict[str, Any]] = []
     layout: dict[str, Any] = {
         "margin": {}, "autosize": True, "height": None, "width": None, "title": series or title,
-        "showlegend": any(axes.get_legend() is not None for axes in drawn), "annotations": [], "shapes": [],
+        "showlegend": bool(figure.legends) or any(axes.get_legend() is not None for axes in drawn), "annotations": [], "shapes": [],
     }  # fmt: skip
     for number, axes in enumerate(drawn, 1):
         if axes.name != "rectilinear":
@@ -63,6 +66,7 @@ def convert(title: str, series: str, figure: Any) -> dict[str, Any]:
         draw_artists(axes, place, data, layout)
         _add_axes(axes, place, drawn[: number - 1], layout)
     _add_heading(figure, layout)
+    layout["annotations"] += [note_of_figure(text) for text in figure.texts if text is not getattr(figure, "_suptitle", None)]
     return {"data": data, "layout": {key: value for key, value in layout.items() if value != []}}
 
 
@@ -73,7 +77,8 @@ class _Scale:
         self._axis = axis
         converter = axis.get_converter() if hasattr(axis, "get_converter") else axis.converter
         kind = type(converter).__name__ if converter is not None else ""
-        self.is_date = "Date" in kind or "TimeConverter" in kind
+        self._freq = getattr(axis, "freq", None) if kind == "PeriodConverter" else None  # of pandas: the axis counts periods
+        self.is_date = self._freq is not None or "Date" in kind or "TimeConverter" in kind
         self.kind = "date" if self.is_date else _SCALES.get(axis.get_scale(), "")
         if not self.kind:
             raise UnconvertibleError(f"an axis with the scale {axis.get_scale()!r}")
@@ -81,6 +86,8 @@ class _Scale:
     def __call__(self, value: Any) -> Any:
         if not self.is_date or value is None or not math.isfinite(value):
             return value
+        if self._freq is not None:
+            return _period(value, self._freq)
         from matplotlib import dates  # there is a figure of it
 
         return dates.num2date(value).replace(tzinfo=None).isoformat()  # type: ignore[no-untyped-call]
@@ -88,6 +95,8 @@ class _Scale:
     def column(self, values: Any) -> list[Any]:
         """Many of them."""
         listed = values.tolist() if hasattr(values, "tolist") else list(values)
+        if self._freq is not None and all(isinstance(value, int | float) and float(value).is_integer() for value in listed):
+            return _periods(listed, self._freq)  # many times as fast as one by one
         return list(map(self, listed)) if self.is_date else listed
 
     def range(self, limits: Sequence[Any]) -> list[Any]:
@@ -105,6 +114,27 @@ class _Scale:
         if self.kind == "linear":
             return {"tickvals": places, "ticktext": list(formatter.format_ticks(places))}
         return {}
+
+
+def _period(number: float, freq: Any) -> str:
+    """When a period of pandas begins, by its number; a fraction lies between it and the next."""
+    import pandas as pd  # there is an axis of it
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of kinds of periods that pandas does without one day
+        period = pd.Period(ordinal=math.floor(number), freq=freq)
+        begin, end = period.to_timestamp(), (period + 1).to_timestamp()
+    return str((begin + (number - math.floor(number)) * (end - begin)).isoformat())
+
+
+def _periods(numbers: Sequence[float], freq: Any) -> list[str]:
+    """The same of whole numbers."""
+    import pandas as pd  # there is an axis of it
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        begins = pd.PeriodIndex.from_ordinals(list(map(int, numbers)), freq=freq).to_timestamp()
+    return [str(moment.isoformat()) for moment in begins]
 
 
 def _add_axes(axes: Any, place: Place, before: Sequence[Any], layout: dict[str, Any]) -> None:

@@ -153,6 +153,35 @@ def test_texts_stand_where_matplotlib_has_them(plt: Any) -> None:
     assert (notes["near"]["ax"], notes["near"]["ay"]) == (4, 8)
 
 
+def test_periods_of_pandas_are_dates(plt: Any) -> None:
+    pd = pytest.importorskip("pandas")
+    figure, (days, months) = plt.subplots(2)
+    pd.Series([1, 2], index=pd.date_range("2024-05-06", periods=2)).plot(ax=days)
+    pd.Series([1, 2], index=pd.date_range("2024-05-31", periods=2, freq="ME")).plot(ax=months)
+    found = converted(figure)
+    assert [trace["x"] for trace in found["data"]] == [
+        ["2024-05-06T00:00:00", "2024-05-07T00:00:00"],
+        ["2024-05-01T00:00:00", "2024-06-01T00:00:00"],
+    ]
+    assert (found["layout"]["xaxis"]["type"], found["layout"]["xaxis2"]["type"]) == ("date", "date")
+
+
+def test_what_belongs_to_no_axes(plt: Any) -> None:
+    figure, axes = plt.subplots()
+    axes.plot([1, 2], [3, 4], label="line", markerfacecolor=np.array([1.0, 0, 0]), marker="o")
+    figure.legend()
+    figure.text(0.25, 0.75, "beside", rotation=90)
+    figure.suptitle("above")
+    found = converted(figure)
+    assert found["layout"]["showlegend"] is True
+    assert found["data"][0]["marker"]["color"] == "rgba(255,0,0,1)"
+    (note,) = found["layout"]["annotations"]
+    assert (note["text"], note["x"], note["y"], note["xref"], note["textangle"]) == ("beside", 0.25, 0.75, "paper", -90)
+    figure.add_artist(plt.Line2D([0, 1], [0, 1]))
+    with pytest.raises(UnconvertibleError, match="beside its axes"):
+        convert("title", "series", figure)
+
+
 def test_scales(plt: Any) -> None:
     figure, axes = plt.subplots()
     days = [datetime(2024, 5, 6) + timedelta(days=number) for number in range(3)]  # noqa: DTZ001  # as people plot them
