@@ -157,12 +157,9 @@ class Connections:
             self._state.release()
 
 
-def connect(index: Path, *, create: bool = False) -> sqlite3.Connection:
-    """Open the index; one that was removed is not made anew unless `create`."""
-    mode = "rwc" if create else "rw"
-    connection = sqlite3.connect(
-        f"{index.as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
+def connect(index: Path) -> sqlite3.Connection:
+    """Open the index; one that was removed is not made anew."""
+    connection = sqlite3.connect(f"{index.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     # Survives a killed process; after a power cut the index may lack its last commits, which the `writing` mark shows.
     connection.execute("PRAGMA synchronous = NORMAL")
     return connection

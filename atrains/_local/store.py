@@ -8,14 +8,14 @@ import re
 import sqlite3
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import orjson
 
 from atrains._local import chunks, models, schema, streams
-from atrains._local.connections import BUSY_SECONDS, Connections, connect, home_errors
+from atrains._local.connections import BUSY_SECONDS, Connections, home_errors
 from atrains._local.disk import sync_file
 from atrains._local.projects import ensure_project
 from atrains._local.records import Record, encode_record, index_record, now, read_record, write_record
@@ -28,6 +28,7 @@ _logger = logging.getLogger("atrains")
 
 FORMAT: Final = 1
 """The version of the home's layout, in `home.json`."""
+INDEX: Final = "index.db"
 LOCKED: Final = frozenset({"published", "publishing"})
 """A task with one of these statuses takes no events."""
 _MARK: Final = re.compile(rb"(\d{20}) (\S{1,64}) *\n")
@@ -50,11 +51,19 @@ def open_home(path: Path, *, durable: bool = False) -> Store:
         if not (home / "home.json").exists():
             _write_home_file(home)
         _check_format(home)
-        _bring_up(home)
+        if not (home / INDEX).exists():
+            (home / INDEX).touch()
         store = Store(home, durable=durable)
-        if store.index_is_behind():
-            with store.change():
-                pass  # taking the lock is what repairs the index
+        try:
+            # With the connection that is used from then on: closing the last one has SQLite wait for the disk.
+            with store._connections.use() as connection:  # noqa: SLF001  # one module
+                _bring_up(home, connection)
+            if store.index_is_behind():
+                with store.change():
+                    pass  # taking the lock is what repairs the index
+        except BaseException:  # whatever it was, nobody gets the store that its connections belong to
+            store.close()
+            raise
     return store
 
 
@@ -79,27 +88,26 @@ def _check_format(home: Path) -> None:
         )
 
 
-def _bring_up(home: Path) -> None:
-    """Make the index and its tables where they are missing; a new index beside old task folders is built from them."""
-    with closing(connect(home / "index.db", create=True)) as connection:
-        _switch_to_wal(connection)
-        newest = len(schema.MIGRATIONS)
-        if schema.version_of(connection) == newest:
-            return
-        connection.execute("BEGIN IMMEDIATE")
-        found = schema.version_of(connection)
-        if found > newest:
-            raise HomeError(
-                f"the index of the home {home} has version {found}, this atrains knows {newest}; "
-                "install a newer atrains, or point ATRAINS_HOME at another folder"
-            )
-        if schema.migrate(connection) == 0:
-            _index_folders(connection, home / "tasks")
-            models.index_all(connection, home)
-            mark = _read_mark(home)
-            if mark is not None:
-                connection.execute("UPDATE state SET value = ? WHERE key = 'sequence'", [mark[0]])
-        connection.execute("COMMIT")
+def _bring_up(home: Path, connection: sqlite3.Connection) -> None:
+    """Make the tables of the index where they are missing; a new index beside old task folders is built from them."""
+    _switch_to_wal(connection)
+    newest = len(schema.MIGRATIONS)
+    if schema.version_of(connection) == newest:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    found = schema.version_of(connection)
+    if found > newest:
+        raise HomeError(
+            f"the index of the home {home} has version {found}, this atrains knows {newest}; "
+            "install a newer atrains, or point ATRAINS_HOME at another folder"
+        )
+    if schema.migrate(connection) == 0:
+        _index_folders(connection, home / "tasks")
+        models.index_all(connection, home)
+        mark = _read_mark(home)
+        if mark is not None:
+            connection.execute("UPDATE state SET value = ? WHERE key = 'sequence'", [mark[0]])
+    connection.execute("COMMIT")
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
@@ -170,7 +178,7 @@ class Store:
     def __init__(self, home: Path, *, durable: bool = False) -> None:
         self.home = home
         self._tasks = home / "tasks"
-        self._connections = Connections(home / "index.db")
+        self._connections = Connections(home / INDEX)
         self._durable = durable
         self._unsynced: set[Path] = set()
         self.workers = Workers()
