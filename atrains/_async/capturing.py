@@ -275,8 +275,11 @@ def _start(capturing: weakref.ref[Capturing]) -> None:
 def _folder() -> Path:
     """The working directory; that of the start where Hydra has made one for the run, which nobody else has."""
     hydra = getattr(sys.modules.get("hydra.core.hydra_config"), "HydraConfig", None)
-    if hydra is not None and hydra.initialized():
-        return Path(hydra.get().runtime.cwd)
+    try:
+        if hydra is not None and hydra.initialized():
+            return Path(hydra.get().runtime.cwd)
+    except Exception:  # one that is made otherwise: the run is worth more than the note  # noqa: BLE001
+        _log.debug("atrains: Hydra does not say where it was started", exc_info=True)
     try:
         return Path.cwd()
     except OSError:  # it was deleted

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple, TypeVar, cast
@@ -106,10 +107,11 @@ def capture(
         program = program._replace(arguments=tuple(redactor.arguments(program.arguments)))
     source = repository if repository is not None and repository.commit else None
     section = {**_section(program, source), **_given_places(begun.variables)}
-    difference = _difference(program, source, text, section["working_dir"], redactor) if settings.diff else _Difference()
     given = _given_difference(begun.variables, redactor)
-    if given is not None:
-        difference = _Difference(given)
+    difference = _Difference(given or "")
+    if given is None and settings.diff:
+        find = partial(_difference, program, source, text, section["working_dir"], redactor)
+        difference = _guarded("difference", missing, find) or difference
     imported = imported_names()
     requirements = _requirements(text, program, repository, settings, wishes, missing, deadline)
     remarks: dict[str, object] = {

@@ -276,14 +276,14 @@ def test_what_is_too_large_leaves_out_only_what_is(machine: Machine) -> None:
         (folder / name).write_text("x\n")
     machine.commit(folder)
     for name in ("a data.csv", "b.csv"):
-        (folder / name).write_text("".join(f"row {number}\n" for number in range(700_000)))
+        (folder / name).write_text("".join(f"{number:0100}\n" for number in range(60_000)))
     (folder / "small.txt").write_text("y\n")
     (folder / "train.py").write_text("value = 2\n")
     found = machine.find(folder)
     assert [change.name for change in file_changes(found.diff)] == ["small.txt", "train.py"]
     assert found.missing["diff"] == "these files have changed too much for it: a data.csv, b.csv"
     for number in range(30):
-        (folder / f"many {number}").write_text(f"row {number}\n" * 30_000)
+        (folder / f"many {number}").write_text("".join(f"{number} {row:0100}\n" for row in range(3000)))
     machine.git("add", "--all", at=folder)
     found = machine.find(folder)
     assert len(found.diff) <= git.MOST_BYTES
