@@ -50,6 +50,8 @@ class TaskBase:
     _project_name: str | None
     _uploads: dict[str, Any]
     """What this object has uploaded, by name; see `_async.artifacts`."""
+    _upload_urls: dict[str, str]
+    """The names of artifacts by where they go, or went."""
     _tables: Any
     """The tables that are registered with it, once there are any; see `_async.tables`."""
     _console: TaskConsole | None
@@ -260,7 +262,7 @@ class TaskBase:
         self._renew_ending_turn()
         self._offset = self._last_iteration = 0
         self._project_name = None
-        self._uploads = {}
+        self._uploads, self._upload_urls = {}, {}
         self._tables = None
         self._console = None
         self._capturing = None

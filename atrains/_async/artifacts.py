@@ -173,15 +173,15 @@ class Artifacts(Identity):
             raise UnsupportedTypeError(f"cannot upload to task {self.id}: {error}") from error
 
     def _check_not_registered(self, name: str) -> None:
-        entry = self._entries_by_name().get(name)
+        upload = self._uploads.get(name)
+        entry = self._recorded(name) if upload is None else upload._handle.upload.record["entry"]  # noqa: SLF001
         if (entry is not None and entry.get("type") == TABLE) or name in (self._tables or ()):
             raise ValidationError(f"{name!r} is a registered artifact of task {self.id}, which no upload replaces; choose another name")
 
     async def _require_open_run(self, name: str) -> None:
         """Refuse an artifact that the home would refuse to record, before the file of an earlier one of its name is replaced."""
         ours = self._owns_run and self.begun_here
-        recorded = (self._record.get("execution") or {}).get("artifacts") or []
-        if not ours or any(entry["key"] == name for entry in recorded):  # of a new one in a run of our own what we know will do
+        if not ours or self._recorded(name) is not None:  # of a new one in a run of our own what we know will do
             try:
                 await self.reload()
             except (AccessError, ServerError):
@@ -256,15 +256,16 @@ class Artifacts(Identity):
 
         url = whole(below(folder))
         if layout.escape_component(name) != name or "0x" in name or ".slash." in name:  # only then may two names lead to one place
-            taken = {str(entry.get("uri")) for key, entry in self._entries_by_name().items() if key != name}
-            if url in taken:
+            recorded = (self._record.get("execution") or {}).get("artifacts") or []
+            if self._upload_urls.get(url, name) != name or any(entry.get("uri") == url and entry["key"] != name for entry in recorded):
                 url = whole(below(folder, f".{layout.digest(name)}"))
+        self._upload_urls[url] = name
         return url
 
-    def _entries_by_name(self) -> dict[str, Mapping[str, Any]]:
+    def _recorded(self, name: str) -> Mapping[str, Any] | None:
+        """The entry of an artifact in the record here."""
         recorded = (self._record.get("execution") or {}).get("artifacts") or []
-        pending = [upload._handle.upload.record["entry"] for upload in self._uploads.values()]  # noqa: SLF001
-        return {entry["key"]: entry for entry in [*recorded, *pending]}
+        return next((entry for entry in recorded if entry["key"] == name), None)
 
     async def _project_for_files(self) -> str | None:
         """The project's name, for a folder; None where it is not known and its home is away."""

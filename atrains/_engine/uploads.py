@@ -188,20 +188,25 @@ class Uploads:
             Whether all of it is over.
         """
         loop = asyncio.get_running_loop()
-        last = max((handle.upload.number for handle in self.pending(task, events=events)), default=0)
-        begun = moved = loop.time()
+        left = self.pending(task, events=events)
+        begun = moved = looked = loop.time()
         before: tuple[int, int] | None = None
         self.wake()
-        while left := [handle for handle in self.pending(task, events=events) if handle.upload.number <= last]:
-            now, progress = loop.time(), (len(left), sum(handle.sent for handle in left))
-            moved, before = (moved, before) if progress == before else (now, progress)
+        while True:
+            while left and left[-1].is_over:  # not all of them at each change: of thousands that would hold the loop
+                left.pop()
+            if not left:
+                return True
+            now = loop.time()
+            if stall is not None and (before is None or now - looked >= _LOOK):
+                looked, progress = now, (sum(handle.is_over for handle in left), sum(handle.sent for handle in left))
+                moved, before = (moved, before) if progress == before else (now, progress)
             if (timeout is not None and now - begun >= timeout) or (stall is not None and now - moved >= stall):
                 return False
             change = loop.create_future()
             self._waiting.append(change)
             look = _LOOK if timeout is None else min(_LOOK, begun + timeout - now)
             await asyncio.wait({change}, timeout=None if timeout is None and stall is None else look)
-        return True
 
     async def run(self) -> None:
         """Upload until cancelled; what is not over then goes on where `run` is called next, or at the next start."""

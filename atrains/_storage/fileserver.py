@@ -11,6 +11,7 @@ import hashlib
 import json
 import mimetypes
 import os
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -259,11 +260,13 @@ class _Share:
 
     Attributes:
         reading: How many read and hash at once, in worker threads: with more of them than processors the loop waits for one.
+        waiting: Those and one more, which is there when one of them is done, while the loop may have other things to do.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.reading = asyncio.Semaphore(max(1, (os.cpu_count() or 1) // 2))
+        readers = max(1, (os.cpu_count() or 1) // 2)
+        self.reading, self.waiting = threading.Semaphore(readers), asyncio.Semaphore(readers + 1)
         self._is_taken = False
 
     async def turn(self) -> None:
@@ -323,12 +326,13 @@ class _Upload:
         """The next block; empty at the end."""
         if self._is_read:
             return b""
-        async with self._share.reading:
+        async with self._share.waiting:
             return await self._run(partial(self._next, blocks))
 
     def _next(self, blocks: Iterator[bytes]) -> bytes:
-        block = next(blocks, b"")
-        self.digest.update(block)
+        with self._share.reading:
+            block = next(blocks, b"")
+            self.digest.update(block)
         self.size += len(block)
         if self.size == self._expected:  # what follows is whether it changed, which is known before the last bytes go
             self.size += len(next(blocks, b""))
