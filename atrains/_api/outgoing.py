@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from atrains._engine import ledger
 from atrains._engine.process import process
+from atrains._engine.segment import HAS_GIL
 from atrains._wire.events import EventKind
 from atrains.errors import JournalFullError, TaskClosedError
 
@@ -96,10 +97,16 @@ class Outgoing:
 
     def _stamp(self) -> int:
         """Milliseconds since the epoch, never the same twice: servers sort console lines by it."""
-        with process().stamping:
-            now, last = int(time.time() * 1000), self._last_stamp
-            self._last_stamp = stamp = now if now > last else last + 1
-            return stamp
+        if not HAS_GIL:
+            with process().stamping:
+                return self._next_stamp()
+        return self._next_stamp()
+
+    def _next_stamp(self) -> int:
+        # Nothing is called from the look at the last one to its replacement, so that no other thread comes in between.
+        now, last = int(time.time() * 1000), self._last_stamp
+        self._last_stamp = stamp = now if now > last else last + 1
+        return stamp
 
     def _refuse(self, kind: EventKind, count: int) -> None:
         """Count what the journal had no room for; raise, if that is what was asked for.

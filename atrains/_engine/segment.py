@@ -141,9 +141,12 @@ class _LockedCount:
         return f"count({self._next})"
 
 
+HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
+"""Whether nothing comes in between lines in which nothing is called."""
+
+
 def _counter() -> Callable[[], int]:
-    has_gil: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
-    return itertools.count().__next__ if has_gil() else _LockedCount().__next__
+    return itertools.count().__next__ if HAS_GIL else _LockedCount().__next__
 
 
 NO_SEGMENT: Final = Segment(0, 0, b"", itertools.count().__next__, None)
