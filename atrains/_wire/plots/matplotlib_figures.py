@@ -106,7 +106,9 @@ class _Scale:
         return [self(float(limit)) for limit in limits]
 
     def ticks(self) -> dict[str, Any]:
-        """The marks, where they are words rather than numbers."""
+        """The marks, where they are words rather than numbers, or where there are none."""
+        if not len(self._axis.get_majorticklocs()):
+            return {"showticklabels": False, "showgrid": False}
         formatter = self._axis.get_major_formatter()
         if type(formatter).__name__ not in {"FixedFormatter", "StrCategoryFormatter", "FuncFormatter"}:
             return {}
@@ -165,6 +167,7 @@ def _axis(axis: Any, scale: Any, limits: Sequence[Any]) -> dict[str, Any]:
         "title": {"text": _text(axis.get_label_text()), "standoff": _STANDOFF},
         "type": scale.kind,
         "range": scale.range(limits),
+        "zeroline": False,
         **scale.ticks(),
     }
     if not axis.get_visible():

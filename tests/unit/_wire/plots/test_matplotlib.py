@@ -153,6 +153,13 @@ def test_texts_stand_where_matplotlib_has_them(plt: Any) -> None:
     assert (notes["near"]["ax"], notes["near"]["ay"]) == (4, 8)
 
 
+def test_axes_without_marks(plt: Any) -> None:
+    figure, axes = plt.subplots()
+    axes.pie([1, 2])
+    layout = converted(figure)["layout"]
+    assert [layout[axis][part] for axis in ("xaxis", "yaxis") for part in ("showticklabels", "showgrid", "zeroline")] == [False] * 6
+
+
 def test_periods_of_pandas_are_dates(plt: Any) -> None:
     pd = pytest.importorskip("pandas")
     figure, (days, months) = plt.subplots(2)
