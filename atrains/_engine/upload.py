@@ -117,7 +117,8 @@ class Handle:
         entry: What was recorded in the end.
         future: Done once it is over: whether it is stored.
         pid: The process whose it is.
-        tries: How often its home was away.
+        tries: How often its home was away, or the place that it goes to.
+        returns: How often it was put back in the queue for that.
         begun: When its file was last begun to be read, in seconds since the epoch.
         is_follower: Whether a later one brings the file, so that only its event is left to be recorded.
     """
@@ -132,6 +133,7 @@ class Handle:
         "is_follower",
         "is_unwanted",
         "pid",
+        "returns",
         "sent",
         "size",
         "state",
@@ -149,6 +151,7 @@ class Handle:
         self.future: Future[bool] = Future()
         self.pid = os.getpid()
         self.tries = 0
+        self.returns = 0
         self.begun = 0.0
         self.is_unwanted: UploadState | None = None
         self.is_follower = False

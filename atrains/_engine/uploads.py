@@ -97,7 +97,7 @@ class Uploads:
         self._open: dict[str, dict[int, Handle]] = {}
         self._stored: Counter[str] = Counter()
         self._failed: dict[str, dict[str, str]] = {}
-        self._queues: dict[str, list[tuple[int, int, Handle]]] = {}
+        self._queues: dict[str, list[tuple[int, int, int, Handle]]] = {}
         self._gates: dict[str, _Gate] = {}
         self._latest: dict[str, Handle] = {}
         self._busy: dict[str, Handle] = {}
@@ -284,7 +284,8 @@ class Uploads:
 
     def _put_in_queue(self, handle: Handle) -> None:
         upload = handle.upload
-        heapq.heappush(self._queues.setdefault(upload.place, []), (upload.size, upload.number, handle))
+        rank = handle.returns, upload.size, upload.number  # one that its place never takes must not keep all larger ones back
+        heapq.heappush(self._queues.setdefault(upload.place, []), (*rank, handle))
 
     def _begin_what_can(self) -> None:
         while len(self._running) < self._limit and (handle := self._next()) is not None:
@@ -301,7 +302,7 @@ class Uploads:
             heads = [queue for place, queue in self._queues.items() if queue and self._is_open(place, at[place], now)]
             if not heads:
                 return None
-            handle = heapq.heappop(min(heads, key=lambda queue: queue[0][:2]))[2]
+            handle = heapq.heappop(min(heads, key=lambda queue: queue[0][:3]))[3]
             if handle.is_over or handle.is_unwanted or handle.is_follower:
                 continue
             if _identity(handle) not in self._busy:
@@ -365,11 +366,14 @@ class Uploads:
 
     def _note_away(self, handle: Handle, error: Exception) -> None:
         place = handle.upload.place
-        gate = self._gates.get(place)
-        failures = 1 if gate is None else gate.failures + 1
-        pause = min(self._transport.retry_interval, _FIRST_PAUSE * 2 ** min(failures - 1, 8))
-        self._gates[place] = _Gate(failures, asyncio.get_running_loop().time() + pause)
-        handle.tries, handle.error = handle.tries + 1, str(error)
+        gate, now = self._gates.get(place), asyncio.get_running_loop().time()
+        failures = gate.failures if gate else 0
+        pause = min(self._transport.retry_interval, _FIRST_PAUSE * 2 ** min(failures, 8))
+        # Who waits for one behind it is told as well; of those that were on their way together once.
+        behind = self._queues.get(place, ()) if gate is None or gate.until <= now else ()
+        self._gates[place], handle.returns = _Gate(failures + 1, now + pause), handle.returns + 1
+        for each in (handle, *(queued for *_, queued in behind)):
+            each.tries, each.error = each.tries + 1, str(error)
         if place not in self._said_away:
             self._said_away.add(place)
             _log.warning("atrains: cannot upload now (%s); what is to be uploaded is kept in %s", error, self._journal.folder)

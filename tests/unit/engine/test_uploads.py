@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from atrains._engine import left_uploads
 from atrains._engine.image_records import ImageAccount
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Ledger
@@ -40,6 +41,7 @@ class Place(FolderStorage):
     def __init__(self) -> None:
         super().__init__()
         self.is_away = False
+        self.refuses_for_now = ""
         self.delay = 0.0
         self.at_once = self.most_at_once = 0
         self.order: list[str] = []
@@ -47,7 +49,7 @@ class Place(FolderStorage):
 
     async def put(self, source: Path, target_url: str, *, progress: Progress | None = None, still: bool = False) -> StoredFile:
         self.tries += 1
-        if self.is_away:
+        if self.is_away or target_url.endswith(f"/{self.refuses_for_now}"):
             raise UnreachableError("it is away")
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -242,6 +244,26 @@ async def test_a_place_that_is_away_is_asked_seldom_and_taken_up_when_it_is_back
         bench.place.is_away = False
         assert await bench.uploads.wait(None, timeout=20)
     assert len(await bench.artifacts()) == 20
+
+
+async def test_one_file_that_is_never_taken_keeps_no_larger_one_back(bench: Bench) -> None:
+    bench.place.refuses_for_now = "small"
+    async with bench.running():
+        small = await bench.add("small", b"x")
+        larger = [await bench.add(f"larger {number}", b"x" * 100) for number in range(5)]
+        async with asyncio.timeout(10):
+            assert all([await asyncio.wrap_future(handle.future) for handle in larger])
+        assert (small.state, small.error) == ("queued", "it is away")
+
+
+async def test_who_waits_for_one_behind_others_hears_that_the_place_is_away(bench: Bench) -> None:
+    bench.place.is_away = True
+    async with bench.running():
+        await bench.add("small", b"x")
+        waited_for = await bench.add("larger", b"x" * 100)
+        assert not await bench.uploads.wait(None, timeout=2)
+        assert waited_for.tries >= 2
+        assert waited_for.error == "it is away"
 
 
 async def test_a_home_that_is_away_gets_the_records_when_it_is_back(bench: Bench) -> None:
@@ -486,6 +508,20 @@ async def test_a_recovery_waits_for_a_place_that_is_away_and_marks_what_is_gone(
     assert outcome.uploads == ["kept"]
     assert "no regular file" in outcome.failed_uploads["lost"]
     assert "uri" not in (await bench.artifacts())["lost"]
+
+
+async def test_a_recovery_stores_what_it_can_where_one_file_is_not_taken_now(
+    bench: Bench, workers: DaemonExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left_uploads, "_BATCH", 2)
+    bench.place.refuses_for_now = "small"
+    await bench.add("small", b"x")
+    for number in range(4):
+        await bench.add(f"larger {number}", b"x" * 100)
+    bench.kill()
+    outcome = await recover(bench.journals, bench.home, workers, storages=bench.storages)
+    assert [found.why for found in outcome.left] == ["it cannot be delivered now (it is away)"]
+    assert set(await bench.artifacts()) == {f"larger {number}" for number in range(4)}
 
 
 async def test_who_waits_when_the_journal_is_let_go_of_is_told(bench: Bench) -> None:
