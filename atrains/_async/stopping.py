@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import threading
@@ -140,17 +141,15 @@ class Stopping(TaskPart):
             return
         elif isinstance(owner, asyncio.Task) and not owner.done():
             owner.get_loop().call_soon_threadsafe(owner.cancel, ending.reason)
-            await asyncio.wait({asyncio.ensure_future(_ended(run))}, timeout=GRACE)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GRACE):
+                    while not run.is_closed:  # on whichever loop, or at the end of the process  # noqa: ASYNC110
+                        await asyncio.sleep(0.1)
         elif current.main_task() is self and leave is not None:
             process().ending = ending
             leave(_EXIT_CODE)
             return
         await run.end(ending)
-
-
-async def _ended(run: Lifecycle) -> None:
-    while not run.is_closed:  # noqa: ASYNC110  # closed on any loop, or at the end of the process
-        await asyncio.sleep(0.1)
 
 
 def begin(task: TaskPart) -> None:
