@@ -83,7 +83,7 @@ class ProcessState:
         is_ending: Whether the process closes what is open, as the last thing that it does.
         ends_at: When that must be over, by the monotonic clock; None before.
         signals_handled: Whether such a signal is noticed.
-        leave: Ends the program as an exit of its main thread with that code would, from any thread; None where nobody watches for how it ends.
+        leave: Ends the program as an exit of its main thread with that code would, from any thread; None where nobody watches for its end.
         when_idle: Called after the last open run has ended, on any thread.
         inherited_runs: The tasks of those that were open in the process that this one was forked from: it may report to them.
         console: The capture of the standard streams, once a run wanted it; a forked child goes on with it.
