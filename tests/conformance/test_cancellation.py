@@ -133,7 +133,7 @@ CALLS: Final[dict[str, Call]] = {
     "delete: with files": Call(lambda task: task.delete(raise_on_error=True, force=True), of="run", done=NotFoundError),
     "dequeue": Call(AsyncTask.dequeue, of="queued"),
     "enqueue": Call(lambda task: AsyncTask.enqueue(task, task.name), of="enqueuable", done=TaskStatusError),
-    "execute_remotely": Call(lambda task: _leave(task, "default"), of="run"),
+    "execute_remotely": Call(lambda task: _leave(task, "default"), of="run", done=TaskStatusError),
     "execute_remotely: a copy": Call(lambda task: _leave(task, "default", clone=True), of="run"),
     "execute_remotely: no queue": Call(_leave),
     "flush": Call(lambda task: task.flush(), of="run"),
