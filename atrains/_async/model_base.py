@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import operator
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -135,17 +137,17 @@ class ModelPart:
         """
         await self._edit(name=validate_name(name, what="model"))
 
-    async def set_comment(self, comment: str) -> None:
+    async def set_comment(self, comment: str | None) -> None:
         """Say something about it, in place of what was said before.
 
         Args:
-            comment: Any text.
+            comment: Any text; None for nothing.
 
         Raises:
             NotFoundError: the model was deleted.
             TransportError: the home cannot be reached.
         """
-        await self._edit(comment=str(comment))
+        await self._edit(comment="" if comment is None else str(comment))
 
     async def set_tags(self, tags: Sequence[str]) -> None:
         """Set its tags, in place of those that it has.
@@ -292,14 +294,14 @@ class ModelPart:
         record, url, channel = await self._data(), await self._url(), await self._connected()
         try:
             if url is None:
-                raise StorageError(f"model {self.id} has no weights yet")
+                raise StorageError("it has none yet")
             runtime = None if isinstance(channel, DisabledChannel) else Runtime.current()
             # The same URL has other weights after the next update; a later change of the name costs one more copy.
             return await local_copy(channel, runtime, url, extract=extract, force=force, version=str(record.get("last_update") or ""))
         except (StorageError, TransportError) as error:
             if raise_on_error:
                 raise
-            _log.warning("atrains: the weights of model %s cannot be fetched: %s", self.id, error)
+            _log.warning("atrains: the weights of model %s cannot be fetched: %s", self.id or "(not stored yet)", error)
             return None
 
     async def _call(self, endpoint: Endpoint, what: str, **request: Any) -> dict[str, Any]:
@@ -350,16 +352,43 @@ async def design_text(channel: Channel | DisabledChannel, text: str | None, dict
 
 
 def absolute_url(url: str | Path) -> str:
-    """The URL of a file as it is recorded where it is none of the home: a path becomes an absolute `file://` one."""
-    text = str(url)
+    """The URL of a file as it is recorded where it is none of the home: a path becomes an absolute `file://` one.
+
+    Raises:
+        ValidationError: it is neither.
+    """
+    text = str(_named(url))
     if "://" in text and not text.startswith("file://"):
         return text
     return f"file://{absolute_path(text.removeprefix('file://'))}"
 
 
 def absolute_path(path: str | Path) -> Path:
-    """A path of the caller's, absolute."""
-    return Path(str(path)).expanduser().absolute()
+    """A path of the caller's, absolute.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    return Path(str(_named(path))).expanduser().absolute()
+
+
+def _named(path: str | Path) -> str | Path:
+    if not isinstance(path, str | os.PathLike) or not str(path):
+        raise ValidationError(f"the weights of a model are named by a path or a URL, not {path!r}")
+    return path
+
+
+def checked_iteration(iteration: int | None) -> int | None:
+    """Return an iteration as servers take it; of numpy's numbers and whole floats the integer.
+
+    Raises:
+        ValidationError: it is something else.
+    """
+    whole = isinstance(iteration, float) and iteration.is_integer()
+    try:
+        return None if iteration is None else operator.index(int(iteration) if whole else iteration)
+    except TypeError:
+        raise ValidationError(f"the iteration of a model is a whole number, not {iteration!r}") from None
 
 
 def checked_tags(tags: Sequence[str]) -> list[str]:

@@ -53,6 +53,8 @@ def check(paths: Sequence[Path], *, pack: bool) -> list[tuple[Path, str]] | None
         from atrains._engine.packages import members_of
 
         return members_of(paths)
+    if paths[0].is_dir():
+        raise ValidationError(f"{paths[0]} is a folder: give a file, or let OutputModel(task).update_weights(folder) make a package of it")
     if not paths[0].is_file():
         raise ValidationError(f"there is no file {paths[0]} with weights; check the path")
     return None

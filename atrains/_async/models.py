@@ -142,7 +142,9 @@ class Models(StatusPart, Configuration, Labels, Identity, Destination):
         if model_id is None:
             model_id = await find_published(self._channel, str(model_name))
         if not model_id:
-            await self._edit("take the input models from", models={"input": []})
+            await self.reload()
+            kept = models.without_used(self.comment)  # where older clients look for them
+            await self._edit("take the input models from", models={"input": []}, **({} if kept == self.comment else {"comment": kept}))
             return
         model = await self._read_model(model_id)
         if not model.get("ready"):
@@ -283,15 +285,16 @@ class Models(StatusPart, Configuration, Labels, Identity, Destination):
             The URL of the stored file; with `async_enable` the one that it will have.
 
         Raises:
-            ValidationError: there is no such file, a name that is too short, tags that are no list.
+            ValidationError: there is no such file, a name that is too short, tags that are no list, an iteration that is no whole number.
             StorageError: it cannot be stored.
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.
         """
-        given = _given(name, comment, tags)
+        given, path = _given(name, comment, tags), absolute_path(model_file)
+        if cb is not None and not callable(cb):
+            raise ValidationError(f"cb, which is called once a model of task {self.id} is stored, is a function, not {cb!r}")
         self._check_open()
         model = await self._unpublished_output()
-        path = absolute_path(model_file)
         return await model._store(  # noqa: SLF001
             [path], target=path.name, given=given, iteration=iteration, wait=not async_enable, callback=cb if async_enable else None
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,7 +13,7 @@ from atrains._api import current
 from atrains._async import model_upload
 from atrains._async.base import TaskPart
 from atrains._async.destination import check_place
-from atrains._async.model_base import ModelPart, absolute_path, absolute_url, checked_tags, design_text
+from atrains._async.model_base import ModelPart, absolute_path, absolute_url, checked_iteration, checked_tags, design_text
 from atrains._engine.disabled import DisabledChannel
 from atrains._storage.destinations import destination_url
 from atrains._wire import models
@@ -142,7 +143,7 @@ class AsyncOutputModel(ModelPart):
             raise UsageError("update_weights takes the file of the weights, or their URL: give one of weights_filename and register_uri")
         if register_uri is not None:
             return await self._register(register_uri, {}, iteration=iteration, note=update_comment, is_package=is_package)
-        path = absolute_path(str(weights_filename))
+        path = absolute_path(weights_filename or "")
         if await self._task._channel.run(path.is_dir):  # noqa: SLF001
             return await self.update_weights_package(
                 None, path, upload_uri, target_filename, auto_delete_file, iteration=iteration, async_enable=async_enable
@@ -186,6 +187,8 @@ class AsyncOutputModel(ModelPart):
         """
         if (weights_filenames is None) == (weights_path is None):
             raise UsageError("update_weights_package takes files or a folder: give one of weights_filenames and weights_path")
+        if isinstance(weights_filenames, str | os.PathLike):
+            raise ValidationError(f"weights_filenames is a list of files, not {weights_filenames!r}; give [{str(weights_filenames)!r}]")
         given = [weights_path] if weights_path is not None else list(weights_filenames or ())
         paths = [absolute_path(each) for each in given]
         target = target_filename or model_upload.PACKAGE_NAME
@@ -334,7 +337,7 @@ class AsyncOutputModel(ModelPart):
 
     async def _record_of(self, url: str, given: Mapping[str, Any], *, iteration: int | None, note: str, is_package: bool) -> dict[str, Any]:
         """What is to be recorded once the weights are there; see `model_records`."""
-        held = await self._data()
+        held, iteration = await self._data(), checked_iteration(iteration)
         if held.get("ready"):
             raise ValidationError(f"cannot change the weights of model {self.id}: it is published; make another OutputModel")
         others = [tag for tag in held.get("system_tags") or () if tag != models.PACKAGE]

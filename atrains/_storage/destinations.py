@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from atrains.errors import ConfigurationError, StorageError
@@ -17,6 +18,8 @@ def destination_url(output_uri: str | Path | bool | None) -> str | None:
     """
     if output_uri is None or isinstance(output_uri, bool) or output_uri == "":
         return None
+    if not isinstance(output_uri, str | os.PathLike):
+        raise ConfigurationError(f"output_uri is a path or a URL, or True for the home itself, not {output_uri!r}")
     text = str(output_uri)
     scheme = text.partition("://")[0] if "://" in text else ""
     if not scheme:

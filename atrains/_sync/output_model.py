@@ -346,11 +346,11 @@ class OutputModel(Twin):
         """
         self._block(self._core, lambda: self._core.set_name(name), "outputmodel.set_name(...)")
 
-    def set_comment(self, comment: str) -> None:
+    def set_comment(self, comment: str | None) -> None:
         """Say something about it, in place of what was said before.
 
         Args:
-            comment: Any text.
+            comment: Any text; None for nothing.
 
         Raises:
             NotFoundError: the model was deleted.

@@ -1671,7 +1671,7 @@ class Task(TaskTwin):
             The URL of the stored file; with `async_enable` the one that it will have.
 
         Raises:
-            ValidationError: there is no such file, a name that is too short, tags that are no list.
+            ValidationError: there is no such file, a name that is too short, tags that are no list, an iteration that is no whole number.
             StorageError: it cannot be stored.
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.

@@ -45,6 +45,13 @@ def used_in(comment: str) -> list[str]:
     return re.findall(_USED_LINE, comment)
 
 
+def without_used(comment: str) -> str:
+    """A task's comment without the lines that name input models."""
+    lines = comment.split("\n")
+    kept = [line for line in lines if not used_in(line)]
+    return comment if len(kept) == len(lines) else "\n".join(kept)
+
+
 def with_used(comment: str, model: str) -> str:
     """A task's comment with a line that names an input model, as readers of every version look for it."""
     if model in used_in(comment):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import threading
 import time
@@ -232,6 +233,33 @@ async def test_what_is_no_model_is_refused(world: World) -> None:
     assert (await world(task.get_models())) == {"input": [], "output": []}
 
 
+async def test_what_cannot_be_recorded_replaces_no_weights(world: World, work: Path) -> None:
+    """An iteration that a server refuses was found out after the file had taken the place of the earlier one."""
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.update_output_model_and_upload("model.pt", iteration=5.0))
+    (work / "model.pt").write_bytes(b"other weights")
+    with pytest.raises(ValidationError, match=r"whole number, not 'five'"):
+        await world(task.update_output_model_and_upload("model.pt", iteration="five"))
+    with pytest.raises(ValidationError, match=r"is a function, not 3"):
+        await world(task.update_output_model_and_upload("model.pt", async_enable=True, cb=3))
+    assert await content(world, task.output_model) == WEIGHTS
+    assert await world(task.get_last_iteration()) == 5
+
+
+@pytest.mark.parametrize("path", [None, "", 3, b"model.pt"])
+async def test_what_names_no_weights_is_refused(world: World, path: Any) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    calls = [
+        task.update_output_model_and_upload,
+        kind(world, "InputModel").import_model,
+        lambda path: kind(world, "OutputModel")(task).update_weights_package(weights_filenames=[path]),
+    ]
+    for call in calls:
+        with pytest.raises(ValidationError, match="named by a path or a URL, not"):
+            await world(call(path))
+    assert await world(task.models) == {"input": [], "output": []}
+
+
 async def test_models_come_before_the_end_of_the_run(world: World) -> None:
     task = await world(world.Task.create("project", "a draft"))
     await world(task.mark_started())
@@ -322,6 +350,16 @@ async def test_the_input_model_is_found_by_id_and_by_its_exact_name(world: World
     assert [model.id for model in (await world(found.get_models()))["input"]] == [second, first]
     await world(task.set_input_model(""))
     assert task.input_model is None
+
+
+async def test_a_task_without_input_model_has_none(world: World) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.set_comment("said before"))
+    await world(task.connect(kind(world, "InputModel")(await published(world))))
+    assert task.input_model is not None
+    await world(task.set_input_model(""))
+    assert (task.input_model, task.input_model_id, task.comment) == (None, None, "said before")
+    assert (await world(task.get_models()))["input"] == []
 
 
 async def test_an_unpublished_input_model_is_warned_of(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -452,6 +490,8 @@ async def test_what_is_said_of_a_model_can_be_changed(world: World) -> None:
         await world(model.set_name("ab"))
     with pytest.raises(ValidationError, match="list of texts"):
         await world(model.set_tags("text"))
+    await world(model.set_comment(None))
+    assert await world(kind(world, "Model")(model.id).comment) == ""
 
 
 async def test_a_new_output_model_is_stored_with_its_weights(world: World, work: Path) -> None:
@@ -548,6 +588,25 @@ async def test_several_files_are_a_package(world: World, work: Path) -> None:
     for wrong in ({"weights_path": "empty"}, {"weights_filenames": ["none"]}, {"weights_filenames": ["config.json", "folder/config.json"]}):
         with pytest.raises(ValidationError):
             await world(flat.update_weights_package(**wrong))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes are made here")
+async def test_no_file_is_left_out_of_a_package_unseen(world: World, work: Path) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    model = kind(world, "OutputModel")(task, name="a package")
+    makers: dict[str, Callable[[Path], None]] = {
+        "a link to a folder": lambda path: path.symlink_to(work),
+        "no file": lambda path: path.symlink_to(work / "gone"),
+        "no file: copy": os.mkfifo,  # which nobody writes to: who opens it waits for ever
+    }
+    for number, (what, make) in enumerate(makers.items()):
+        folder = work / f"folder {number}"
+        folder.mkdir()
+        (folder / "weights").write_bytes(WEIGHTS)
+        make(folder / "other")
+        with pytest.raises(ValidationError, match=rf"other is {what}"):
+            await world(model.update_weights(folder))
+    assert not model.id
 
 
 async def test_a_model_that_is_no_package_has_one_file(world: World) -> None:
