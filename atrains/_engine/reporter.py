@@ -62,6 +62,7 @@ class Reporter:
         self._wake = asyncio.Event()
         self._editing = asyncio.Lock()
         self._failures = 0
+        self._is_said = False
         self.last_error: str | None = None
 
     @property
@@ -100,7 +101,7 @@ class Reporter:
                 if process().is_ending and isinstance(error, HomeError):
                     self._answer(self._waiting)  # no home gets better in the last seconds of a process
                 continue
-            self._failures, self.last_error, delay = 0, None, self.period
+            self._failures, self._is_said, self.last_error, delay = 0, False, None, self.period
             self._answer(waiting)
 
     async def _rest(self, delay: float | None) -> None:
@@ -212,7 +213,7 @@ class Reporter:
                 await asyncio.sleep(PAUSE)
 
     def _note_failure(self, error: Exception, *, watched: bool) -> float:
-        """Say once that delivery fails, and return how long to wait before the next try."""
+        """Say once that delivery fails, unless somebody waits who is told; return how long to wait before the next try."""
         expected = isinstance(error, HomeError | TransportError)
         self.last_error = str(error) if expected else f"{type(error).__name__}: {error}"
         self._failures += 1
@@ -223,7 +224,8 @@ class Reporter:
                 self._journal.folder,
                 exc_info=error,
             )
-        elif self._failures == 1:
+        elif not (watched or self._is_said):
+            self._is_said = True
             _log.warning(
                 "atrains: cannot deliver to %s (%s); what is reported is kept in %s", self._transport.target, error, self._journal.folder
             )
