@@ -213,7 +213,7 @@ class Reporter:
                 await asyncio.sleep(PAUSE)
 
     def _note_failure(self, error: Exception, *, watched: bool) -> float:
-        """Say once that delivery fails, unless somebody waits who is told; return how long to wait before the next try."""
+        """Say once that delivery fails, unless somebody waits, or the process ends, which is told; return how long to wait before the next try."""
         expected = isinstance(error, HomeError | TransportError)
         self.last_error = str(error) if expected else f"{type(error).__name__}: {error}"
         self._failures += 1
@@ -224,7 +224,7 @@ class Reporter:
                 self._journal.folder,
                 exc_info=error,
             )
-        elif not (watched or self._is_said):
+        elif not (watched or self._is_said or process().is_ending):
             self._is_said = True
             _log.warning(
                 "atrains: cannot deliver to %s (%s); what is reported is kept in %s", self._transport.target, error, self._journal.folder
