@@ -7,13 +7,12 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final, TypeAlias
-from urllib.parse import unquote, urlsplit
 
 from atrains._async.base import connect
+from atrains._async.locations import WEB, as_path, as_url, below_host, fits, metadata_of, path_of
 from atrains._config import settings
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
@@ -31,7 +30,6 @@ from atrains.types import FileMetadata
 
 Listing: TypeAlias = list[str] | list[FileMetadata]
 """Paths of files; with metadata what is known of each."""
-_WEB: Final = frozenset({"http", "https"})
 _file_limits: Final[dict[str, int]] = {}
 """How many files this process keeps in the cache, by context, where it was told."""
 _log = logging.getLogger("atrains")
@@ -52,7 +50,7 @@ class AsyncStorageManager:
     @classmethod
     async def get_local_copy(
         cls,
-        remote_url: str,
+        remote_url: str | Path,
         cache_context: str | None = None,
         extract_archive: bool = True,  # documented
         name: str | None = None,
@@ -74,6 +72,7 @@ class AsyncStorageManager:
         Raises:
             StorageError: it cannot be fetched or unpacked.
         """
+        remote_url = as_url(remote_url)
         channel, runtime = await connect()
         try:
             return await local_copy(channel, runtime, remote_url, cache_context, extract=extract_archive, force=force_download)
@@ -83,7 +82,7 @@ class AsyncStorageManager:
             raise type(error)(f"{name}: {error}") from error
 
     @classmethod
-    async def upload_file(cls, local_file: str | Path, remote_url: str, wait_for_upload: bool = True) -> str:  # documented
+    async def upload_file(cls, local_file: str | Path, remote_url: str | Path, wait_for_upload: bool = True) -> str:  # documented
         """Store a file, replacing what is there.
 
         Args:
@@ -98,11 +97,13 @@ class AsyncStorageManager:
         Raises:
             StorageError: the file cannot be read, changes meanwhile, or cannot be stored.
         """
+        remote_url, source = as_url(remote_url), as_path(local_file)
         channel, runtime = await connect()
         if isinstance(channel, DisabledChannel):
             return remote_url
         storage = await _storage_of(channel, remote_url)
-        source = _local(local_file)
+        if remote_url.endswith("/"):
+            raise ValidationError(f"{remote_url!r} names a folder: add the name that the file gets there, such as {source.name}")
         if wait_for_upload:
             await _put(runtime, storage, source, remote_url)
         else:
@@ -112,7 +113,7 @@ class AsyncStorageManager:
         return remote_url
 
     @classmethod
-    async def upload_folder(cls, local_folder: str | Path, remote_url: str, match_wildcard: str | None = None) -> str | None:
+    async def upload_folder(cls, local_folder: str | Path, remote_url: str | Path, match_wildcard: str | None = None) -> str | None:
         """Store the files of a folder, at any depth, below a URL, replacing what is there. Links to folders are not followed.
 
         Args:
@@ -126,10 +127,11 @@ class AsyncStorageManager:
         Raises:
             StorageError: a file cannot be read or stored; those that were stored by then stay there.
         """
+        remote_url, folder = as_url(remote_url), as_path(local_folder)
         channel, runtime = await connect()
         if isinstance(channel, DisabledChannel):
             return remote_url
-        storage, folder = await _storage_of(channel, remote_url), _local(local_folder)
+        storage = await _storage_of(channel, remote_url)
         if not await channel.run(folder.is_dir):
             raise StorageError(f"there is no folder {folder}; check the path")
 
@@ -147,7 +149,9 @@ class AsyncStorageManager:
         return remote_url
 
     @classmethod
-    async def download_file(cls, remote_url: str, local_folder: str | Path | None = None, overwrite: bool = False) -> str:  # documented
+    async def download_file(
+        cls, remote_url: str | Path, local_folder: str | Path | None = None, overwrite: bool = False
+    ) -> str:  # documented
         """Fetch a file into a folder, below the path that it has in its URL.
 
         Args:
@@ -161,16 +165,17 @@ class AsyncStorageManager:
         Raises:
             StorageError: it cannot be fetched or written.
         """
+        remote_url = as_url(remote_url)
         if local_folder is None:
             return await cls.get_local_copy(remote_url, extract_archive=False, force_download=overwrite)
         channel, runtime = await connect()
         storage = await _storage_of(channel, remote_url)
-        return str(await _get(channel, runtime, storage, remote_url, _local(local_folder), overwrite=overwrite))
+        return str(await _get(channel, runtime, storage, remote_url, as_path(local_folder), overwrite=overwrite))
 
     @classmethod
     async def download_folder(
         cls,
-        remote_url: str,
+        remote_url: str | Path,
         local_folder: str | Path | None = None,
         match_wildcard: str | None = None,
         overwrite: bool = False,  # documented
@@ -189,6 +194,7 @@ class AsyncStorageManager:
         Raises:
             StorageError: there is nothing, it cannot be listed, or a file cannot be fetched; those that were fetched by then stay.
         """
+        remote_url = as_url(remote_url)
         channel, runtime = await connect()
         storage = await _storage_of(channel, remote_url)
         if local_folder is None:
@@ -196,12 +202,12 @@ class AsyncStorageManager:
             if local is None:
                 raise StorageError(f"{remote_url} is not on this machine: name the local_folder that it is to be fetched to")
             return str(local)
-        folder = _local(local_folder)
+        folder = as_path(local_folder)
         fitting = 0
 
         async def get(info: FileInfo) -> None:
             nonlocal fitting
-            if _fits(info, match_wildcard):
+            if fits(info, match_wildcard):
                 fitting += 1
                 await _get(channel, runtime, storage, info.url, folder, overwrite=overwrite)
 
@@ -212,7 +218,7 @@ class AsyncStorageManager:
         return str(folder)
 
     @classmethod
-    async def list(cls, remote_url: str, return_full_path: bool = False, with_metadata: bool = False) -> Listing:  # documented
+    async def list(cls, remote_url: str | Path, return_full_path: bool = False, with_metadata: bool = False) -> Listing:  # documented
         """The files below a URL, at any depth, in the order of their names; none where there is nothing.
 
         Args:
@@ -223,26 +229,28 @@ class AsyncStorageManager:
         Raises:
             StorageError: it cannot be listed.
         """
+        remote_url = as_url(remote_url)
         channel, _ = await connect()
         storage = await _storage_of(channel, remote_url)
         async with aclosing(storage.list(remote_url)) as found:
             files = [info async for info in found]
         if with_metadata:
-            return [_metadata(info, full=return_full_path) for info in files]
+            return [metadata_of(info, full=return_full_path) for info in files]
         return [info.url if return_full_path else info.path for info in files]
 
     @classmethod
-    async def exists_file(cls, remote_url: str) -> bool:
+    async def exists_file(cls, remote_url: str | Path) -> bool:
         """Whether there is a file at a URL; a folder is none.
 
         Raises:
             StorageError: the place does not say.
         """
+        remote_url = as_url(remote_url)
         channel, _ = await connect()
         return await (await _storage_of(channel, remote_url)).exists(remote_url)
 
     @classmethod
-    async def get_file_size_bytes(cls, remote_url: str) -> int | None:
+    async def get_file_size_bytes(cls, remote_url: str | Path) -> int | None:
         """The size of a file, in bytes; None where there is no file, or a server that does not say.
 
         Raises:
@@ -252,7 +260,7 @@ class AsyncStorageManager:
         return None if found is None else found["size"]
 
     @classmethod
-    async def get_metadata(cls, remote_url: str, return_full_path: bool = False) -> FileMetadata | None:  # documented
+    async def get_metadata(cls, remote_url: str | Path, return_full_path: bool = False) -> FileMetadata | None:  # documented
         """What is known of a file without fetching it: its name, and its size in bytes (None where a server does not say).
 
         Args:
@@ -265,12 +273,13 @@ class AsyncStorageManager:
         Raises:
             StorageError: the place does not answer.
         """
+        remote_url = as_url(remote_url)
         channel, _ = await connect()
         info = await (await _storage_of(channel, remote_url)).stat(remote_url)
-        return None if info is None else _metadata(info, full=return_full_path)
+        return None if info is None else metadata_of(info, full=return_full_path)
 
     @classmethod
-    async def delete(cls, remote_url: str) -> bool:
+    async def delete(cls, remote_url: str | Path) -> bool:
         """Remove a file.
 
         Returns:
@@ -279,6 +288,7 @@ class AsyncStorageManager:
         Raises:
             StorageError: it is there and cannot be removed.
         """
+        remote_url = as_url(remote_url)
         channel, _ = await connect()
         if isinstance(channel, DisabledChannel):
             return False
@@ -296,11 +306,11 @@ class AsyncStorageManager:
             The limit.
 
         Raises:
-            ValidationError: it is less than 1.
+            ValidationError: it is less than 1, or no whole number.
         """
-        if cache_file_limit < 1:
-            raise ValidationError(f"the limit of the cache is {cache_file_limit}; keep at least 1 file")
-        _file_limits[cache_context or DEFAULT_CONTEXT] = int(cache_file_limit)
+        if not isinstance(cache_file_limit, int) or cache_file_limit < 1:
+            raise ValidationError(f"the limit of the cache is {cache_file_limit!r}; keep at least 1 file, and give a whole number")
+        _file_limits[_context(cache_context)] = cache_file_limit
         return cache_file_limit
 
     @classmethod
@@ -343,7 +353,7 @@ async def local_copy(
         version: What tells the contents apart that the URL has had, where something does.
     """
     storage = await _storage_of(channel, url)
-    unpack = _unpack if extract and is_archive(_path_of(url)) else None
+    unpack = _unpack if extract and is_archive(path_of(url)) else None
     local = storage.local_path(url)
     if local is None:
         return str(await _fetched(channel, runtime, storage, url, context, force=force, unpack=unpack, version=version))
@@ -358,7 +368,7 @@ async def local_copy(
 
 async def _storage_of(channel: AnyChannel, url: str) -> Storage:
     """The storage of a URL."""
-    if scheme_of(url) in _WEB and isinstance(channel, DisabledChannel):
+    if scheme_of(url) in WEB and isinstance(channel, DisabledChannel):
         raise UsageError(f"nothing is fetched from {url}: {_switched_off(channel)}")
     return await channel.storages().open(url)
 
@@ -367,27 +377,15 @@ def _switched_off(channel: DisabledChannel) -> str:
     return f"atrains is switched off here ({channel.settings.target.source})"
 
 
-def _local(path: str | Path) -> Path:
-    """A path of the caller's, absolute."""
-    return Path(path).expanduser().absolute()
-
-
-def _path_of(url: str) -> str:
-    """The path in a URL, not quoted."""
-    return unquote(urlsplit(url).path) if scheme_of(url) in _WEB else url
-
-
-def _below_host(storage: Storage, url: str) -> PurePosixPath:
-    """Where a file goes in a folder: the path that it has below its host, or below the root of this machine's files."""
-    local = storage.local_path(url)
-    path = PurePosixPath(local.relative_to(local.anchor).as_posix()) if local is not None else PurePosixPath(_path_of(url).lstrip("/"))
-    if ".." in path.parts or not path.parts or "\0" in str(path):
-        raise StorageError(f"{url!r} names no file, or one outside of the folder; give a URL with the path of a file")
-    return path
+def _context(name: str | None) -> str:
+    """The part of the cache of that name."""
+    if not isinstance(name, str | None):
+        raise ValidationError(f"the context of the cache is a name, not {name!r}")
+    return name or DEFAULT_CONTEXT
 
 
 def _cache(channel: AnyChannel, context: str | None) -> FileCache:
-    return cache_of(channel.settings, context, channel.run, max_files=_file_limits.get(context or DEFAULT_CONTEXT))
+    return cache_of(channel.settings, context, channel.run, max_files=_file_limits.get(_context(context)))
 
 
 def _unpack(archive: Path, target: Path, stop: Any) -> None:
@@ -417,7 +415,7 @@ async def _fetched(
 
 async def _get(channel: AnyChannel, runtime: Runtime | None, storage: Storage, url: str, folder: Path, *, overwrite: bool) -> Path:
     """Fetch a file into a folder."""
-    target = folder / _below_host(storage, url)
+    target = folder / below_host(storage, url)
     if overwrite or not await channel.run(partial(os.path.exists, target)):
         if isinstance(channel, DisabledChannel):
             raise UsageError(f"{target} is not written: {_switched_off(channel)}")
@@ -478,14 +476,5 @@ async def _for_each(found: AsyncGenerator[FileInfo], work: Callable[[FileInfo], 
 async def _matching(found: AsyncGenerator[FileInfo], pattern: str | None) -> AsyncGenerator[FileInfo]:
     async with aclosing(found):
         async for info in found:
-            if _fits(info, pattern):
+            if fits(info, pattern):
                 yield info
-
-
-def _fits(info: FileInfo, pattern: str | None) -> bool:
-    """Whether a file is meant by a wildcard, by its name or by its path."""
-    return pattern is None or fnmatchcase(info.path, pattern) or fnmatchcase(info.path.rpartition("/")[2], pattern)
-
-
-def _metadata(info: FileInfo, *, full: bool) -> FileMetadata:
-    return FileMetadata(name=info.url if full else info.path, size=info.size)

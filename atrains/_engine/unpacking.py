@@ -87,6 +87,8 @@ def _opened(path: Path) -> Iterator[Iterator[_Entry]]:
         with tarfile.open(path, "r:*") as tar:
             yield (_of_tar(tar, member) for member in tar)
     else:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("it is neither a zip nor a tar file, or was cut")
         with zipfile.ZipFile(path) as archive:
             entries = [_of_zip(archive, entry) for entry in archive.infolist()]
             for entry in entries:  # a zip file tells all of them at once: it is refused before anything is written

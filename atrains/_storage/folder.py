@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from threading import Event
 from typing import Final
@@ -71,7 +71,10 @@ class FolderStorage:
 
     def _path(self, url: str) -> Path:
         if self._home is not None and url.startswith(HOME_URL):
-            return self._home / url.removeprefix(HOME_URL)
+            path = PurePosixPath(url.removeprefix(HOME_URL))
+            if path.is_absolute() or ".." in path.parts:
+                raise StorageError(f"{url!r} leads out of the home; write home://folder/file, or file:///absolute/path for another place")
+            return self._home / path
         return to_path(url)
 
     async def _copy(self, source: Path, target: Path, url: str, *, progress: Progress | None = None, still: bool = False) -> StoredFile:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from atrains._storage.base import RunInThread, Storage
 from atrains.errors import StorageError
@@ -38,9 +39,10 @@ class StorageRegistry:
         """Return the storage of a URL; a path without a scheme is a file.
 
         Raises:
-            StorageError: if the scheme is unknown; lists the known ones.
+            StorageError: if the scheme is unknown, with a list of the known ones, or the URL is none.
         """
         scheme = scheme_of(url)
+        _check_address(scheme, url)
         if scheme not in self._factories:
             known = ", ".join(f"{name}://" for name in sorted(self._factories))
             raise StorageError(f"no storage for {scheme}:// ({url!r}); use a local path or one of: {known}")
@@ -50,8 +52,23 @@ class StorageRegistry:
 
     async def open(self, url: str) -> Storage:
         """The same; what the first one of a kind imports, which takes up to tens of milliseconds, does not hold the loop."""
-        made = self._made.get(scheme_of(url))
+        scheme = scheme_of(url)
+        _check_address(scheme, url)
+        made = self._made.get(scheme)
         return made if made is not None else await self._run(partial(self.for_url, url))
+
+
+def _check_address(scheme: str, url: str) -> None:
+    """Refuse a URL of the web that nothing could be asked for by."""
+    if scheme not in {"http", "https"}:
+        return
+    try:
+        url.encode()
+        complete = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError as error:  # a port out of range, half an address in brackets, half a character
+        raise StorageError(f"{url!r} is not the address of a file ({error}); correct it") from error
+    if not complete:
+        raise StorageError(f"{url!r} is not the address of a file; write one such as https://example.com/file")
 
 
 def scheme_of(url: str) -> str:

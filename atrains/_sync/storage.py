@@ -26,7 +26,7 @@ class StorageManager(Twin):
     @classmethod
     def get_local_copy(
         cls,
-        remote_url: str,
+        remote_url: str | Path,
         cache_context: str | None = None,
         extract_archive: bool = True,
         name: str | None = None,
@@ -55,7 +55,7 @@ class StorageManager(Twin):
         )
 
     @classmethod
-    def upload_file(cls, local_file: str | Path, remote_url: str, wait_for_upload: bool = True) -> str:
+    def upload_file(cls, local_file: str | Path, remote_url: str | Path, wait_for_upload: bool = True) -> str:
         """Store a file, replacing what is there.
 
         Args:
@@ -77,7 +77,7 @@ class StorageManager(Twin):
         )
 
     @classmethod
-    def upload_folder(cls, local_folder: str | Path, remote_url: str, match_wildcard: str | None = None) -> str | None:
+    def upload_folder(cls, local_folder: str | Path, remote_url: str | Path, match_wildcard: str | None = None) -> str | None:
         """Store the files of a folder, at any depth, below a URL, replacing what is there. Links to folders are not followed.
 
         Args:
@@ -98,7 +98,7 @@ class StorageManager(Twin):
         )
 
     @classmethod
-    def download_file(cls, remote_url: str, local_folder: str | Path | None = None, overwrite: bool = False) -> str:
+    def download_file(cls, remote_url: str | Path, local_folder: str | Path | None = None, overwrite: bool = False) -> str:
         """Fetch a file into a folder, below the path that it has in its URL.
 
         Args:
@@ -120,7 +120,7 @@ class StorageManager(Twin):
 
     @classmethod
     def download_folder(
-        cls, remote_url: str, local_folder: str | Path | None = None, match_wildcard: str | None = None, overwrite: bool = False
+        cls, remote_url: str | Path, local_folder: str | Path | None = None, match_wildcard: str | None = None, overwrite: bool = False
     ) -> str:
         """Fetch every file below a URL into a folder, each below the path that it has in its URL.
 
@@ -143,7 +143,7 @@ class StorageManager(Twin):
         )
 
     @classmethod
-    def list(cls, remote_url: str, return_full_path: bool = False, with_metadata: bool = False) -> Listing:
+    def list(cls, remote_url: str | Path, return_full_path: bool = False, with_metadata: bool = False) -> Listing:
         """The files below a URL, at any depth, in the order of their names; none where there is nothing.
 
         Args:
@@ -161,7 +161,7 @@ class StorageManager(Twin):
         )
 
     @classmethod
-    def exists_file(cls, remote_url: str) -> bool:
+    def exists_file(cls, remote_url: str | Path) -> bool:
         """Whether there is a file at a URL; a folder is none.
 
         Raises:
@@ -170,7 +170,7 @@ class StorageManager(Twin):
         return cls._block(AsyncStorageManager, lambda: AsyncStorageManager.exists_file(remote_url), "AsyncStorageManager.exists_file(...)")
 
     @classmethod
-    def get_file_size_bytes(cls, remote_url: str) -> int | None:
+    def get_file_size_bytes(cls, remote_url: str | Path) -> int | None:
         """The size of a file, in bytes; None where there is no file, or a server that does not say.
 
         Raises:
@@ -181,7 +181,7 @@ class StorageManager(Twin):
         )
 
     @classmethod
-    def get_metadata(cls, remote_url: str, return_full_path: bool = False) -> FileMetadata | None:
+    def get_metadata(cls, remote_url: str | Path, return_full_path: bool = False) -> FileMetadata | None:
         """What is known of a file without fetching it: its name, and its size in bytes (None where a server does not say).
 
         Args:
@@ -201,7 +201,7 @@ class StorageManager(Twin):
         )
 
     @classmethod
-    def delete(cls, remote_url: str) -> bool:
+    def delete(cls, remote_url: str | Path) -> bool:
         """Remove a file.
 
         Returns:
@@ -224,7 +224,7 @@ class StorageManager(Twin):
             The limit.
 
         Raises:
-            ValidationError: it is less than 1.
+            ValidationError: it is less than 1, or no whole number.
         """
         return AsyncStorageManager.set_cache_file_limit(cache_file_limit, cache_context)
 

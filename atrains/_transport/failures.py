@@ -103,7 +103,8 @@ class Advice:
 
 def translate(error: Exception, exchange: Exchange, url: str, advice: Advice) -> TransportError:
     """Return our error for one that a request met."""
-    where = advice.named if url.startswith(advice.host) else _origin(url)
+    is_api = bool(advice.host) and (url == advice.host or url.startswith(f"{advice.host}/"))
+    where = advice.named if is_api else _origin(url)
     if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
         return _proxy(error, where)
     if (found := _tls_error(error)) is not None:
@@ -118,6 +119,8 @@ def translate(error: Exception, exchange: Exchange, url: str, advice: Advice) ->
         )
     if isinstance(error, aiohttp.ClientConnectorError):
         return _not_connected(error.os_error, where, url)
+    if isinstance(error, aiohttp.TooManyRedirects):
+        return TransportError(f"{where} points from one address to the next without an end; check the address", outcome_unknown=unknown)
     if isinstance(error, aiohttp.ClientResponseError):
         text = f"{where} answered with something that is no HTTP ({_short(error.message)}); check the address and whether it is https"
         return TransportError(text, outcome_unknown=unknown)
@@ -181,7 +184,8 @@ def _tls(error: BaseException, where: str) -> str:
 
 
 def _origin(url: str) -> str:
-    return "/".join(url.split("/")[:3])
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}"  # without a password
 
 
 def _short(text: object) -> str:

@@ -316,6 +316,59 @@ async def test_wrong_urls_say_what_is_wrong(world: Any, manager: Any, tmp_path: 
         await world(manager.upload_file(tmp_path / "missing", str(tmp_path / "target")))
 
 
+@pytest.mark.parametrize("url", [None, 3, b"file"])
+async def test_what_is_no_url_is_refused(world: Any, manager: Any, tmp_path: Path, url: Any) -> None:
+    write(str(tmp_path / "a"), b"a")
+    calls = [
+        lambda: manager.get_local_copy(url),
+        lambda: manager.upload_file(tmp_path / "a", url),
+        lambda: manager.upload_file(url, str(tmp_path / "b")),
+        lambda: manager.upload_folder(url, str(tmp_path / "b")),
+        lambda: manager.download_file(url, tmp_path),
+        lambda: manager.list(url),
+        lambda: manager.exists_file(url),
+        lambda: manager.delete(url),
+    ]
+    for call in calls:
+        with pytest.raises(ValidationError, match=r"named by its (URL or )?path.*, not"):
+            await world(call())
+    for limit in ("5", 2.5, None):
+        with pytest.raises(ValidationError, match="whole number"):
+            manager.set_cache_file_limit(limit)
+    with pytest.raises(ValidationError, match="is a name, not 3"):
+        await world(manager.get_local_copy("http://127.0.0.1:1/x", cache_context=3))
+
+
+async def test_a_path_is_taken_as_a_url(world: Any, manager: Any, tmp_path: Path) -> None:
+    write(str(tmp_path / "a"), b"content")
+    assert await world(manager.upload_file(tmp_path / "a", tmp_path / "b")) == str(tmp_path / "b")
+    assert read(await world(manager.get_local_copy(tmp_path / "b"))) == b"content"
+    assert await world(manager.exists_file(tmp_path / "b"))
+
+
+async def test_a_url_is_refused_that_nothing_is_asked_for_by(world: Any, manager: Any, web: str, tmp_path: Path) -> None:
+    write(str(tmp_path / "a"), b"a")
+    for url in ("http://", "http://host:99999/x", "http://[::1/x", f"{web}/\udcff"):
+        with pytest.raises(StorageError, match="is not the address of a file"):
+            await world(manager.get_local_copy(url))
+        with pytest.raises(StorageError, match="is not the address of a file"):
+            await world(manager.upload_file(tmp_path / "a", url))
+    with pytest.raises(ValidationError, match="names a folder: add the name"):
+        await world(manager.upload_file(tmp_path / "a", f"{tmp_path}/folder/"))
+    assert not (tmp_path / "folder").exists()
+    with pytest.raises(StorageError, match=r"connect to http://127.0.0.1:1 \("):  # and not to the API server, nor with the password
+        await world(manager.get_local_copy("http://name:password@127.0.0.1:1/x"))
+
+
+async def test_nothing_of_the_home_leads_out_of_it(world: Any, manager: Any, tmp_path: Path, home: str) -> None:
+    if home != "in-process":
+        pytest.skip("there are such URLs in a local home alone")
+    write(str(tmp_path / "a"), b"a")
+    for url in ("home://../outside", "home://files/../../outside", f"home://{tmp_path}/outside"):
+        with pytest.raises(StorageError, match="leads out of the home"):
+            await world(manager.upload_file(tmp_path / "a", url))
+
+
 async def test_awkward_names(world: Any, manager: Any, web: str, tmp_path: Path, home: str) -> None:
     """They come back as they were, or are refused with a reason."""
     names = [
