@@ -54,5 +54,11 @@ class Reporter:
         """Start delivering what was reported, without waiting for it; `task.flush()` waits."""
         return self._logger.flush()
 
+    def __eq__(self, other: object) -> bool:
+        return self._logger == other._logger if isinstance(other, Reporter) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._logger)
+
     def __repr__(self) -> str:
         return f"<Reporter of {self._logger!r}>"
