@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -20,6 +21,8 @@ from tests.interop.conftest import make_venv
 
 if TYPE_CHECKING:
     from tests.interop.conftest import Peer, Place
+
+pytestmark = pytest.mark.xdist_group("agents")  # one server and its agents for all of them
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 LONG: Final = os.environ.get("ATRAINS_SOAK") == "1"
@@ -85,6 +88,17 @@ with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answe
 found |= {"edited": ended(edited, "completed"), "aborted": ended(aborted, "stopped")}
 print(json.dumps(found))
 """
+MAKE_QUEUE = """
+import asyncio, sys
+from atrains import AsyncTask
+from atrains._wire import endpoints
+
+async def main():
+    task = await AsyncTask.create("agents", "makes a queue")
+    await task._channel.transport.call(endpoints.QUEUES_CREATE, {"name": sys.argv[1]})
+
+asyncio.run(main())
+"""
 WAIT = """
 import json, sys
 from atrains import Task
@@ -139,14 +153,14 @@ def variables_of(place: Place, home: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(agent: Peer, place: Place, name: str, configuration: str, **variables: str) -> Iterator[Path]:
+def serving(agent: Peer, place: Place, name: str, configuration: str, *, queue: str = "default", **variables: str) -> Iterator[Path]:
     """An agent at work, as `clearml-agent daemon --queue default` on a machine of its own; ended with all that it started."""
     home = place.directory / name
     home.mkdir()
     (home / "clearml.conf").write_text(configuration)
     log = home / "agent.log"
     environment = variables_of(place, home, CLEARML_WORKER_NAME=name, **variables)
-    command = [str(agent.python.with_name("clearml-agent")), "daemon", "--queue", "default", "--foreground", "--cpu-only"]
+    command = [str(agent.python.with_name("clearml-agent")), "daemon", "--queue", queue, "--foreground", "--cpu-only"]
     with log.open("w") as output:
         process = subprocess.Popen(
             command, cwd=home, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -177,7 +191,8 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
 def prepared(place: Place) -> Path:
     """The Python that tasks run in: it sees what this one has, atrains among it, and what an agent installs stays in it."""
     folder = place.directory / "prepared"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, capture_output=True)
+    options = ["--without-pip"] if importlib.util.find_spec("pip") else []  # that of this one is seen as well
+    subprocess.run([sys.executable, "-m", "venv", *options, str(folder)], check=True, capture_output=True)
     below = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     (below / "of_this_one.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     return folder / "bin" / "python"
@@ -268,18 +283,19 @@ def test_the_auto_ml_example_has_agents_run_its_copies(machine: Machine) -> None
 def test_an_agent_makes_an_environment_in_which_atrains_comes_from_a_wheel(agent: Peer, place: Place, machine: Machine) -> None:
     """As on a machine that has nothing: what the run recorded is installed, atrains from a folder of wheels."""
     wheels, own = place.directory / "wheels", place.directory / "own"
-    pip = [sys.executable, "-m", "pip", "--quiet"]
+    subprocess.run([sys.executable, "-m", "venv", str(own)], check=True, capture_output=True)
+    pip = [str(own / "bin" / "python"), "-m", "pip", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(EXAMPLES.parent)], check=True, capture_output=True)
     (wheel,) = wheels.glob("atrains-*.whl")
-    subprocess.run([sys.executable, "-m", "venv", str(own)], check=True, capture_output=True)
-    subprocess.run([*pip, "--python", str(own / "bin" / "python"), "install", str(wheel)], check=True, capture_output=True)
+    subprocess.run([*pip, "install", str(wheel)], check=True, capture_output=True)
     script = machine.directory / "whole" / "alone.py"
     script.parent.mkdir()
-    script.write_text(ALONE)
+    script.write_text(ALONE.replace('"default"', '"whole"').replace('"a script"', '"a whole script"'))
+    machine.run(MAKE_QUEUE, "whole")  # other agents serve the usual one
     done = subprocess.run([str(own / "bin" / "python"), str(script)], env=machine.variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    with serving(agent, place, "whole", "", PIP_FIND_LINKS=str(wheels)) as log:
-        printed = machine.run(WAIT, "a script", str(6 * PATIENCE), seconds=7 * PATIENCE)
+    with serving(agent, place, "whole", "", queue="whole", PIP_FIND_LINKS=str(wheels)) as log:
+        printed = machine.run(WAIT, "a whole script", str(6 * PATIENCE), seconds=7 * PATIENCE)
         said = log.read_text(encoding="utf-8", errors="replace")
     found = json.loads(printed)
     assert found["status"] == "completed", said
