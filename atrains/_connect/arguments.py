@@ -442,8 +442,8 @@ def _untyped(action: Action, text: str, default: object) -> object:
 
     if action.nargs == argparse.OPTIONAL and action.const is not None and text == text_of(action.const):
         return action.const
-    if default is None:
-        return text
+    if default is None or (isinstance(default, _LISTS) and not text.lstrip().startswith(("[", "("))):
+        return text  # `1,2` on a command line is a text, whatever the default is
     with contextlib.suppress(ValueError, TypeError):
         return cast(text, default)
     with contextlib.suppress(ValueError):
