@@ -93,7 +93,7 @@ class Artifacts(Identity):
 
         Raises:
             UnsupportedTypeError: the object is of a kind that cannot be stored; lists those that can.
-            ValidationError: an artifact of this name is registered.
+            ValidationError: an artifact of this name is registered; an argument is of a wrong kind.
             StorageError: the object cannot be written to the disk; with `wait_on_upload`: its home stays away (it is kept, and uploaded
                 then).
             TaskStatusError: the run has ended.
@@ -102,6 +102,8 @@ class Artifacts(Identity):
         if isinstance(self._channel, DisabledChannel):
             return True
         self._check_not_registered(name)
+        if progress is not None and not callable(progress):
+            raise ValidationError(f"artifact {name!r}: progress is called with the bytes that have gone and those in all, not {progress!r}")
         await import_codec(self._channel)
         from atrains._engine.artifact_codec import KnownFailure, Options
 
@@ -292,4 +294,6 @@ def _entry_of(item: AsyncArtifact | Mapping[str, Any] | object) -> dict[str, Any
     entry = item.to_dict() if not isinstance(item, Mapping) and hasattr(item, "to_dict") else item
     if not isinstance(entry, Mapping) or not isinstance(entry.get("key"), str) or not isinstance(entry.get("type"), str):
         raise ValidationError(f"{item!r} is no artifact: it needs key and type, such as {{'key': 'name', 'type': 'custom', 'uri': ...}}")
+    if not isinstance(entry.get("uri"), str | None):
+        raise ValidationError(f"the uri of artifact {entry['key']!r} is a URL as text, not {entry['uri']!r}")
     return {name: value for name, value in entry.items() if value is not None}

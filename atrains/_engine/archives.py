@@ -21,13 +21,17 @@ _LARGE: Final = 1 << 30
 _SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 
 
+class UnreadableFolderError(StorageError):
+    """A folder whose files are not known."""
+
+
 @dataclass(slots=True)
 class PackedFolder:
     """What went into an archive.
 
     Attributes:
         files: Name inside the archive and size of every file.
-        left_out: Name and reason of what did not go in: broken links, pipes, what was removed meanwhile.
+        left_out: Name and reason of what did not go in: broken links, links to folders, pipes, what was removed meanwhile.
         problem: Why there is no archive; None when there is one.
     """
 
@@ -48,7 +52,8 @@ class PackedFolder:
 def pack_folder(source: Path, pattern: str, target: Path) -> PackedFolder:
     """Pack the files at any depth of a folder whose name fits a wildcard, one at a time, under their names relative to the folder.
 
-    Links to folders are not followed. A file that cannot be read is the archive's `problem`: half a folder must not look like one.
+    Links to folders are not followed. A file or folder that cannot be read is the archive's `problem`: half a folder must not look like
+    one.
 
     Raises:
         StorageError: if the archive cannot be written; nothing is left behind.
@@ -65,6 +70,8 @@ def pack_files(source: Path, files: Iterable[Path], target: Path) -> PackedFolde
                 _add(archive, path, packed)
                 if packed.problem:
                     break
+    except UnreadableFolderError as error:
+        packed.problem = str(error)
     except OSError as error:
         target.unlink(missing_ok=True)
         raise StorageError(f"the archive {target} cannot be written ({error.strerror or error}); check the room left") from error
@@ -75,13 +82,29 @@ def pack_files(source: Path, files: Iterable[Path], target: Path) -> PackedFolde
 
 
 def matching_files(source: Path, pattern: str, *, ours: Path) -> Iterator[Path]:
-    """Yield every file at any depth of a folder whose name fits a wildcard, sorted; without `ours`, the folder that we write to."""
-    ours = ours.resolve()
-    for parent, folders, names in os.walk(source):
+    """Yield every file at any depth of a folder whose name fits a wildcard, sorted; without `ours`, the folder that we write to.
+
+    So are links to folders, which are not followed.
+
+    Raises:
+        UnreadableFolderError: a folder cannot be read.
+    """
+    root, ours = source.resolve(), ours.resolve()
+    for parent, folders, names in os.walk(source, onerror=_refuse):
         here = Path(parent)
-        folders[:] = sorted(name for name in folders if (here / name).resolve() != ours)
-        if here.resolve() != ours:
-            yield from (here / name for name in sorted(names) if fnmatchcase(name, pattern))
+        real = root / here.relative_to(source)  # no links are followed
+        if real == ours:
+            continue
+        links = [name for name in folders if os.path.islink(here / name)]
+        folders[:] = sorted(name for name in folders if real / name != ours)
+        yield from (here / name for name in sorted([*names, *links]) if fnmatchcase(name, pattern))
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):  # removed meanwhile
+        raise UnreadableFolderError(
+            f"the folder {error.filename} cannot be read ({error.strerror or error}); change its permissions, or give the files one by one"
+        ) from error
 
 
 def _add(archive: zipfile.ZipFile, path: Path, packed: PackedFolder) -> None:
@@ -89,7 +112,7 @@ def _add(archive: zipfile.ZipFile, path: Path, packed: PackedFolder) -> None:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            packed.left_out.append((name, "no regular file"))
+            packed.left_out.append((name, "a link to a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"))
             return
         entry = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
         file = path.open("rb")

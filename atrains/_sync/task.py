@@ -1306,7 +1306,7 @@ class Task(TaskTwin):
 
         Raises:
             UnsupportedTypeError: the object is of a kind that cannot be stored; lists those that can.
-            ValidationError: an artifact of this name is registered.
+            ValidationError: an artifact of this name is registered; an argument is of a wrong kind.
             StorageError: the object cannot be written to the disk; with `wait_on_upload`: its home stays away (it is kept, and uploaded
                 then).
             TaskStatusError: the run has ended.

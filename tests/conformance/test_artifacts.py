@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 import time
 from pathlib import Path
@@ -70,6 +71,34 @@ async def test_artifacts_come_back_as_they_were_uploaded(world: World, tmp_path:
     assert (await world(found.artifacts["folder"].get_local_copy(extract_archive=False))).suffix == ".zip"
     with pytest.raises(TypeError):
         found.artifacts["new"] = found.artifacts["table"]
+
+
+async def test_the_settings_name_the_destination_of_runs_that_name_none(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "default"
+    monkeypatch.setenv("CLEARML_DEFAULT_OUTPUT_URI", str(place))
+    task = await world(world.Task.init("project", "a run"))
+    await world(task.upload_artifact("here", {"a": 1}))
+    await world(task.close())
+    assert task.output_uri == f"file://{place}"
+    assert next(place.rglob("here.json")).is_file()
+    other = await world(world.Task.init("project", "its own", output_uri=tmp_path / "other"))
+    await world(other.close())
+    assert other.output_uri == f"file://{tmp_path / 'other'}"
+    none = await world(world.Task.init("project", "none", output_uri=False))
+    await world(none.close())
+    assert none.output_uri is None
+
+
+async def test_a_destination_of_the_settings_that_cannot_be_used_is_said(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLEARML_DEFAULT_OUTPUT_URI", "s3://bucket/folder")
+    kept = await world(world.Task.init("project", "elsewhere"))
+    await world(kept.close())
+    assert kept.output_uri is None
+    assert "output_uri 's3://bucket/folder'" in capsys.readouterr().err
 
 
 async def test_a_wildcard_needs_no_folder(
@@ -230,13 +259,66 @@ async def test_artifacts_that_are_not_there_or_cannot_be_stored(world: World, tm
     assert dict(task.uploads) == {}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links are made here, and a path that is too long")
+async def test_nothing_is_left_out_of_a_folder_unseen(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.txt").write_text("A")
+    (folder / "elsewhere").symlink_to(tmp_path)
+    for name, given in (("folder", folder), ("list", [folder])):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="atrains"):
+            assert await world(task.upload_artifact(name, given, wait_on_upload=True))
+        assert f"artifact {name!r} is without" in caplog.text
+        assert "elsewhere (a link to a folder)" in caplog.text
+        assert "elsewhere - left out: a link to a folder" in task.artifacts[name].preview
+    caplog.clear()
+    assert await world(task.upload_artifact("files", folder / "*.txt"))
+    assert "is without" not in caplog.text
+    inner = os.open(folder, os.O_RDONLY)  # a folder that nobody can list by its path, whoever runs this
+    for _ in range(20):
+        os.mkdir("x" * 240, dir_fd=inner)
+        inner, outer = os.open("x" * 240, os.O_RDONLY, dir_fd=inner), inner
+        os.close(outer)
+    os.close(inner)
+    for name, given in (("folder", folder), ("list", [folder]), ("wildcard", str(folder / "*.none"))):
+        caplog.clear()
+        assert await world(task.upload_artifact(f"deep {name}", given)) is False
+        assert "cannot be read (File name too long)" in caplog.text
+    assert set(task.artifacts) == {"folder", "list", "files"}
+
+
+async def test_what_would_be_lost_is_refused(world: World) -> None:
+    import numpy as np
+
+    task = await world(world.Task.init("project", "a run"))
+    for same in ({1: "a", "1": "b"}, [{"deep": {True: 1, "true": 2}}], {"None": ({None: 1, "null": 2},)}):
+        with pytest.raises(UnsupportedTypeError, match="two keys that JSON writes as"):
+            await world(task.upload_artifact("keys", same))
+    assert await world(task.upload_artifact("keys", {1: "a", "b": {2.5: None}}))
+    assert await world(task.artifacts["keys"].get()) == {"1": "a", "b": {"2.5": None}}
+    with pytest.raises(UnsupportedTypeError, match="masked values"):
+        await world(task.upload_artifact("masked", np.ma.masked_array([1, 2], mask=[False, True])))
+    assert await world(task.upload_artifact("masked", np.ma.masked_array([1, 2])))
+    assert (await world(task.artifacts["masked"].get())).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("options", [{"extension_name": 3}, {"extension_name": "/../x"}, {"serialization_function": 3}, {"progress": 3}])
+async def test_options_of_a_wrong_kind_are_refused(world: World, options: dict[str, Any]) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    with pytest.raises(ValidationError, match=f"{next(iter(options))} is .*, not "):
+        await world(task.upload_artifact("a", "text", **options))
+    assert dict(task.uploads) == {}
+
+
 async def test_text_that_looks_like_a_path_is_stored_with_a_warning(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     task = await world(world.Task.init("project", "a run"))
     with caplog.at_level(logging.WARNING, logger="atrains"):
         for text in ("one", "two words.", "a sentence; with marks", "3.14", "https://", "{}"):
             await world(task.upload_artifact("text", text))
     assert "looks like a path" not in caplog.text
-    for text in ("model.bin", "out/model", str(tmp_path / "none"), "./x/y.csv", "C:\\data\\x.csv"):
+    for text in ("model.bin", "out/model", str(tmp_path / "none"), "./x/y.csv", "C:\\data\\x.csv", "file:///tmp/none"):
         caplog.clear()
         with caplog.at_level(logging.WARNING, logger="atrains"):
             assert await world(task.upload_artifact("text", text))
@@ -403,7 +485,7 @@ async def test_artifacts_can_be_recorded_without_an_upload(world: World, tmp_pat
     found = (await world(world.Task.get_task(other.id))).artifacts
     assert found["elsewhere"].url == "https://example.com/y"
     assert await world(found["table"].get()) == {"a": 1}
-    for wrong in (None, "x", {"key": "a"}, [{"key": "a"}], [3]):
+    for wrong in (None, "x", {"key": "a"}, [{"key": "a"}], [3], [{**entry, "uri": 3}]):
         with pytest.raises(ValueError, match="artifact"):
             await world(other.set_artifacts(wrong))
     await world(task.close())

@@ -23,6 +23,10 @@ def encode_numpy(name: str, array: Any, folder: Path, options: Options) -> Form:
         raise UnsupportedTypeError(
             f"artifact {name!r} is an array of Python objects, which would have to be pickled; make it one of numbers or text"
         )
+    if np.ma.is_masked(array):
+        raise UnsupportedTypeError(
+            f"artifact {name!r} is an array with masked values, and no file of an array keeps the mask; upload array.filled() or array.mask"
+        )
     suffix, content_type = choose(name, "an array", options.extension, _FORMS, ".npz")
     if suffix == ".csv.gz" and array.ndim > 2:  # a table
         raise UnsupportedTypeError(

@@ -12,7 +12,7 @@ from atrains._engine.artifact_codec import objects, paths, values
 from atrains._engine.artifact_codec.forms import EncodedArtifact, Form, KnownFailure, Options
 from atrains._storage.copying import hash_file
 from atrains._wire.artifacts import check_name, cut_preview, human_size, metadata_pairs
-from atrains.errors import StorageError, UnsupportedTypeError
+from atrains.errors import StorageError, UnsupportedTypeError, ValidationError
 
 _CLASSES: Final = (
     ("numpy", "ndarray", "arrays"),
@@ -49,6 +49,7 @@ def encode(
     options = options or Options(metadata=metadata)
     check_name(name)
     pairs = metadata_pairs(options.metadata)
+    _check(name, options)
     form = _form_of(name, obj, folder, options)
     if isinstance(form, KnownFailure):
         return form
@@ -73,6 +74,15 @@ def encode(
         metadata=pairs,
         sources=form.sources,
     )
+
+
+def _check(name: str, options: Options) -> None:
+    """Refuse options of a wrong kind."""
+    extension = options.extension
+    if extension is not None and (not isinstance(extension, str) or set(extension) & set("/\\\0")):
+        raise ValidationError(f"artifact {name!r}: extension_name is the end of a file's name such as '.json', not {extension!r}")
+    if options.serialize is not None and not callable(options.serialize):
+        raise ValidationError(f"artifact {name!r}: serialization_function is a function of the object, not {options.serialize!r}")
 
 
 def _form_of(name: str, obj: object, folder: Path, options: Options) -> Form | KnownFailure:

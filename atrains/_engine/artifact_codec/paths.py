@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 import os
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from atrains._engine.archives import matching_files, pack_files, pack_folder
+from atrains._engine.archives import PackedFolder, UnreadableFolderError, matching_files, pack_files, pack_folder
 from atrains._engine.artifact_codec.forms import Form, KnownFailure, new_file
 from atrains._wire.artifacts import ARCHIVE, FILE
 
@@ -21,6 +22,8 @@ _LIKE_A_PATH: Final = re.compile(r"(?:[A-Za-z]:[\\/]|~?[\\/]|\.{1,2}[\\/])?(?:[^
 
 _BARE_WILDCARD: Final = re.compile(r"[^\s\\/:\"<>|]*\.[\w*?]+")
 """A wildcard without a folder that is one word with a suffix: `*.csv`, not `what now?`."""
+
+_log = logging.getLogger("atrains")
 
 
 def is_remote(text: str) -> bool:
@@ -46,7 +49,10 @@ def is_path(obj: object, folder: Path) -> bool:
     parent, pattern = os.path.split(obj)
     if not _is_wildcard(pattern) or not (os.path.isdir(parent) if parent else _BARE_WILDCARD.fullmatch(pattern)):
         return False
-    return any(matching_files(Path(parent), pattern, ours=folder))
+    try:
+        return any(matching_files(Path(parent), pattern, ours=folder))
+    except UnreadableFolderError:  # which the packing will say
+        return True
 
 
 def are_paths(obj: Sequence[object], folder: Path) -> bool:
@@ -63,6 +69,8 @@ def looks_like_a_path(text: str) -> bool:
     if not 0 < len(text) < _LONGEST_PATH or any(character in text for character in "\n\0"):
         return False
     if _is_wildcard(text) and _BARE_WILDCARD.fullmatch(os.path.basename(text)) is not None:
+        return True
+    if re.fullmatch(r"file://\S+", text, re.IGNORECASE) is not None:
         return True
     return _LIKE_A_PATH.fullmatch(text) is not None or re.fullmatch(r"(?:~|\.{1,2})?(?:/[^/]+)+/?", text) is not None
 
@@ -86,7 +94,9 @@ def encode_path(name: str, obj: str | os.PathLike[str] | object, folder: Path) -
     packed = pack_folder(source, pattern, target)
     if not packed.files:
         target.unlink(missing_ok=True)
-        return KnownFailure(f"artifact {name!r}: {packed.problem or f'no file matches {path}'}")
+        nothing = f"there is no file in {path}" if path.is_dir() else f"no file matches {path}"
+        return KnownFailure(f"artifact {name!r}: {packed.problem or nothing}")
+    _tell_left_out(name, packed)
     file_name = f"{source.resolve().name or name}.zip"
     sources = (str(source),) if pattern == "*" and source == path else tuple(str(source / file) for file, _ in packed.files)
     return Form(target, True, file_name, ARCHIVE, "application/zip", packed.listing(), sources)
@@ -100,12 +110,24 @@ def encode_paths(name: str, obj: Sequence[object], folder: Path) -> Form | Known
         return KnownFailure(f"artifact {name!r}: there is no file or folder {missing[0]}; check the path")
     common = Path(os.path.commonpath([str(path.parent) for path in given]))
     target = new_file(folder, ".zip")
-    packed = pack_files(common, dict.fromkeys(_files_of(given, folder)), target)
+    try:
+        packed = pack_files(common, dict.fromkeys(_files_of(given, folder)), target)
+    except UnreadableFolderError as error:
+        return KnownFailure(f"artifact {name!r}: {error}")
     if not packed.files:
         target.unlink(missing_ok=True)
         return KnownFailure(f"artifact {name!r}: {packed.problem or 'there is no file in what was given'}")
+    _tell_left_out(name, packed)
     sources = tuple(str(path) for path in given if not _is_wildcard(path.name) or path.exists())
     return Form(target, True, f"{name}.zip", ARCHIVE, "application/zip", packed.listing(), sources)
+
+
+def _tell_left_out(name: str, packed: PackedFolder) -> None:
+    """Say what is not in an archive, which whoever wants it back would find out too late."""
+    if packed.left_out:
+        shown = ", ".join(f"{file} ({reason})" for file, reason in packed.left_out[:3])
+        more = f" and {len(packed.left_out) - 3:,} more" if len(packed.left_out) > 3 else ""
+        _log.warning("atrains: artifact %r is without %s%s of %s", name, shown, more, packed.source)
 
 
 def _files_of(given: Sequence[Path], folder: Path) -> Iterator[Path]:

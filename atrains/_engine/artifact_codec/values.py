@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,11 +79,32 @@ def _as_json(name: str, obj: Mapping[object, object] | list[object], *, sort_key
             f"artifact {name!r} holds what JSON cannot ({error}); make it dict, list, str, int, float, bool or None, or write it to a "
             f"file; what can be stored: {KINDS}"
         ) from error
+    if (key := _same_key(plain)) is not None:
+        raise UnsupportedTypeError(
+            f"artifact {name!r} has two keys that JSON writes as {key!r}, of which one would be lost; name one otherwise, or give "
+            "extension_name='.yaml'"
+        )
     try:
         text.encode()
     except UnicodeEncodeError:  # lone surrogates, from file names that are no UTF-8: JSON can still escape them
         return json.dumps(plain, indent=4)
     return text
+
+
+def _same_key(value: object) -> str | None:
+    """A key that a dictionary in a value would have twice as JSON, where all keys are text: as 1 and "1" are."""
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            seen: set[str] = set()
+            for key in value:
+                text = key if isinstance(key, str) else next(iter(json.loads(json.dumps({key: None}))))
+                if text in seen:
+                    return text
+                seen.add(text)
+        parts: Iterable[object] = value.values()
+    else:
+        parts = value if isinstance(value, list | tuple) else ()
+    return next((found for part in parts if (found := _same_key(part)) is not None), None)
 
 
 def _as_yaml(name: str, obj: Mapping[object, object] | list[object], *, sort_keys: bool) -> str:
