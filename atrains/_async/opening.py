@@ -23,9 +23,10 @@ from atrains._engine import jobs, sessions
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.notices import say
+from atrains._storage.destinations import destination_url
 from atrains._wire import endpoints
 from atrains._wire.refusals import as_public_error
-from atrains.errors import AccessError, AtrainsError, ServerError, TransportError
+from atrains.errors import AccessError, AtrainsError, ConfigurationError, ServerError, TransportError
 from atrains.types import TaskTypes
 
 AnyChannel = Channel | DisabledChannel
@@ -35,8 +36,7 @@ UNDO_BUDGET: Final = 2.0
 
 async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
     """Begin a run: reuse or create its task, and start it; all of that later, when its home is away."""
-    if wish.output_uri is not None:
-        await check_place(channel, wish.output_uri)
+    wish = await _with_destination(channel, wish)
     new = uuid.uuid4().hex  # kept by homes of ours: if the answer to its making is lost, it is the same task that is made later
     try:
         await channel.transport.probe()  # within the time of one connection: a call would try for longer
@@ -48,6 +48,20 @@ async def open_run(channel: AnyChannel, wish: Wish) -> Opened:
         raise
     except TransportError as error:
         return _open_later(channel, wish, new, error)
+
+
+async def _with_destination(channel: AnyChannel, wish: Wish) -> Wish:
+    """Fill in the destination of the settings, where there is one and none was asked for, and see that files can be put there."""
+    url = wish.output_uri
+    default = channel.settings.task.default_output_uri
+    if url is None and default and not wish.continued:
+        try:
+            url = destination_url(default)
+        except ConfigurationError as error:  # a file that the official clients read, too, may name a place that is not for us
+            say(channel.settings, f"{error}; it is the default of this machine (default_output_uri): the run keeps its files in its home")
+    if url:
+        await check_place(channel, url)
+    return wish._replace(output_uri=url or None)
 
 
 async def _begin_whole(channel: AnyChannel, opening: Coroutine[Any, Any, Opened]) -> Opened:

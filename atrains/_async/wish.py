@@ -32,6 +32,7 @@ class Wish(NamedTuple):
     """What `init` was asked for, with names filled in and checked.
 
     Attributes:
+        output_uri: The destination as a URL; empty for the home itself, None for that of the settings.
         reuse: True for the last task of the name, False for a new one, a text for the task of that id.
         continued: Keep what the reused task holds, and go on behind its last iteration.
     """
@@ -89,7 +90,7 @@ def check_wish(
         name=validate_name(task_name, what="task") if task_name is not None else default_task_name(process_variables()),
         type=validate_task_type(task_type),
         reuse=reuse or continued,
-        output_uri=destination_url(output_uri),
+        output_uri="" if isinstance(output_uri, bool) else destination_url(output_uri),
         continued=continued,
     )
 
