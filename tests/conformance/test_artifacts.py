@@ -95,6 +95,7 @@ async def test_a_destination_of_the_settings_that_cannot_be_used_is_said(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CLEARML_DEFAULT_OUTPUT_URI", "s3://bucket/folder")
+    monkeypatch.setenv("ATRAINS_QUIET", "no")
     kept = await world(world.Task.init("project", "elsewhere"))
     await world(kept.close())
     assert kept.output_uri is None
