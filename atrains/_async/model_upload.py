@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PACKAGE_NAME: Final = "model_package.zip"
 _TRIES: Final = 3
 """How often the home may be away before who waits for an upload is told that it goes on without him."""
+_claimed: Final[dict[str, str]] = {}
+"""URLs that are about to be uploaded to, by what tells the uploads of a model from others: until the upload itself is known."""
 _log = logging.getLogger("atrains")
 
 
@@ -84,6 +86,8 @@ async def source_of(task: TaskPart, paths: Sequence[Path], members: list[tuple[P
 async def free_url(task: Identity, file_name: str, destination: str | None, *, key: str, known: Mapping[str, Any]) -> str:
     """Where the file of a model goes: under its own name, unless another model of the task has its file there.
 
+    It is kept for this model until `release`: of several that are stored at once each gets another.
+
     Args:
         task: The task.
         file_name: What the file is called.
@@ -96,9 +100,25 @@ async def free_url(task: Identity, file_name: str, destination: str | None, *, k
     """
     for number in range(1, 1000):
         url = await _url(task, file_name if number == 1 else f"{number}/{file_name}", destination)
-        if known.get("uri") == url or not await _is_taken(task, url, key, known):
+        if known.get("uri") == url:
+            return url
+        if _claimed.setdefault(url, key) != key:
+            continue
+        is_free = False
+        try:
+            is_free = not await _is_taken(task, url, key, known)
+        finally:
+            if not is_free:
+                release(url, key)
+        if is_free:
             return url
     raise StorageError(f"task {task.id} has a thousand models of files named {file_name!r}; name this one otherwise")
+
+
+def release(url: str, key: str) -> None:
+    """Keep a URL no longer for a model: its upload is known by now, or is none."""
+    if _claimed.get(url) == key:
+        del _claimed[url]
 
 
 async def _is_taken(task: TaskPart, url: str, key: str, known: Mapping[str, Any]) -> bool:

@@ -397,11 +397,14 @@ class AsyncOutputModel(ModelPart):
         if destination is not None:
             await check_place(task._channel, destination)  # noqa: SLF001
         url = await model_upload.free_url(task, models.file_name(target), destination, key=self._key, known=await self._data())
-        text = f"snapshot {target} stored" if note else ""
-        record = await self._record_of(url, given or {}, iteration=iteration, note=text, is_package=is_package)
-        source = await model_upload.source_of(task, paths, members, remove=remove)
-        handle = await model_upload.begin(task, source, url, record, name=target, identity=self._key, callback=callback)
-        self._handles.append(handle)
+        try:
+            text = f"snapshot {target} stored" if note else ""
+            record = await self._record_of(url, given or {}, iteration=iteration, note=text, is_package=is_package)
+            source = await model_upload.source_of(task, paths, members, remove=remove)
+            handle = await model_upload.begin(task, source, url, record, name=target, identity=self._key, callback=callback)
+            self._handles.append(handle)
+        finally:
+            model_upload.release(url, self._key)
         if wait:
             await model_upload.wait_stored(task, handle)
             await task.reload()

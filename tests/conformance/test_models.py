@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import pickle
@@ -10,6 +11,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -541,6 +543,25 @@ async def test_models_of_one_file_name_do_not_overwrite_each_other(world: World,
         await world(model.wait_for_uploads())
     assert [await content(world, model) for model in models] == [b"generator 2", b"discriminator 2"]
     assert [model.id for model in (await world(task.get_models()))["output"]] == [model.id for model in models]
+
+
+async def test_models_of_one_file_name_that_are_stored_at_once_are_kept_apart(world: World, work: Path) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    for number in range(6):
+        (work / f"model {number}").mkdir()
+        (work / f"model {number}" / "weights.pt").write_bytes(WEIGHTS[number:])
+
+    def store(number: int) -> Any:
+        return kind(world, "OutputModel")(task, name=f"model {number}").update_weights(work / f"model {number}" / "weights.pt")
+
+    if world.Task is AsyncTask:
+        urls = await asyncio.gather(*map(store, range(6)))
+    else:
+        with ThreadPoolExecutor() as threads:
+            urls = list(threads.map(store, range(6)))
+    assert len(set(urls)) == 6
+    found = {await world(model.name): await content(world, model) for model in (await world(task.get_models()))["output"]}
+    assert found == {f"model {number}": WEIGHTS[number:] for number in range(6)}
 
 
 async def test_of_weights_that_follow_each_other_quickly_the_last_count(world: World, work: Path) -> None:
