@@ -312,6 +312,9 @@ class Models(StatusPart, Configuration, Labels, Identity, Destination):
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.
         """
+        if not isinstance(bucket_name, str | Path) or not str(bucket_name):
+            raise ValidationError(f"bucket_name of task {self.id} is a folder, a URL or the name of a bucket, not {bucket_name!r}")
+        bucket_name = str(bucket_name)
         is_bucket = host is not None or not ("/" in bucket_name or bucket_name.startswith("."))
         await self.set_output_uri(f"s3://{host + '/' if host else ''}{bucket_name}" if is_bucket else bucket_name)
 

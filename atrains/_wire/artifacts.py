@@ -153,11 +153,17 @@ def metadata_pairs(metadata: Mapping[str, object] | None) -> dict[str, str]:
     """
     if metadata is not None and not isinstance(metadata, Mapping):
         raise ValidationError(f"the metadata of an artifact must be a dictionary, not {type(metadata).__qualname__}")
-    return {str(key): str(value) for key, value in (metadata or {}).items()}
+    return {_plain(str(key)): _plain(str(value)) for key, value in (metadata or {}).items()}
+
+
+def _plain(text: str) -> str:
+    """The text without lone surrogates (undecodable file names have them), which no transport could encode."""
+    return text.encode(errors="replace").decode()
 
 
 def cut_preview(text: str) -> str:
     """Return the preview, cut at `PREVIEW_LIMIT` characters behind a line that says so."""
+    text = _plain(text)
     if len(text) <= PREVIEW_LIMIT:
         return text
     return f"(the first {PREVIEW_LIMIT:,} of {len(text):,} characters)\n{text[:PREVIEW_LIMIT]}"

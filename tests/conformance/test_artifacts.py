@@ -305,6 +305,19 @@ async def test_what_would_be_lost_is_refused(world: World) -> None:
     assert (await world(task.artifacts["masked"].get())).tolist() == [1, 2]
 
 
+async def test_text_that_is_no_utf8_is_no_error_of_another_package(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    task = await world(world.Task.init("project", "a run"))
+    assert await world(task.upload_artifact("a", {"a": 1}, metadata={"from": "\udcff.csv"}, preview="\udcff", wait_on_upload=True))
+    assert (dict(task.artifacts["a"].metadata), task.artifacts["a"].preview) == ({"from": "?.csv"}, "?")
+    path = tmp_path / "\udcff.bin"
+    try:
+        path.write_bytes(b"x")
+    except OSError:
+        pytest.skip("the file system takes no such names")
+    assert await world(task.upload_artifact("file", path)) is False
+    assert "is no text" in caplog.text
+
+
 @pytest.mark.parametrize("options", [{"extension_name": 3}, {"extension_name": "/../x"}, {"serialization_function": 3}, {"progress": 3}])
 async def test_options_of_a_wrong_kind_are_refused(world: World, options: dict[str, Any]) -> None:
     task = await world(world.Task.init("project", "a run"))

@@ -81,6 +81,8 @@ def encode_path(name: str, obj: str | os.PathLike[str] | object, folder: Path) -
     path = Path(os.fsdecode(obj)).absolute()
     try:
         if path.is_file():
+            if str(path) != str(path).encode(errors="replace").decode():
+                return KnownFailure(f"artifact {name!r}: the name {str(path)!r} is no text (no UTF-8), which no home keeps; rename it")
             kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
             return Form(path, temporary=False, file_name=path.name, type=FILE, content_type=kind, sources=(str(path),))
         source, pattern = (path, "*") if path.is_dir() else (path.parent, path.name)
