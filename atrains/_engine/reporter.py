@@ -213,7 +213,7 @@ class Reporter:
                 await asyncio.sleep(PAUSE)
 
     def _note_failure(self, error: Exception, *, watched: bool) -> float:
-        """Say once that delivery fails, unless somebody waits, or the process ends, which is told; return how long to wait before the next try."""
+        """Say once that delivery fails, unless somebody waits, who is told, or the process ends; return the seconds until the next try."""
         expected = isinstance(error, HomeError | TransportError)
         self.last_error = str(error) if expected else f"{type(error).__name__}: {error}"
         self._failures += 1

@@ -71,14 +71,16 @@ class Twin:
     def _iterate(cls, core: Any, make: Callable[[], AsyncGenerator[Any]], name: str) -> Generator[Any]:
         """Go through an async generator where it belongs, one blocking call an item; left early or not, it is closed in the end."""
         source = make()
+        is_finalizing = sys.is_finalizing  # a name of its own: the modules may be empty by the time that it is asked
         try:
             while (item := cls._block(core, lambda: fetch(anext(source, _END)), name)) is not _END:
                 yield wrap(item)
         finally:
             # Dropped on the thread that serves it (the garbage collector runs anywhere), as the process ends, or while a second Ctrl-C left
             # it running: its loop closes it.
-            with contextlib.suppress(UsageError, RuntimeError):
-                cls._block(core, source.aclose, name)
+            if not is_finalizing():
+                with contextlib.suppress(UsageError, RuntimeError):
+                    cls._block(core, source.aclose, name)
 
     def __reduce__(self) -> tuple[object, ...]:
         if all("__reduce__" not in vars(kind) for kind in type(self._core).__mro__[:-1]):

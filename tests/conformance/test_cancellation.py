@@ -199,6 +199,8 @@ CALLS: Final[dict[str, Call]] = {
 }
 INNER: Final = {"open", "end"}
 """What `init` and `close` consist of."""
+UNDER_AN_AGENT: Final = {"register_abort_callback"}
+"""What waits only there."""
 
 
 async def make_task(kind: str) -> Task:
@@ -384,7 +386,7 @@ def test_every_coroutine_is_cancelled() -> None:
     waits = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
     coroutines = {name for kind in waits for name, _ in inspect.getmembers(AsyncTask, kind) if not name.startswith("_")}
     named = {name.partition(":")[0] for name in CALLS}
-    assert coroutines - INNER == named, "a coroutine needs a call in CALLS, by which it is cancelled"
+    assert coroutines - INNER - UNDER_AN_AGENT == named, "a coroutine needs a call in CALLS, by which it is cancelled"
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["waiting", "woken"])
