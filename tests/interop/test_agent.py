@@ -108,6 +108,13 @@ task.wait_for_status(("completed", "failed", "stopped"), None, check_interval_se
 task.reload()
 print(json.dumps({"console": "".join(task.get_reported_console_output(1000)), **task.data}))
 """
+FAILED = """
+from atrains import Task
+
+for task in Task.get_tasks(task_filter={"status": ["failed"]}):
+    print(repr(task), *task.get_reported_console_output(1000), sep="\\n")
+"""
+"""Prints what the tasks printed that failed."""
 
 
 @dataclass
@@ -124,7 +131,7 @@ class Machine:
         done = subprocess.run(
             [*command, *arguments], cwd=where, env=self.variables, capture_output=True, text=True, timeout=seconds, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr + ("" if script == FAILED else self.run(FAILED))
         return done.stdout
 
     def hand_over(self, script: Path, *arguments: str) -> str:
@@ -187,10 +194,9 @@ def end_session(process: subprocess.Popen[bytes]) -> None:
             child.kill()
 
 
-@pytest.fixture(scope="module")
-def prepared(place: Place) -> Path:
-    """The Python that tasks run in: it sees what this one has, atrains among it, and what an agent installs stays in it."""
-    folder = place.directory / "prepared"
+def prepared(place: Place, name: str) -> Path:
+    """The Python that an agent runs tasks in: it sees what this one has, atrains among it, and what is installed there stays in it."""
+    folder = place.directory / f"prepared-{name}"
     options = ["--without-pip"] if importlib.util.find_spec("pip") else []  # that of this one is seen as well
     subprocess.run([sys.executable, "-m", "venv", *options, str(folder)], check=True, capture_output=True)
     below = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
@@ -199,15 +205,16 @@ def prepared(place: Place) -> Path:
 
 
 @pytest.fixture(scope="module")
-def agents(agent: Peer, place: Place, prepared: Path) -> Iterator[None]:
-    """Two agents that run everything in a prepared Python: no environment is made for a task."""
-    command = [str(prepared), "-c", "import pip; print(pip.__version__)"]
+def agents(agent: Peer, place: Place) -> Iterator[None]:
+    """Two agents that run everything in a Python prepared for each: no environment is made for a task."""
+    pythons = {name: prepared(place, name) for name in ("first", "second")}
+    command = [str(pythons["first"]), "-c", "import pip; print(pip.__version__)"]
     pip = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    configuration = f'agent.package_manager.pip_version: "=={pip}"'  # else each would bring its own into what they share
+    configuration = f'agent.package_manager.pip_version: "=={pip}"'  # else each would bring its own
     with ExitStack() as both:
         logs = [
-            both.enter_context(serving(agent, place, name, configuration, CLEARML_AGENT_SKIP_PIP_VENV_INSTALL=str(prepared)))
-            for name in ("first", "second")
+            both.enter_context(serving(agent, place, name, configuration, CLEARML_AGENT_SKIP_PIP_VENV_INSTALL=str(python)))
+            for name, python in pythons.items()
         ]
         yield
         said = "".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
