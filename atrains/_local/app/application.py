@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from atrains._local.app import envelope
 from atrains._local.app.api import Api, Recorder, malformed
@@ -30,6 +31,15 @@ _LARGEST_BODY: Final = 64 << 20
 _CLOSING_SECONDS: Final = 2.0
 _READS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 _log = logging.getLogger("atrains")
+_requests = logging.getLogger("atrains.requests")
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether something went wrong here: who sends what is no HTTP is told so, and the log would show what he sent, a token perhaps."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_requests.addFilter(_is_ours)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +162,7 @@ async def running(options: Options) -> AsyncIterator[Running]:
 async def _listening(site: _Site, options: Options) -> AsyncIterator[int]:
     application = web.Application(client_max_size=_LARGEST_BODY)
     application.router.add_route("*", "/{path:.*}", site.handle)
-    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=_CLOSING_SECONDS)
+    runner = web.AppRunner(application, access_log=None, logger=_requests, handle_signals=False, shutdown_timeout=_CLOSING_SECONDS)
     await runner.setup()
     try:
         # One address: the name stands for two, which would get a free port each.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import socket
 import threading
@@ -218,6 +219,16 @@ def test_who_connects_while_the_server_ends_is_closed_too(server: RunningServer)
             server.stop()
         gc.collect()  # a connection that nobody closed is a warning, and that an error
         server.start()
+
+
+def test_what_is_no_request_is_refused_and_not_logged(server: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), 60) as connection, connection.makefile("rb") as answers:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert answers.readline().startswith(b"HTTP/1.1 ")
+        connection.sendall(b"Cookie: a secret\r\n\r\n")
+        assert b" 400 Bad Request\r\n" in answers.read()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_two_who_upload_the_same_file_leave_one_of_both(server: RunningServer, call: Calls, upload: Calls) -> None:
