@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Hashable
 from contextvars import Context
 from enum import Enum, auto
 from functools import partial
@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from atrains._config import Settings
 from atrains._engine import journals
 from atrains._engine.channel import Channel
+from atrains._engine.guards import guarded
 from atrains._engine.notices import show_warnings
 from atrains._engine.places import channel_key, open_transport
 from atrains._engine.process import WORKERS, process
@@ -165,7 +166,7 @@ class Runtime:
         if self._group is None or not self._reporters.get(channel) or channel.monitor is None:
             return  # whoever starts the channel begins it
         if running is None or running.done():
-            self._monitors[channel] = self._group.create_task(self._guard(lambda: self._watch(channel)), name="atrains-monitor")
+            self._monitors[channel] = self._group.create_task(guarded(lambda: self._watch(channel)), name="atrains-monitor")
 
     async def _watch(self, channel: Channel) -> None:
         """Have a worker thread look at the machine whenever that is due; here is only the clock."""
@@ -186,7 +187,7 @@ class Runtime:
         if self._group is None or not self._reporters.get(channel) or not channel.lookout:
             return  # whoever starts the channel begins it
         if running is None or running.done():
-            self._lookouts[channel] = self._group.create_task(self._guard(channel.lookout.run), name="atrains-lookout")
+            self._lookouts[channel] = self._group.create_task(guarded(channel.lookout.run), name="atrains-lookout")
         else:
             channel.lookout.wake()
 
@@ -205,7 +206,7 @@ class Runtime:
             return  # whoever starts the channel begins them
         running = self._uploads.get(channel)
         if running is None or running.done():
-            self._uploads[channel] = self._group.create_task(self._guard(uploads.run), name="atrains-uploads")
+            self._uploads[channel] = self._group.create_task(guarded(uploads.run), name="atrains-uploads")
         else:
             uploads.wake()
 
@@ -243,21 +244,11 @@ class Runtime:
 
     def _spawn(self, channel: Channel) -> None:
         if self._group is not None and channel.outlet is not None:
-            self._reporters[channel] = self._group.create_task(self._guard(channel.outlet.reporter.run), name="atrains-reporter")
-            self._recoveries[channel] = self._group.create_task(self._guard(lambda: self._look_after(channel)), name="atrains-recovery")
+            self._reporters[channel] = self._group.create_task(guarded(channel.outlet.reporter.run), name="atrains-reporter")
+            self._recoveries[channel] = self._group.create_task(guarded(lambda: self._look_after(channel)), name="atrains-recovery")
             self._begin_uploads(channel)
             self._begin_watching(channel)
             self._begin_lookout(channel)
-
-    async def _guard(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Let what a signal handler raises go out of the loop once.
-
-        A task group would raise it a second time, while the loop that it has ended is cleaned up.
-        """
-        try:
-            await work()
-        except (SystemExit, KeyboardInterrupt) as error:
-            self.loop.call_soon(_raise, error)
 
     async def _live(self) -> None:
         try:
@@ -289,7 +280,3 @@ class Runtime:
                     if channel.outlet is not None:
                         await channel.outlet.reporter.deliver_once()
         self._reporters.clear()
-
-
-def _raise(error: BaseException) -> None:
-    raise error

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from atrains._engine import jobs
 from atrains._engine.carrying import carry, clear_away
+from atrains._engine.guards import guarded
 from atrains._engine.image_records import ImageAccount
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import UploadCounts
@@ -290,9 +291,9 @@ class Uploads:
     def _begin_what_can(self) -> None:
         while len(self._running) < self._limit and (handle := self._next()) is not None:
             self._busy[_identity(handle)] = handle
-            self._running[handle] = asyncio.create_task(_once(partial(self._carry, handle)), name="atrains-upload")
+            self._running[handle] = asyncio.create_task(guarded(partial(self._carry, handle)), name="atrains-upload")
         if self._carried and self._recorder is None:
-            self._recorder = asyncio.create_task(_once(self._record), name="atrains-upload-records")
+            self._recorder = asyncio.create_task(guarded(self._record), name="atrains-upload-records")
 
     def _next(self) -> Handle | None:
         """The smallest that can begin, taken out of its queue."""
@@ -481,22 +482,10 @@ class Uploads:
                 future.set_result(None)
 
     def _chore(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        chore = asyncio.create_task(_once(work), name="atrains-upload-chore")
+        chore = asyncio.create_task(guarded(work), name="atrains-upload-chore")
         self._chores.add(chore)
         chore.add_done_callback(self._chores.discard)
 
 
 def _identity(handle: Handle) -> str:
     return handle.upload.identity or handle.upload.url
-
-
-async def _once(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Let what a signal handler raises go out of the loop by itself, and not a second time through whoever awaits the task."""
-    try:
-        await work()
-    except (SystemExit, KeyboardInterrupt) as error:
-        asyncio.get_running_loop().call_soon(_raise, error)
-
-
-def _raise(error: BaseException) -> None:
-    raise error
