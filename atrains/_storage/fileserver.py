@@ -259,13 +259,13 @@ class _Share:
         loop: Which.
 
     Attributes:
-        reading: How many read and hash at once, in worker threads: with more of them than processors the loop waits for one.
+        reading: How many read and hash at once, in worker threads: two, or half of the processors; the loop has to wait for more of them.
         waiting: Those and one more, which is there when one of them is done, while the loop may have other things to do.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        readers = max(1, (os.cpu_count() or 1) // 2)
+        readers = max(2, (os.cpu_count() or 1) // 2)
         self.reading, self.waiting = threading.Semaphore(readers), asyncio.Semaphore(readers + 1)
         self._is_taken = False
 
