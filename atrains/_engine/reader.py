@@ -444,7 +444,7 @@ def _columns(slots: memoryview) -> tuple[list[array[Any]], set[int], bool]:
 
 def _content(segment: Segment, begin: int) -> Counter[int]:
     """What a segment holds from an index on."""
-    if segment.content is not None and not begin:
+    if segment.content is not None and not segment.content[EMPTY] and not begin:
         return segment.content
     try:
         return count(segment.view(begin, segment.committed_end(begin)))

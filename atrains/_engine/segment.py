@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import mmap
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from atrains._engine.files import map_zeros
-from atrains._engine.slots import SLOT, WINDOW, column, count
+from atrains._engine.slots import EMPTY, SLOT, WINDOW, column, count
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -97,7 +98,7 @@ class Segment:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # the file is gone, or there are too many open: its pages are all that is left
             return
-        # A writer that comes after this line writes elsewhere, so what is counted is all there will ever be.
+        # A writer that comes after this line writes elsewhere; one that was about to write may fill its slot after it was counted as empty.
         slots, self.slots = self.slots, None
         if slots is not None:
             self.content = count(memoryview(slots)[: self.capacity * SLOT.size])
@@ -105,6 +106,14 @@ class Segment:
             self.descriptor = descriptor
         else:
             os.close(descriptor)
+
+    def counted(self) -> Counter[int]:
+        """What it holds, as `count` in `slots`; final where it is retired, since a writer that fills a slot now writes its point again."""
+        content = self.content
+        if content is None or content[EMPTY]:
+            with contextlib.suppress(OSError):  # the file is gone: what was counted while it was there
+                content = self.content = count(self.view(0, self.capacity))
+        return Counter() if content is None else content
 
     def series(self, begin: int, end: int) -> array[int]:
         """The series ids of some slots; 0 where nothing was committed."""

@@ -20,7 +20,7 @@ from typing import Final
 from atrains._engine.ledger import FULL, LOST
 from atrains._engine.room import Relief, Room, is_owned
 from atrains._engine.segment import NO_SEGMENT, Segment, claims, seal
-from atrains._engine.slots import EMPTY, SLOT, VOID, count
+from atrains._engine.slots import EMPTY, SLOT, VOID
 
 FIRST_SLOTS: Final = 8_192
 SLOTS: Final = 131_072
@@ -287,11 +287,10 @@ class ScalarStream:
         """Drop a segment that was not read whole."""
         with self._lock:
             segment.retired = True
-            content = segment.content if segment.content is not None else count(segment.view(0, segment.capacity))
+            content = segment.counted()
             self._live.remove(segment)
             self.gone.setdefault(reason, Counter()).update({series: points for series, points in content.items() if series > 0})
             self.abandoned += content[EMPTY]
-            segment.content = content
         self._delete(segment)
         if reason == LOST:
             self.room.say_lost(segment.path)

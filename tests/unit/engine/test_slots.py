@@ -237,3 +237,18 @@ def test_tasks_that_share_a_journal_get_their_own_points_in_their_order(journal:
         assert all(series == str(number // 3 % 3) for _, (_, series), number, _ in points)
         lines = [event["msg"] for block in blocks if not isinstance(block, ScalarBlock) and block.task == task for event in block.events]
         assert lines == [str(number) for number in range(0, 3000, 100) if number % 3 == rest]
+
+
+def test_a_slot_that_is_filled_while_its_segment_leaves_memory_counts(tmp_path: Path) -> None:
+    """A writer that was held between getting hold of the mapping and writing to it."""
+    segment = Segment.create(tmp_path, 0, 4)
+    mapping = segment.slots
+    for index in range(3):
+        SLOT.pack_into(mapping, index * SLOT.size, 1, 0.0, 0.5, 0, 7)
+    segment.unmap(held=False)
+    SLOT.pack_into(mapping, 3 * SLOT.size, 1, 0.0, 0.5, 0, 7)
+    segment.retired = True
+    assert segment.counted() == Counter({7: 4})
+    assert segment.path is not None
+    segment.path.unlink()
+    assert segment.counted() == Counter({7: 4}), "what was counted while the file was there"
