@@ -19,7 +19,7 @@ from atrains._engine.disabled import DisabledChannel
 from atrains._engine.process import process
 from atrains._engine.runtime import TRANSFERS, Runtime
 from atrains._engine.unpacking import is_archive, unpack_archive
-from atrains._storage.base import FileInfo, Storage
+from atrains._storage.base import FileInfo, Storage, shown
 from atrains._storage.cache import DEFAULT_CONTEXT, FileCache, Unpack, cache_of
 from atrains._storage.folder import FolderStorage
 from atrains._storage.layout import join_url
@@ -103,7 +103,7 @@ class AsyncStorageManager:
             return remote_url
         storage = await _storage_of(channel, remote_url)
         if remote_url.endswith("/"):
-            raise ValidationError(f"{remote_url!r} names a folder: add the name that the file gets there, such as {source.name}")
+            raise ValidationError(f"{shown(remote_url)!r} names a folder: add the name that the file gets there, such as {source.name}")
         if wait_for_upload:
             await _put(runtime, storage, source, remote_url)
         else:
@@ -144,7 +144,7 @@ class AsyncStorageManager:
 
         found = _matching(FolderStorage(channel.run).list(str(folder)), match_wildcard)
         if not await _for_each(found, put):
-            _log.warning("atrains: nothing was uploaded to %s: no file in %s fits %r", remote_url, folder, match_wildcard or "*")
+            _log.warning("atrains: nothing was uploaded to %s: no file in %s fits %r", shown(remote_url), folder, match_wildcard or "*")
             return None
         return remote_url
 
@@ -200,7 +200,7 @@ class AsyncStorageManager:
         if local_folder is None:
             local = storage.local_path(remote_url)
             if local is None:
-                raise StorageError(f"{remote_url} is not on this machine: name the local_folder that it is to be fetched to")
+                raise StorageError(f"{shown(remote_url)} is not on this machine: name the local_folder that it is to be fetched to")
             return str(local)
         folder = as_path(local_folder)
         fitting = 0
@@ -212,9 +212,9 @@ class AsyncStorageManager:
                 await _get(channel, runtime, storage, info.url, folder, overwrite=overwrite)
 
         if not await _for_each(storage.list(remote_url), get):
-            raise StorageError(f"there is no file below {remote_url}; check the path")
+            raise StorageError(f"there is no file below {shown(remote_url)}; check the path")
         if not fitting:
-            _log.warning("atrains: nothing was downloaded from %s: no file there fits %r", remote_url, match_wildcard)
+            _log.warning("atrains: nothing was downloaded from %s: no file there fits %r", shown(remote_url), match_wildcard)
         return str(folder)
 
     @classmethod
@@ -369,7 +369,7 @@ async def local_copy(
 async def _storage_of(channel: AnyChannel, url: str) -> Storage:
     """The storage of a URL."""
     if scheme_of(url) in WEB and isinstance(channel, DisabledChannel):
-        raise UsageError(f"nothing is fetched from {url}: {_switched_off(channel)}")
+        raise UsageError(f"nothing is fetched from {shown(url)}: {_switched_off(channel)}")
     return await channel.storages().open(url)
 
 
@@ -434,9 +434,9 @@ async def _put_or_log(runtime: Runtime | None, storage: Storage, source: Path, u
     try:
         await _put(runtime, storage, source, url)
     except StorageError as error:
-        _log.error("atrains: %s was not stored at %s: %s", source, url, error)
+        _log.error("atrains: %s was not stored at %s: %s", source, shown(url), error)
     except asyncio.CancelledError:
-        _log.error("atrains: %s was not stored at %s: the program ended before; upload it with wait_for_upload=True", source, url)
+        _log.error("atrains: %s was not stored at %s: the program ended before; upload it with wait_for_upload=True", source, shown(url))
         raise
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from atrains.errors import StorageError
 
 Result = TypeVar("Result")
+_USER: Final = re.compile(r"(?<=://)[^/?#]*@")
 Progress: TypeAlias = Callable[[int], None]
 """Told how many bytes of a file have gone, from any thread; fewer than before where a transfer begins anew."""
+
+
+def shown(url: str) -> str:
+    """A URL as messages name it: without the user and password that may stand in it."""
+    return _USER.sub("", url)
 
 
 class UnreachableError(StorageError):

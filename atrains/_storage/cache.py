@@ -33,7 +33,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from atrains._config import Settings
-from atrains._storage.base import OtherFileError, RunInThread, StoredFile
+from atrains._storage.base import OtherFileError, RunInThread, StoredFile, shown
 from atrains._storage.copying import hash_file
 from atrains._storage.layout import escape_component
 from atrains._storage.locks import FolderLock
@@ -172,7 +172,7 @@ class FileCache:
             if not problem:
                 return await self._run(partial(entry.place, url, stored))
             await self._run(partial(entry.arriving.unlink, missing_ok=True))
-        raise OtherFileError(f"what is at {url} is not the file that was recorded ({problem}); store it again, or ask who has replaced it")
+        raise OtherFileError(f"what is at {shown(url)} is not the file that was recorded ({problem}); store it again, or ask who has replaced it")
 
     async def _unpacked(self, entry: _Entry, archive: Path, target: Path, unpack: Unpack) -> Path:
         if await self._run(target.is_dir):

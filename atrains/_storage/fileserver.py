@@ -24,7 +24,7 @@ from urllib.parse import quote, unquote, urlsplit
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from atrains._storage.base import ChangedError, FileInfo, Progress, RunInThread, SourceError, StoredFile, UnreachableError
+from atrains._storage.base import ChangedError, FileInfo, Progress, RunInThread, SourceError, StoredFile, UnreachableError, shown
 from atrains._storage.copying import read_blocks
 from atrains._storage.downloads import Download
 from atrains._transport.answers import TRANSIENT, retry_after
@@ -83,7 +83,7 @@ class FileServerStorage:
                     raise upload.error from None
                 raise
 
-        await self._retried(attempt, f"{source} cannot be stored at {url}")
+        await self._retried(attempt, f"{source} cannot be stored at {shown(url)}")
         return StoredFile(url=target_url, size=upload.size, sha256=upload.digest.hexdigest())
 
     async def get(self, url: str, target: Path, *, kept: Path | None = None) -> StoredFile:
@@ -91,7 +91,7 @@ class FileServerStorage:
         download = Download(self._run, target, kept=kept)
         try:
             await download.open()
-            await self._retried(partial(self._fetch, self._quoted(url), download), f"{url} cannot be fetched", attempts=_READ_ATTEMPTS)
+            await self._retried(partial(self._fetch, self._quoted(url), download), f"{shown(url)} cannot be fetched", attempts=_READ_ATTEMPTS)
             await download.finish()
         finally:
             await download.close()
@@ -99,7 +99,7 @@ class FileServerStorage:
 
     async def delete(self, url: str) -> bool:
         """Remove a file; see `Storage.delete`."""
-        return await self._ask("DELETE", url, f"{url} cannot be removed") is not None
+        return await self._ask("DELETE", url, f"{shown(url)} cannot be removed") is not None
 
     async def exists(self, url: str) -> bool:
         """Whether there is a file; see `Storage.exists`.
@@ -111,7 +111,7 @@ class FileServerStorage:
 
     async def stat(self, url: str) -> FileInfo | None:
         """What is known of a file; see `Storage.stat`. The size is None where the server does not say it."""
-        headers = await self._ask("HEAD", url, f"whether there is {url} cannot be said")
+        headers = await self._ask("HEAD", url, f"whether there is {shown(url)} cannot be said")
         if headers is None:
             return None
         size = headers.get("Content-Length", "")
@@ -123,7 +123,7 @@ class FileServerStorage:
     async def list(self, url: str) -> AsyncGenerator[FileInfo]:
         """Refuse; see `Storage.list`. No request of http asks for the files below a URL."""
         raise StorageError(
-            f"the files below {url} cannot be listed: http servers have no such request. Folders can be listed, and home:// of a local "
+            f"the files below {shown(url)} cannot be listed: http servers have no such request. Folders can be listed, and home:// of a local "
             "home; over http name each file, or keep a list of them in one"
         )
         yield  # what makes this an iterator
@@ -155,7 +155,7 @@ class FileServerStorage:
         root = f"{self._files_host}/" if self._files_host and self._is_ours(url) else f"{parts.scheme}://{parts.netloc}/"
         path = unquote(url.partition("?")[0].partition("#")[0][len(root) :])
         if not path.strip("/") or any(ord(character) < 32 for character in path):
-            raise StorageError(f"{url!r} names no file below {root}; give a URL with a path and without control characters")
+            raise StorageError(f"{shown(url)!r} names no file below {shown(root)}; give a URL with a path and without control characters")
         return root, path.lstrip("/")
 
     def _quoted(self, url: str) -> str:

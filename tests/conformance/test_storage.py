@@ -310,6 +310,8 @@ async def test_wrong_urls_say_what_is_wrong(world: Any, manager: Any, tmp_path: 
             await world(call("ftp://host/file"))
     with pytest.raises(StorageError, match=r"there is no file .*missing"):
         await world(manager.get_local_copy(str(tmp_path / "missing")))
+    with pytest.raises(StorageError, match=r"the files below http://host/folder cannot be listed"):
+        await world(manager.list("http://user:a:secret@host/folder"))
     with pytest.raises(StorageError, match=r"names the machine 'other'"):
         await world(manager.get_local_copy("file://other/file"))
     with pytest.raises(StorageError, match="missing"):
