@@ -172,7 +172,9 @@ class FileCache:
             if not problem:
                 return await self._run(partial(entry.place, url, stored))
             await self._run(partial(entry.arriving.unlink, missing_ok=True))
-        raise OtherFileError(f"what is at {shown(url)} is not the file that was recorded ({problem}); store it again, or ask who has replaced it")
+        raise OtherFileError(
+            f"what is at {shown(url)} is not the file that was recorded ({problem}); store it again, or ask who has replaced it"
+        )
 
     async def _unpacked(self, entry: _Entry, archive: Path, target: Path, unpack: Unpack) -> Path:
         if await self._run(target.is_dir):

@@ -91,7 +91,8 @@ class FileServerStorage:
         download = Download(self._run, target, kept=kept)
         try:
             await download.open()
-            await self._retried(partial(self._fetch, self._quoted(url), download), f"{shown(url)} cannot be fetched", attempts=_READ_ATTEMPTS)
+            fetch = partial(self._fetch, self._quoted(url), download)
+            await self._retried(fetch, f"{shown(url)} cannot be fetched", attempts=_READ_ATTEMPTS)
             await download.finish()
         finally:
             await download.close()
@@ -123,8 +124,8 @@ class FileServerStorage:
     async def list(self, url: str) -> AsyncGenerator[FileInfo]:
         """Refuse; see `Storage.list`. No request of http asks for the files below a URL."""
         raise StorageError(
-            f"the files below {shown(url)} cannot be listed: http servers have no such request. Folders can be listed, and home:// of a local "
-            "home; over http name each file, or keep a list of them in one"
+            f"the files below {shown(url)} cannot be listed: http servers have no such request. Folders can be listed, and home:// of a "
+            "local home; over http name each file, or keep a list of them in one"
         )
         yield  # what makes this an iterator
 
