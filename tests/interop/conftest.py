@@ -143,8 +143,10 @@ class Place:
         outcome = Path(tempfile.mkdtemp(dir=self.directory)) / "outcome.json"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ATRAINS_", "CLEARML_", "TRAINS_"))}
         where = self.variables if over_http else {"ATRAINS_HOME": str(self.home), "ATRAINS_API_HOST": "local"}
-        user = outcome.parent / "user"  # an empty home directory: no configuration, no cache
+        user = outcome.parent / "user"  # a home directory with no cache, and no configuration but one
         user.mkdir()
+        for name in ("clearml.conf", "trains.conf"):  # their thread for it was seen to write to a connection in use
+            (user / name).write_text("sdk.development.vcs_repo_detect_async: false\n")
         # Outside of the checkout: the official packages record the state of the repository that a script is in, which may take a minute.
         copied = shutil.copy(HERE / "peers" / script, outcome.parent)
         done = subprocess.run(
