@@ -55,7 +55,8 @@ def conformance_requests(config: pytest.Config, record: Path) -> list[tuple[str,
     recorded = config.stash.get(REQUESTS, [])
     if not recorded:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "served", str(HERE.parent / "conformance")]
-        done = subprocess.run(command, env={**os.environ, RECORD: str(record)}, capture_output=True, text=True, timeout=600, check=False)
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}  # it is no worker of xdist
+        done = subprocess.run(command, env={**ours, RECORD: str(record)}, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout
         recorded = [tuple(json.loads(line)) for line in record.read_text(encoding="utf-8").splitlines()]
     return recorded
