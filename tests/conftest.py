@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ import pytest
 from atrains import Task, _config
 from atrains._engine.process import process
 from atrains._portal.portal import portal
+from atrains.testing import RunningServer
 
 pytest_plugins = ["atrains.testing"]
 
@@ -134,6 +135,15 @@ def user(atrains_home: Path, tmp_path: Path) -> User:
     directory = tmp_path / "user"
     directory.mkdir()
     return User(atrains_home, directory)
+
+
+@pytest.fixture(params=["local", "served"])
+def somebody(user: User, request: pytest.FixtureRequest) -> User:
+    """A user with the local home, or with a server."""
+    if request.param == "local":
+        return user
+    server: RunningServer = request.getfixturevalue("atrains_server")
+    return replace(user, variables=server.environment)
 
 
 @pytest.fixture

@@ -118,7 +118,8 @@ class Stopping(TaskPart):
             except Exception:  # the user's; the run ends all the same  # noqa: BLE001
                 _log.exception("atrains: the abort callback of task %s failed", self.id)
             finally:
-                loop.call_soon_threadsafe(over.set)
+                with contextlib.suppress(RuntimeError):  # it took longer than it may, and the loop is closed
+                    loop.call_soon_threadsafe(over.set)
 
         threading.Thread(target=call, name="atrains-abort-callback", daemon=True).start()
         try:

@@ -141,7 +141,7 @@ class DeadRecords:
         paths = _numbered(folder, "records-")
         firsts = [int(path.name.partition("-")[2]) for path in paths]
         self._files: list[_RecordFile] = []
-        for path, first, following in zip(paths, firsts, [*firsts[1:], sys.maxsize], strict=False):
+        for path, first, following in zip(paths, firsts, [*firsts, sys.maxsize][1:], strict=True):
             # A file may reach further than its frames, for those that were not printed any more.
             self._files.append(_RecordFile(first, min(path.stat().st_size, following - first), path))
         self._held: tuple[Path | None, bytes] = (None, b"")

@@ -108,7 +108,7 @@ class FrameFile:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             base = self.length // _PAGE * _PAGE
             window = mmap.mmap(self._descriptor, end - base, offset=base)
-        except BaseException as error:
+        except BaseException as error:  # also Ctrl-C: the file ends behind its frames, or an append would leave zeros between them
             self._give_up_window()
             if isinstance(error, ValueError):  # somebody has made the file shorter
                 raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
@@ -134,7 +134,7 @@ class FrameFile:
         self.window = None
         try:
             os.ftruncate(self._descriptor, self.length)
-        except BaseException:
+        except BaseException:  # also Ctrl-C, which may come before the call or behind it
             self._measure()
             raise
         return spare

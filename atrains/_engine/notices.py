@@ -44,6 +44,7 @@ _NOTHING: Final = logging.NullHandler()
 
 def show_warnings() -> None:
     """Have warnings printed from now on; the first task of a process begins with this."""
+    _logger.removeHandler(_NOTHING)
     _logger.addHandler(_warnings)  # once, however often
 
 

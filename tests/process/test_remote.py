@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from atrains.testing import RunningServer
     from tests.conftest import User
 
 Read = Callable[[str], Any]
@@ -61,15 +59,6 @@ Task.dequeue(task)
 task.set_parameter("lr", 0.7)
 Task.enqueue(task, "default")
 """
-
-
-@pytest.fixture(params=["local", "served"])
-def somebody(user: User, request: pytest.FixtureRequest) -> User:
-    """A user with the local home, or with a server."""
-    if request.param == "local":
-        return user
-    server: RunningServer = request.getfixturevalue("atrains_server")
-    return replace(user, variables=server.environment)
 
 
 @pytest.fixture

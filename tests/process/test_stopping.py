@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +14,6 @@ from tests.conftest import finish
 if TYPE_CHECKING:
     import subprocess
 
-    from atrains.testing import RunningServer
     from tests.conftest import User
 
 SCRIPT = """
@@ -82,15 +80,6 @@ task = Task.get_task(sys.argv[1])
 print(json.dumps({"scalars": task.get_reported_scalars(), **task.data}))
 """
 FAST = {"ATRAINS_FLUSH_PERIOD": "0.5"}
-
-
-@pytest.fixture(params=["local", "served"])
-def somebody(user: User, request: pytest.FixtureRequest) -> User:
-    """A user with the local home, or with a server."""
-    if request.param == "local":
-        return user
-    server: RunningServer = request.getfixturevalue("atrains_server")
-    return replace(user, variables=server.environment)
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
