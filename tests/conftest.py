@@ -10,14 +10,16 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from atrains import Task, _config
 from atrains._engine.process import process
 from atrains._portal.portal import portal
-from atrains.testing import RunningServer
+
+if TYPE_CHECKING:
+    from atrains.testing import RunningServer
 
 pytest_plugins = ["atrains.testing"]
 
