@@ -15,8 +15,8 @@ def say(settings: Settings, text: str) -> None:
     """Print one line, unless the user asked for quiet."""
     if settings.quiet or sys.stderr is None:
         return
-    # A closed or broken terminal must not end the run that the line is about.
-    with contextlib.suppress(OSError, ValueError), unseen():
+    # A closed or broken terminal must not end the run that the line is about, nor a signal that came in the midst of another line.
+    with contextlib.suppress(OSError, ValueError, RuntimeError), unseen():
         print(f"atrains: {text}", file=sys.stderr, flush=True)  # the one place that prints  # noqa: T201
 
 
@@ -33,7 +33,8 @@ class Warnings(logging.Handler):
         """Print one, unless somebody else does."""
         if logging.root.handlers or _logger.handlers != [self] or sys.stderr is None:
             return
-        with contextlib.suppress(OSError, ValueError), unseen():
+        # As above, and whatever is wrong with the line: who logs a warning goes on.
+        with contextlib.suppress(Exception), unseen():
             print(self.format(record), file=sys.stderr, flush=True)  # as above  # noqa: T201
 
 
