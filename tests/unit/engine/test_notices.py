@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from atrains._config import Settings
+from atrains._config import settings
 from atrains._engine import notices
 
 
@@ -50,4 +50,4 @@ def test_a_stream_that_cannot_be_written_to_stops_nobody(monkeypatch: pytest.Mon
         monkeypatch.setattr(sys, "stderr", stream)
         warnings.warning("atrains: something")
         warnings.warning("atrains: %d", "no number")
-        notices.say(Settings(), "a line")
+        notices.say(settings()._replace(quiet=False), "a line")
