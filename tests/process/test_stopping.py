@@ -218,30 +218,6 @@ def test_under_an_agent_the_callback_is_called_and_the_agent_told(somebody: User
     assert found["scalars"]["saved"]["model"]["y"] == [1.0]
 
 
-def test_what_is_no_callback_is_refused(user: User) -> None:
-    script = """
-from atrains import Task
-from atrains.errors import UsageError, ValidationError
-task = Task.init("stopping", "refused")
-async def coroutine(): pass
-for function, timeout in ((1, 1.0), (coroutine, 1.0), (print, 0), (print, "1"), (print, float("nan")), (print, True)):
-    try:
-        task.register_abort_callback(function, timeout)
-    except ValidationError:
-        continue
-    raise AssertionError((function, timeout))
-task.register_abort_callback(None)
-try:
-    Task.create("stopping", "a draft").register_abort_callback(print)
-except UsageError:
-    pass
-else:
-    raise AssertionError
-"""
-    done = user.run(script)
-    assert done.code == 0, done.stderr
-
-
 def test_a_kernel_goes_on_when_its_run_is_stopped_or_handed_over(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cell that runs is interrupted; the next one runs, and may begin another run."""
     nbclient = pytest.importorskip("nbclient", reason="NOT TESTED: no kernel of Jupyter; nbclient and ipykernel are in the extra `dev`")
