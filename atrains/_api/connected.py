@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
+from atrains._engine.held import reentrant_lock
 from atrains._wire.parameters import HyperParameter, StoredItem, adopt, flatten, item_of
 from atrains.errors import ValidationError
 
@@ -36,13 +37,13 @@ class Link:
         self.held = dict(held or {})
         self._push = push
         self._refuse = refuse or (lambda *_: None)
-        self._lock, self._pid = threading.RLock(), os.getpid()
+        self._lock, self._pid = reentrant_lock(), os.getpid()
 
     @property
     def lock(self) -> threading.RLock:
         """Held while the tree changes; a forked child gets one that nobody holds."""
         if self._pid != os.getpid():
-            self._lock, self._pid = threading.RLock(), os.getpid()
+            self._lock, self._pid = reentrant_lock(), os.getpid()
         return self._lock
 
     def take(self, given: Mapping[Any, Any], at: str) -> Mapping[Any, Any]:

@@ -13,6 +13,7 @@ import orjson
 from atrains._api import current
 from atrains._api.handler import LogHandler
 from atrains._engine.console import LOGGING, STREAMS, Console
+from atrains._engine.held import reentrant_lock
 from atrains._engine.process import process
 from atrains._wire.console_lines import LARGEST, PRINTED, LineAssembler, parts
 from atrains._wire.json_lines import clean
@@ -63,7 +64,7 @@ class TaskConsole:
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
         self._begun: dict[tuple[str, int], str] = {}
         self._lines = {stream: LineAssembler(self._period, time.monotonic) for stream in _LEVELS}
 

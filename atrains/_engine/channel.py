@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from atrains._config import Settings
+from atrains._engine.held import reentrant_lock
 from atrains._engine.ledger import Counts, Receipt, Stats, UploadCounts
 from atrains._engine.lookout import Looker, Lookout
 from atrains._engine.outlet import Outlet
@@ -72,7 +73,7 @@ class Channel:
         self.stops = Stops(self)
         self._closing: set[asyncio.Task[None]] = set()
         self._web: HttpClient | None = None
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
 
     @property
     def journals(self) -> Path:
@@ -384,7 +385,7 @@ class Channel:
 
     def reset_in_child(self) -> None:
         """In a forked child: forget the parent's locks, its connection to the home, and its journal; the machine is watched there."""
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
         self.monitor = None
         self.lookout = Lookout()
         self.stops = Stops(self)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
+from atrains._engine.held import reentrant_lock
+
 Take = Callable[[str, str], None]
 """Takes what was written: the name of the stream (`stdout`, `stderr`), and the text."""
 TakeRecord = Callable[[logging.LogRecord, logging.Handler], None]
@@ -289,7 +291,7 @@ class Console:
         self._wanted: dict[Wanting, frozenset[str]] = {}
         self._taps: dict[str, Tap | LogTap] = {}
         self._own_log: OwnLog | None = None
-        self.lock = threading.RLock()
+        self.lock = reentrant_lock()
 
     def open(self, who: Wanting, streams: frozenset[str]) -> None:
         """Capture some streams for somebody."""
@@ -318,7 +320,7 @@ class Console:
 
     def reset_in_child(self) -> None:
         """In a forked child: go on, with a lock that nobody of the parent holds, and without the lines that the parent has begun."""
-        self.lock = threading.RLock()
+        self.lock = reentrant_lock()
         for who in self._wanted:
             who.reset_in_child()
 

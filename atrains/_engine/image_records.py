@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from atrains._engine.held import reentrant_lock
 from atrains._engine.ledger import CANNOT_BE_STORED, RESET, Counts, Ledger
 from atrains._engine.upload import Upload
 from atrains._transport.base import Transport
@@ -56,7 +56,7 @@ class ImageAccount:
     def __init__(self, ledger: Ledger, most: int) -> None:
         self._ledger = ledger
         self._most = most
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
         self._bytes = 0
         self._accepted: Counter[str] = Counter()
         self._stored: Counter[str] = Counter()

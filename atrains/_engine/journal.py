@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import logging
 import os
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -24,6 +23,7 @@ from atrains._capture.host import ProcessIdentity
 from atrains._config.settings import JournalSettings
 from atrains._engine.files import sync_folder
 from atrains._engine.frame_files import FrameFile, read_frames
+from atrains._engine.held import reentrant_lock
 from atrains._engine.ledger import NO_ROOM
 from atrains._engine.records import RecordStream
 from atrains._engine.room import Room
@@ -86,7 +86,7 @@ class Journal:
         self._jobs = itertools.count(1)
         self._open_jobs: dict[int, tuple[str, str]] = {}
         self._sealed = False
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
         self._on_revival = on_revival
         self.scalars = ScalarStream(self.folder, lambda call: _submit(workers, call), on_roll, self._revive, self.room)
         self.records = RecordStream(self.folder, on_roll, self._revive, self.room)
@@ -315,7 +315,7 @@ class Journal:
 
     def forget_in_child(self) -> None:
         """In a forked child: let go of the parent's journal without touching it."""
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
         if self._lock_file is not None:
             self._lock_file.release()
         self._close_files()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from atrains._engine.held import reentrant_lock
 from atrains._wire.events import EventKind
 
 _log = logging.getLogger("atrains")
@@ -128,7 +128,7 @@ class Ledger:
     """The counts of one journal, by task and kind. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
         self._acknowledged: Counter[tuple[str, EventKind]] = Counter()
         self._dropped: dict[tuple[str, EventKind], dict[str, int]] = {}
         self._told: set[tuple[str, str]] = set()

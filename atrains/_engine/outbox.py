@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from concurrent.futures import Executor
 from typing import Any, Final
 
 from atrains._engine import jobs
+from atrains._engine.held import reentrant_lock
 from atrains._engine.jobs import Job
 from atrains._engine.journal import Journal
 from atrains._transport.base import Transport
@@ -61,8 +61,8 @@ class Outbox:
         self.is_away = False
         self._notes_left, self._noted_at = _NOTES, 0.0
         self._note_is_due = False
-        self._lock = threading.RLock()
-        self._noting = threading.RLock()
+        self._lock = reentrant_lock()
+        self._noting = reentrant_lock()
 
     def holds(self, task: str) -> bool:
         """Whether something waits for a task because its home was away: what is to be done after it has to wait as well."""

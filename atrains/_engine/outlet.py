@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from atrains._engine.held import reentrant_lock
 from atrains._engine.image_records import ImageAccount
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger
@@ -46,7 +46,7 @@ class Outlet:
         self.reporter = self._make_reporter()
         self._uploads: Uploads | None = None
         self._upload_folder: Path | None = None
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
 
     @property
     def uploads(self) -> Uploads | None:
@@ -182,4 +182,4 @@ class Outlet:
         self.journal.forget_in_child()
         self.reporter = self._make_reporter()
         self._uploads = self._upload_folder = None
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()

@@ -17,6 +17,7 @@ from atrains._config import Settings, reset_in_child
 from atrains._engine import forks  # its hook is there before any other of ours, and so the last one before a fork  # noqa: F401
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import Ending
+from atrains._engine.held import reentrant_lock
 from atrains._engine.notices import hide_warnings
 from atrains._engine.workers import DaemonExecutor
 
@@ -91,9 +92,9 @@ class ProcessState:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.lock = threading.RLock()
+        self.lock = reentrant_lock()
         self.opening = threading.RLock()
-        self.stamping = threading.RLock()
+        self.stamping = reentrant_lock()
         self.channels: dict[Hashable, Channel] = {}
         self.runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.open_runs: dict[str, OpenRun] = {}

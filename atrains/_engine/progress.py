@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from typing import Final
 
 from atrains._config import Settings
+from atrains._engine.held import reentrant_lock
 from atrains._engine.upload import Handle
 
 _AFTER: Final = 1.0
@@ -33,7 +33,7 @@ class Listener:
         self._workers = workers
         self._news: tuple[int, int] | None = None
         self._is_telling = False
-        self._lock = threading.Lock()
+        self._lock = reentrant_lock()
 
     def __call__(self, sent: int, size: int) -> None:
         """Take the news; from any thread, never waits."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from atrains._engine.frame_files import ONE_WRITE, Buffers, FrameFile, MemoryFrames
+from atrains._engine.held import reentrant_lock
 from atrains._engine.ledger import FULL
 from atrains._engine.room import MEMORY_BYTES, Relief, Room, is_owned
 from atrains._wire.events import EventKind
@@ -81,7 +82,7 @@ class RecordStream:
     room: Room = field(default_factory=Room)
     gone: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
     _files: list[RecordFile] = field(default_factory=list)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _lock: threading.RLock = field(default_factory=reentrant_lock)
     _position: int = 0
     _released: int = 0
     _depth: int = 0
@@ -378,7 +379,7 @@ class RecordStream:
 
     def forget_in_child(self) -> None:
         """In a forked child: let go of the parent's files without touching them."""
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
         self.release_files()
         self._files, self._position = [], 0
 

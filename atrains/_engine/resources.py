@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from atrains._config import MonitorSettings
 from atrains._config.env import process_variables
+from atrains._engine.held import reentrant_lock
 from atrains._engine.ledger import NO_ROOM
 from atrains._wire.events import EventKind
 
@@ -57,7 +58,7 @@ class ResourceMonitor:
         self._report_due = now + settings.first_report
         # A rate needs two samples, so the first is early; until then nothing is imported.
         self.due = max(now, self._report_due - 2 * settings.sample_period)
-        self._lock = threading.Lock()
+        self._lock = reentrant_lock()
         self._stepping = threading.Lock()
         self._stopped = False
         self._machine: Machine | None = None

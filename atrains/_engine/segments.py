@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from atrains._engine.held import reentrant_lock
 from atrains._engine.ledger import FULL, LOST
 from atrains._engine.room import Relief, Room, is_owned
 from atrains._engine.segment import NO_SEGMENT, Segment, claims, seal
@@ -66,7 +67,7 @@ class ScalarStream:
     _unsaid: OSError | None = None
     _next_try: float = 0.0
     _reading: int = -1
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    _lock: threading.RLock = field(default_factory=reentrant_lock)
     _pid: int = field(default_factory=os.getpid)
 
     def append(
@@ -341,7 +342,7 @@ class ScalarStream:
         for segment in self._live:
             segment.let_go()
         self._current, self._spare, self._live, self._pid = NO_SEGMENT, None, [], 0
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
 
     def restart(self, folder: Path) -> None:
         """In a forked child: begin again in a folder of its own."""

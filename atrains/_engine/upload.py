@@ -6,13 +6,13 @@ Queueing and carrying them is in `uploads`, recording in `upload_records`.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from atrains._engine.held import reentrant_lock
 from atrains._engine.jobs import UPLOAD, Job
 from atrains.types import UploadState
 
@@ -156,7 +156,7 @@ class Handle:
         self.is_unwanted: UploadState | None = None
         self.is_follower = False
         self._listener = listener
-        self._lock = threading.Lock()
+        self._lock = reentrant_lock()
 
     @property
     def is_of_this_process(self) -> bool:

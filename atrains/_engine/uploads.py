@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import heapq
 import logging
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from atrains._engine import jobs
 from atrains._engine.carrying import carry, clear_away
 from atrains._engine.guards import guarded
+from atrains._engine.held import reentrant_lock
 from atrains._engine.image_records import ImageAccount
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import UploadCounts
@@ -92,7 +92,7 @@ class Uploads:
         self._is_to_be_made = is_to_be_made
         self._tell = tell
         self.images = images
-        self._lock = threading.RLock()
+        self._lock = reentrant_lock()
         self._incoming: deque[Handle] = deque()
         self._unwanted: deque[Handle] = deque()
         self._open: dict[str, dict[int, Handle]] = {}

@@ -9,6 +9,8 @@ from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 from typing import Final, ParamSpec, TypeVar
 
+from atrains._engine.held import reentrant_lock
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ class DaemonExecutor(Executor):
     def __init__(self, threads: int = _THREADS) -> None:
         self._jobs: SimpleQueue[tuple[Future[object], Callable[[], object]] | None] = SimpleQueue()
         self._closed = False
-        self._closing = threading.RLock()
+        self._closing = reentrant_lock()
         self._threads = [threading.Thread(target=self._serve, name=f"atrains-worker-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
             thread.start()

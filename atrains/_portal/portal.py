@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
+from atrains._engine.held import reentrant_lock
 from atrains.errors import SyncInAsyncError, UsageError
 
 T = TypeVar("T")
@@ -116,7 +117,7 @@ def _settle(result: Future[T], done: asyncio.Task[T]) -> None:
         result.set_result(done.result())
 
 
-_lock = threading.Lock()
+_lock = reentrant_lock()
 _portal: Portal | None = None
 
 
@@ -139,7 +140,7 @@ def running_portal() -> Portal | None:
 def _forget_in_child() -> None:
     """Begin without the parent's portal, and with a lock that no thread holds which the child does not have."""
     global _portal, _lock  # the one place that replaces them
-    _portal, _lock = None, threading.Lock()
+    _portal, _lock = None, reentrant_lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,11 +2,14 @@
 
 In a script the handler closes the runs itself and then lets the signal do what it does by default. In a program whose main thread runs an
 event loop it must not wait there: it lets the loop raise SystemExit, and the exit hook closes what is open once the loop has ended.
+Nor must it wait where the main thread was interrupted in the midst of a report, and holds what those who deliver need: it puts itself off
+until the report has returned.
 Faults (SIGSEGV, SIGABRT) are left alone: no Python code can run then, and recovery finds the run at the next start.
 """
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import os
 import signal
@@ -15,9 +18,10 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 from atrains._engine.endings import Ending
+from atrains._engine.held import holds_lock
 from atrains._engine.process import process
 from atrains._portal.portal import portal
 from atrains.types import TaskStatusEnum
@@ -28,6 +32,8 @@ _GRACE: Final = 30.0
 """Seconds that the program has for its end, where it is asked to leave."""
 _PATIENCE: Final = 1.0
 """Seconds that a running loop has until it comes to the signal; then the main thread is interrupted wherever it is."""
+_LONGEST_REPORT: Final = 0.5
+"""Seconds after which a signal is put off no more: what takes longer may never end."""
 
 
 class EndingSignals:
@@ -41,7 +47,8 @@ class EndingSignals:
         self._close_all = close_all
         self._handler = self._handle  # one object, so that it can be told from somebody else's
         self._set: list[int] = []
-        self._left = self._nudged = False
+        self._left = self._nudged = self._is_put_off = False
+        self._is_late = False
         self._code: int | None = None
         if threading.current_thread() is not threading.main_thread():
             return
@@ -86,14 +93,15 @@ class EndingSignals:
             os._exit(code)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        del frame
+        if _pid != os.getpid():  # a child in the midst of its fork, which still has what is its parent's, and nothing of its own
+            _end_by(number)
         if self._code is not None:
             code, self._code = self._code, None
             if (around := asyncio._get_running_loop()) is None:  # noqa: SLF001  # as below
                 raise SystemExit(code)
             around.call_soon_threadsafe(_raise, SystemExit(code))
             return
-        first, nudged = process().ending is None, self._nudged
+        first, nudged = process().ending is None or self._is_put_off, self._nudged
         ending = process().ending = Ending(TaskStatusEnum.stopped, signal.Signals(number).name)
         loop = asyncio._get_running_loop()  # noqa: SLF001  # documented as the fast and non-raising form
         if loop is not None and first:
@@ -102,14 +110,46 @@ class EndingSignals:
             waiting = portal().loop
             waiting.call_soon_threadsafe(waiting.call_later, _PATIENCE, self._nudge, number)
             return
+        if loop is None and (first or nudged) and (holds_lock() or _is_logging(frame)) and self._put_off(number, frame):
+            return
+        self._is_put_off = False
         signal.signal(number, signal.SIG_DFL)
         if loop is not None and nudged:
             raise SystemExit(128 + number)
         if first or nudged:
             self._close_all(ending)
-        os.kill(os.getpid(), number)
-        # Still here: the first process of a container has no default action for signals.
-        os._exit(128 + number)
+        _end_by(number)
+
+    def _put_off(self, number: int, frame: FrameType | None) -> bool:
+        """See to the signal once the report in which the main thread was interrupted has returned; False where that is not known."""
+        caller = _caller(frame)
+        if caller is None or self._is_late:
+            return False
+        if not self._is_put_off:
+            try:
+                # That of `threading` takes a lock, which this thread may hold as well.
+                _thread.start_new_thread(self._insist, (number,))
+            except RuntimeError:  # the interpreter ends
+                return False
+        self._is_put_off = True
+
+        def resume(here: FrameType, event: str, argument: object) -> None:
+            del event, argument
+            sys.settrace(None)
+            caller.f_trace = None
+            if self._is_put_off:
+                self._handle(number, here)
+
+        # Sent again by another thread it would, in a program that reports all the time, find it in the midst of a report each time: the
+        # other thread comes to run while one writes.
+        sys.settrace(lambda *_: None)
+        caller.f_trace = resume
+        return True
+
+    def _insist(self, number: int) -> None:
+        time.sleep(_LONGEST_REPORT)
+        self._is_late = True
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     def _leave(self, number: int) -> None:
         """Called by the loop: let it end in its own way."""
@@ -124,5 +164,48 @@ class EndingSignals:
             signal.pthread_kill(threading.main_thread().ident or 0, number)
 
 
+def _end_by(number: int) -> NoReturn:
+    """End the process by a signal, as it does by default."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    # Still here: the first process of a container has no default action for signals.
+    os._exit(128 + number)
+
+
 def _raise(error: SystemExit) -> None:
     raise error
+
+
+def _caller(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame of the program around a report, or a line for `logging`, in the midst of which it is."""
+    while frame is not None and not _is_brief(frame):
+        frame = frame.f_back
+    while frame is not None and _is_brief(frame):
+        frame = frame.f_back
+    return frame
+
+
+def _is_brief(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).startswith(("atrains.", "logging"))
+
+
+def _is_logging(frame: FrameType | None) -> bool:
+    """Whether a thread is in the midst of `logging`, which has a lock for each handler."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "logging":
+            return True
+        frame = frame.f_back
+    return False
+
+
+_pid = os.getpid()
+
+
+def _note_child() -> None:
+    """Note, after the hooks of everything that is imported here, that the child is fit to report."""
+    global _pid  # the one place that sets it  # noqa: PLW0603
+    _pid = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_child)

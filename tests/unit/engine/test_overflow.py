@@ -483,7 +483,8 @@ def test_a_folder_that_somebody_removes_costs_its_unmapped_segments_by_name_and_
     while made.journal.scalars.segments()[-4].slots is not None:
         time.sleep(0.001)
     made.deliver()
-    shutil.rmtree(made.parent)
+    while made.parent.exists():  # a worker thread may write to a file, or make one, while the folder goes
+        shutil.rmtree(made.parent, ignore_errors=True)
     assert made.journal.in_memory
     made.check()
     made.report("one", 20_000, "point")
