@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from atrains._engine.frame_files import ONE_WRITE, Buffers, FrameFile, MemoryFrames
-from atrains._engine.held import reentrant_lock
+from atrains._engine.held import is_owned, reentrant_lock
 from atrains._engine.ledger import FULL
-from atrains._engine.room import MEMORY_BYTES, Relief, Room, is_owned
+from atrains._engine.room import MEMORY_BYTES, Relief, Room
 from atrains._wire.events import EventKind
 from atrains._wire.frames import Frame, encode_frame, encode_header, scan_frames
 from atrains.errors import HomeError

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from atrains._config.settings import JournalSettings
 from atrains._engine.ledger import FULL, LOST, NO_ROOM
@@ -248,12 +248,6 @@ class Room:
         if policy not in self._said:
             self._said.add(policy)
             _log.warning("atrains: %s: %s; %s (said once; all are counted in task.stats())", reason, why, _WORDS[policy])
-
-
-def is_owned(lock: Any) -> bool:
-    """Whether the calling thread holds a re-entrant lock."""
-    # What `threading.Condition` asks a lock; there is no public way, and a count of our own could be interrupted by the very handler.
-    return bool(lock._is_owned())  # noqa: SLF001
 
 
 def _bytes_in(folder: str) -> int:

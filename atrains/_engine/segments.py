@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from atrains._engine.held import reentrant_lock
+from atrains._engine.held import is_owned, reentrant_lock
 from atrains._engine.ledger import FULL, LOST
-from atrains._engine.room import Relief, Room, is_owned
+from atrains._engine.room import Relief, Room
 from atrains._engine.segment import NO_SEGMENT, Segment, claims, seal
 from atrains._engine.slots import EMPTY, SLOT, VOID
 
