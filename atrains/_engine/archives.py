@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, TypeVar
 
+from atrains._storage.base import READ_AGAIN, ChangedError
+from atrains._storage.copying import check_still, read_no_further
 from atrains._wire.artifacts import human_size
 from atrains.errors import StorageError
 
-_BLOCK: Final = 1 << 20
-_LARGE: Final = 1 << 30
-"""From here on an entry is written in the 64-bit form, since a file that grows could cross the limit of the other one."""
+Packed = TypeVar("Packed")
 _SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 
 
@@ -53,24 +54,20 @@ def pack_folder(source: Path, pattern: str, target: Path) -> PackedFolder:
     """Pack the files at any depth of a folder whose name fits a wildcard, one at a time, under their names relative to the folder.
 
     Links to folders are not followed. A file or folder that cannot be read is the archive's `problem`: half a folder must not look like
-    one.
+    one. So is a file that changes while it is read, and again when all is packed once more.
 
     Raises:
         StorageError: if the archive cannot be written; nothing is left behind.
     """
-    return pack_files(source, matching_files(source, pattern, ours=target.parent), target)
+    return pack_files(source, lambda: matching_files(source, pattern, ours=target.parent), target)
 
 
-def pack_files(source: Path, files: Iterable[Path], target: Path) -> PackedFolder:
-    """Pack files below a folder under their names relative to it; see `pack_folder`."""
+def pack_files(source: Path, files: Callable[[], Iterable[Path]], target: Path) -> PackedFolder:
+    """Pack files below a folder under their names relative to it; see `pack_folder`. They are asked for again where one changed."""
     packed = PackedFolder(source)
     try:
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in files:
-                _add(archive, path, packed)
-                if packed.problem:
-                    break
-    except UnreadableFolderError as error:
+        packed = again_if_changed(lambda: _pack(source, files(), target))
+    except (UnreadableFolderError, ChangedError) as error:
         packed.problem = str(error)
     except OSError as error:
         target.unlink(missing_ok=True)
@@ -78,6 +75,52 @@ def pack_files(source: Path, files: Iterable[Path], target: Path) -> PackedFolde
     if packed.problem:
         target.unlink(missing_ok=True)
         packed.files.clear()
+    return packed
+
+
+def again_if_changed(pack: Callable[[], Packed]) -> Packed:
+    """Do what reads files, and once more where one changed meanwhile: what a single file is given, too.
+
+    Raises:
+        ChangedError: one changed again.
+    """
+    try:
+        return pack()
+    except ChangedError:
+        time.sleep(READ_AGAIN)
+        return pack()
+
+
+def write_still(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, file: BinaryIO, before: os.stat_result) -> None:
+    """Write a file into an archive as it was when it was looked at: neither half of it, nor more.
+
+    Args:
+        archive: Where to.
+        entry: What it is called there, and how it is compressed.
+        path: The file.
+        file: The same, open.
+        before: What it was when `entry` was made.
+
+    Raises:
+        ChangedError: it is not that any more.
+        OSError: it cannot be read, or the archive cannot be written.
+    """
+    with archive.open(entry, "w") as member:
+        for block in read_no_further(file, before.st_size):
+            member.write(block)
+    try:
+        check_still(path, file, before)
+    except FileNotFoundError as error:
+        raise ChangedError(f"{path} was removed while it was read; try again when nothing changes it any more") from error
+
+
+def _pack(source: Path, files: Iterable[Path], target: Path) -> PackedFolder:
+    packed = PackedFolder(source)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files:
+            _add(archive, path, packed)
+            if packed.problem:
+                break
     return packed
 
 
@@ -123,10 +166,6 @@ def _add(archive: zipfile.ZipFile, path: Path, packed: PackedFolder) -> None:
         packed.problem = f"{path} cannot be read ({error.strerror or error}); change its permissions, or choose the files by a wildcard"
         return
     entry.compress_type = zipfile.ZIP_DEFLATED
-    size = 0
-    with file, archive.open(entry, "w", force_zip64=status.st_size >= _LARGE) as member:
-        # Not past the size of the beginning: a log that grows as fast as it is read would never end.
-        while size < status.st_size and (block := file.read(min(_BLOCK, status.st_size - size))):
-            member.write(block)
-            size += len(block)
-    packed.files.append((name, size))
+    with file:
+        write_still(archive, entry, path, file, status)
+    packed.files.append((name, status.st_size))

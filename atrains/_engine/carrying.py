@@ -7,17 +7,15 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from atrains._engine.upload import Upload
-from atrains._storage.base import ChangedError, StoredFile
+from atrains._storage.base import READ_AGAIN, ChangedError, StoredFile
 from atrains.errors import StorageError
 
 if TYPE_CHECKING:
     from atrains._storage.registry import StorageRegistry
 
-_AGAIN: Final = 0.2
-"""Seconds until a file that changed while it was read is read once more."""
 _log = logging.getLogger("atrains")
 
 
@@ -37,7 +35,7 @@ async def carry(upload: Upload, storages: StorageRegistry, note: Callable[[int],
     try:
         stored = await storage.put(upload.source, upload.url, progress=note, still=upload.ours)
     except ChangedError:
-        await asyncio.sleep(_AGAIN)
+        await asyncio.sleep(READ_AGAIN)
         stored = await storage.put(upload.source, upload.url, progress=note, still=upload.ours)
     if upload.sha256 is not None and stored.sha256 != upload.sha256:
         raise StorageError(f"{upload.source} is not what was written to it (SHA-256 {stored.sha256}, not {upload.sha256}); check the disk")

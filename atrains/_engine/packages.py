@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from atrains._engine.archives import again_if_changed, write_still
+from atrains._storage.base import ChangedError
 from atrains.errors import StorageError, ValidationError
 
 
@@ -52,16 +54,25 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def pack(members: Sequence[tuple[Path, str]], target: Path) -> int:
-    """Write files into a zip file, and return its size.
+    """Write files into a zip file, and return its size. Where one changes while it is read, all are packed once more.
 
     Raises:
-        StorageError: one cannot be read, or the zip file cannot be written; nothing is left.
+        StorageError: one cannot be read, or changed again, or the zip file cannot be written; nothing is left.
     """
     try:
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
-            for path, name in members:
-                archive.write(path, name)
-        return target.stat().st_size
+        return again_if_changed(lambda: _pack(members, target))
+    except ChangedError:
+        target.unlink(missing_ok=True)
+        raise
     except (OSError, ValueError) as error:
         target.unlink(missing_ok=True)
         raise StorageError(f"the package {target} cannot be written ({error}); check the files and the room left") from error
+
+
+def _pack(members: Sequence[tuple[Path, str]], target: Path) -> int:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for path, name in members:
+            entry = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
+            with path.open("rb") as file:
+                write_still(archive, entry, path, file, path.stat())
+    return target.stat().st_size

@@ -32,6 +32,10 @@ class ChangedError(SourceError):
     """The file that is to be stored changed while it was read."""
 
 
+READ_AGAIN: Final = 0.2
+"""Seconds until a file that changed while it was read is read once more."""
+
+
 class OtherFileError(StorageError):
     """The file at a place is not the one that was recorded there."""
 

@@ -116,19 +116,36 @@ def read_blocks(path: Path) -> Iterator[bytes]:
         if not path.is_file():
             raise SourceError(f"there is no regular file {path}; check the path")
         with path.open("rb") as file:
-            before = _stamp(os.fstat(file.fileno()))
-            yield from _read(file, before[1])
-            after = (_stamp(os.fstat(file.fileno())), _stamp(path.stat()))
+            before = os.fstat(file.fileno())
+            yield from read_no_further(file, before.st_size)
+            check_still(path, file, before)
     except OSError as error:
         if isinstance(error, StorageError):
             raise
         raise SourceError(f"{path} cannot be read ({error.strerror or error}); check that it is there and readable") from error
-    if after != (before, before):
+
+
+def check_still(path: Path, file: BinaryIO, before: os.stat_result) -> None:
+    """Check that a file that was read was neither written to meanwhile, nor replaced.
+
+    Args:
+        path: Its path.
+        file: What was read.
+        before: What it was before that.
+
+    Raises:
+        ChangedError: it was.
+        OSError: it cannot be looked at; `FileNotFoundError` where it was removed.
+    """
+    if {_stamp(os.fstat(file.fileno())), _stamp(path.stat())} != {_stamp(before)}:
         raise ChangedError(f"{path} changed while it was read; try again when nothing writes to it any more")
 
 
-def _read(file: BinaryIO, size: int) -> Iterator[bytes]:
-    # Not past the size of the beginning: a writer as fast as this reader would keep it here for ever. The change is noticed by its time.
+def read_no_further(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield what a file holds up to the size that it had in the beginning.
+
+    A writer as fast as this reader would keep it here for ever. `check_still` sees the change.
+    """
     while size > 0 and (block := file.read(min(_BLOCK, size))):
         size -= len(block)
         yield block

@@ -112,10 +112,7 @@ def encode_paths(name: str, obj: Sequence[object], folder: Path) -> Form | Known
         return KnownFailure(f"artifact {name!r}: there is no file or folder {missing[0]}; check the path")
     common = Path(os.path.commonpath([str(path.parent) for path in given]))
     target = new_file(folder, ".zip")
-    try:
-        packed = pack_files(common, dict.fromkeys(_files_of(given, folder)), target)
-    except UnreadableFolderError as error:
-        return KnownFailure(f"artifact {name!r}: {error}")
+    packed = pack_files(common, lambda: dict.fromkeys(_files_of(given, folder)), target)
     if not packed.files:
         target.unlink(missing_ok=True)
         return KnownFailure(f"artifact {name!r}: {packed.problem or 'there is no file in what was given'}")
