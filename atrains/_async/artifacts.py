@@ -13,10 +13,9 @@ from atrains._async.artifact import ArtifactMapping, AsyncArtifact, import_codec
 from atrains._async.identity import Identity
 from atrains._async.upload import AsyncUpload
 from atrains._engine.disabled import DisabledChannel
-from atrains._engine.notices import say
 from atrains._engine.outlet import Outlet
 from atrains._wire import endpoints
-from atrains._wire.artifacts import HOME_URL, TABLE, ArtifactRecord
+from atrains._wire.artifacts import HOME_URL, TABLE, ArtifactRecord, check_name
 from atrains.errors import AccessError, ServerError, StorageError, TaskStatusError, TransportError, UnsupportedTypeError, ValidationError
 from atrains.types import TaskStatusEnum
 
@@ -58,7 +57,7 @@ class Artifacts(Identity):
         delete_after_upload: bool = False,  # documented
         *,
         auto_pickle: bool = False,
-        preview: str | bool | None = None,
+        preview: object = None,
         wait_on_upload: bool = False,
         extension_name: str | None = None,
         serialization_function: Callable[[object], bytes | bytearray] | None = None,
@@ -78,7 +77,7 @@ class Artifacts(Identity):
             metadata: Pairs to show beside it, kept as text.
             delete_after_upload: Remove the file or folder once it is stored and recorded.
             auto_pickle: Pickle what is of no other kind.
-            preview: Text to show in place of the content; False for none.
+            preview: Text to show in place of the content, or what `str` makes one of; False for none.
             wait_on_upload: Wait until it is stored, or never will be.
             extension_name: Another form of the file: `.parquet`, `.feather` and `.csv` for data frames, `.csv.gz` for arrays, `.yaml` for
                 dictionaries, `.jpg` and others for images, `.svg` and `.pdf` for figures of matplotlib.
@@ -122,8 +121,7 @@ class Artifacts(Identity):
             await self._channel.run_to_end(partial(self._encode, name, artifact_object, options, made))
             encoded = made[0]
             if isinstance(encoded, KnownFailure):
-                _log.error("atrains: nothing was uploaded: %s", encoded.reason)
-                say(self._settings, f"task {self.id}: nothing was uploaded: {encoded.reason}")
+                _log.error("atrains: task %s: nothing was uploaded: %s", self.id, encoded.reason)
                 return False
             await self._require_open_run(name)
             upload = await self._upload_of(name, encoded, since, remove=encoded.sources if delete_after_upload else ())
@@ -256,11 +254,13 @@ class Artifacts(Identity):
         def whole(path: str) -> str:
             return HOME_URL + path if destination is None else layout.join_url(destination, path)
 
-        url = whole(below(folder))
-        if layout.escape_component(name) != name or "0x" in name or ".slash." in name:  # only then may two names lead to one place
+        url, apart = whole(below(folder)), whole(below(folder, f".{layout.digest(name)}"))
+        if layout.passes_for_another(name):
+            url = apart
+        elif layout.escape_component(name) != name or "0x" in name or ".slash." in name:  # only then may two names lead to one place
             recorded = (self._record.get("execution") or {}).get("artifacts") or []
             if self._upload_urls.get(url, name) != name or any(entry.get("uri") == url and entry["key"] != name for entry in recorded):
-                url = whole(below(folder, f".{layout.digest(name)}"))
+                url = apart
         self._upload_urls[url] = name
         return url
 
@@ -294,6 +294,7 @@ def _entry_of(item: AsyncArtifact | Mapping[str, Any] | object) -> dict[str, Any
     entry = item.to_dict() if not isinstance(item, Mapping) and hasattr(item, "to_dict") else item
     if not isinstance(entry, Mapping) or not isinstance(entry.get("key"), str) or not isinstance(entry.get("type"), str):
         raise ValidationError(f"{item!r} is no artifact: it needs key and type, such as {{'key': 'name', 'type': 'custom', 'uri': ...}}")
+    check_name(entry["key"])
     if not isinstance(entry.get("uri"), str | None):
         raise ValidationError(f"the uri of artifact {entry['key']!r} is a URL as text, not {entry['uri']!r}")
     return {name: value for name, value in entry.items() if value is not None}

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from atrains._engine.artifact_codec.forms import EncodedArtifact, new_file, open_gzip, with_suffix, writing
+from atrains._engine.artifact_codec.forms import EncodedArtifact, new_file, with_suffix, writing
+from atrains._engine.artifact_codec.tables import write_csv
 from atrains._engine.table_marks import Marks, Table, copied
 from atrains._storage.copying import hash_file
 from atrains._wire.artifacts import TABLE, cut_preview
@@ -62,8 +63,7 @@ def look(name: str, table: Table, folder: Path) -> Snapshot | None:
     path = new_file(folder, _SUFFIX)
     with writing(name, path):
         try:
-            with open_gzip(path) as file:
-                copy.to_csv(file, mode="wb", index=False)
+            write_csv(copy, path, index=False)
         except (ValueError, TypeError) as error:
             raise UnsupportedTypeError(f"the registered table {name!r} cannot be written as CSV ({error})") from error
         with gzip.open(path) as content:

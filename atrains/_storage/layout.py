@@ -55,6 +55,11 @@ def escape_component(text: str) -> str:
     return escaped.encode()[:room].decode(errors="ignore") + ending
 
 
+def passes_for_another(text: str) -> bool:
+    """Whether a name loses in its escape what tells it from another one, which then bears no mark: `/a` becomes `a`, `/` becomes `_`."""
+    return text != escape_component(text) in {text.strip("/\\"), "_"}
+
+
 def file_path(folder: str, kind: Kind, *components: str) -> str:
     """Return `<task folder>/<kind>/<component>/...`, each component escaped."""
     return "/".join([folder, kind, *map(escape_component, components)])

@@ -1271,7 +1271,7 @@ class Task(TaskTwin):
         delete_after_upload: bool = False,
         *,
         auto_pickle: bool = False,
-        preview: str | bool | None = None,
+        preview: object = None,
         wait_on_upload: bool = False,
         extension_name: str | None = None,
         serialization_function: Callable[[object], bytes | bytearray] | None = None,
@@ -1291,7 +1291,7 @@ class Task(TaskTwin):
             metadata: Pairs to show beside it, kept as text.
             delete_after_upload: Remove the file or folder once it is stored and recorded.
             auto_pickle: Pickle what is of no other kind.
-            preview: Text to show in place of the content; False for none.
+            preview: Text to show in place of the content, or what `str` makes one of; False for none.
             wait_on_upload: Wait until it is stored, or never will be.
             extension_name: Another form of the file: `.parquet`, `.feather` and `.csv` for data frames, `.csv.gz` for arrays, `.yaml` for
                 dictionaries, `.jpg` and others for images, `.svg` and `.pdf` for figures of matplotlib.

@@ -234,16 +234,18 @@ async def test_an_artifact_says_what_it_is(world: World, home: str) -> None:
 
 async def test_a_preview_can_be_given_or_left_out_and_is_cut(world: World) -> None:
     task = await world(world.Task.init("project", "a run"))
-    for name, preview in (("long", None), ("given", "look here"), ("none", False), ("given long", "y" * 100_000)):
+    for name, preview in (("long", None), ("given", "look here"), ("none", False), ("given long", "y" * 100_000), ("pairs", {"rows": 3})):
         await world(task.upload_artifact(name, "x" * 100_000, preview=preview))
     found = (await stored(world, task)).artifacts
     assert 65_536 <= len(found["long"].preview) < 65_636
     assert found["given"].preview == "look here"
-    assert found["none"].preview == ""
+    assert (found["none"].preview, found["pairs"].preview) == ("", "{'rows': 3}")
     assert 65_536 <= len(found["given long"].preview) < 65_636
 
 
-async def test_artifacts_that_are_not_there_or_cannot_be_stored(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_artifacts_that_are_not_there_or_cannot_be_stored(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     task = await world(world.Task.init("project", "a run"))
     with caplog.at_level(logging.ERROR, logger="atrains"):
         assert await world(task.upload_artifact("gone", tmp_path / "gone.bin")) is False
@@ -251,6 +253,7 @@ async def test_artifacts_that_are_not_there_or_cannot_be_stored(world: World, tm
         assert await world(task.upload_artifact("one of them", [tmp_path, tmp_path / "gone.bin"])) is False
     assert caplog.text.count("gone.bin") == 2
     assert "*.nothing" in caplog.text
+    assert "gone.bin" not in capsys.readouterr().err  # a script without logging is told by the same line, once
     with pytest.raises(ValueError, match="object"):
         await world(task.upload_artifact("odd", object()))
     for name in ("", " ", "a\0b", "\udce9"):
@@ -383,11 +386,11 @@ async def test_awkward_names_of_artifacts_come_back(world: World) -> None:
 
 async def test_two_names_that_lead_to_one_place_are_kept_apart(world: World) -> None:
     task = await world(world.Task.init("project", "names"))
-    for name in ("a/b", "a.slash.b", "x:y", "x0x3ay"):
+    names = ("a/b", "a.slash.b", "x:y", "x0x3ay", "/end/", "\\end", "end", "/", "_")
+    for name in names:
         await world(task.upload_artifact(name, f"of {name}"))
     found = (await stored(world, task)).artifacts
-    assert {name: await world(artifact.get()) for name, artifact in found.items()} == {name: f"of {name}" for name in found}
-    assert len(found) == 4
+    assert {name: await world(artifact.get()) for name, artifact in found.items()} == {name: f"of {name}" for name in names}
 
 
 @pytest.mark.parametrize("name", ['a "quoted" one', "50% / %22 of\\it", "ünï→ ; = #?", "...", "n" * 300])
@@ -499,7 +502,8 @@ async def test_artifacts_can_be_recorded_without_an_upload(world: World, tmp_pat
     found = (await world(world.Task.get_task(other.id))).artifacts
     assert found["elsewhere"].url == "https://example.com/y"
     assert await world(found["table"].get()) == {"a": 1}
-    for wrong in (None, "x", {"key": "a"}, [{"key": "a"}], [3], [{**entry, "uri": 3}]):
+    parts = ({"uri": 3}, {"key": ""}, {"timestamp": "now"}, {"content_size": "big"}, {"type_data": 3}, {"display_data": ["owner"]})
+    for wrong in (None, "x", {"key": "a"}, [{"key": "a"}], [3], *([{**entry, **part}] for part in parts)):
         with pytest.raises(ValueError, match="artifact"):
             await world(other.set_artifacts(wrong))
     await world(task.close())

@@ -59,7 +59,7 @@ def encode(
         if form.temporary:
             raise
         return KnownFailure(f"artifact {name!r}: {error}")
-    preview = options.preview if isinstance(options.preview, str) else form.preview
+    preview = form.preview if options.preview is None or isinstance(options.preview, bool) else str(options.preview)
     if preview is None and form.path is not None:
         preview = f"{form.file_name} - {human_size(size)}"
     return EncodedArtifact(

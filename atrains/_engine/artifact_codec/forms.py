@@ -30,7 +30,7 @@ class Options:
 
     Attributes:
         metadata: The user's pairs; both sides are kept as strings.
-        preview: Shown in place of the one that would be made; False for none.
+        preview: Shown as text in place of the one that would be made, as for None and True; False for none.
         extension: The form of the file, such as `.parquet`; None for the usual one of the kind.
         auto_pickle: Whether what is of no other kind may be pickled.
         serialize: Makes the file's content of the object.
@@ -38,7 +38,7 @@ class Options:
     """
 
     metadata: Mapping[str, object] | None = None
-    preview: str | bool | None = None
+    preview: object = None
     extension: str | None = None
     auto_pickle: bool = False
     serialize: Serializer | None = None

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import re
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from atrains._engine.artifact_codec.forms import Form, Options, choose, new_file, open_gzip, with_suffix, writing
 from atrains._wire.artifacts import PANDAS, POLARS
 from atrains.errors import MissingPackageError, StorageError, UnsupportedTypeError
 
+if TYPE_CHECKING:
+    from gzip import GzipFile
+
+    from _typeshed import ReadableBuffer
+
 _PARQUET: Final = "application/parquet"
 _PANDAS_FORMS: Final = {".csv.gz": "text/csv", ".csv": "text/csv", ".parquet": _PARQUET, ".feather": "application/feather"}
 _POLARS_FORMS: Final = {".parquet": _PARQUET, ".csv": "text/csv"}
+_NUMBERED: Final = re.compile(r".*\.\d+")
 
 
 def encode_pandas(name: str, frame: Any, folder: Path, options: Options) -> Form:
@@ -22,11 +30,8 @@ def encode_pandas(name: str, frame: Any, folder: Path, options: Options) -> Form
     path = new_file(folder, suffix)
     with writing(name, path):
         try:
-            if suffix == ".csv.gz":
-                with open_gzip(path) as file:
-                    frame.to_csv(file, mode="wb")
-            elif suffix == ".csv":
-                frame.to_csv(path)
+            if suffix in {".csv.gz", ".csv"}:
+                write_csv(frame, path)
             elif suffix == ".parquet":
                 frame.to_parquet(path)
             else:
@@ -53,6 +58,36 @@ def encode_polars(name: str, frame: Any, folder: Path, options: Options) -> Form
     return Form(path, True, with_suffix(name, suffix), POLARS, content_type, repr(frame))
 
 
+def write_csv(frame: Any, path: Path, *, index: bool = True) -> None:
+    """Write a data frame as CSV, compressed where the path says so.
+
+    Raises:
+        OSError: there is no room.
+        ValueError, TypeError: it cannot be written so.
+    """
+    # Before Python 3.13 `csv` quotes a carriage return in a text only where lines end in one: a bare one would begin a row of its own.
+    for ends in ({}, {"lineterminator": "\r\n"}):
+        with open_gzip(path) if path.suffix == ".gz" else path.open("wb") as file:
+            watched = _Watched(file)
+            frame.to_csv(watched, mode="wb", index=index, **ends)
+        if not watched.holds_return:
+            break
+
+
+class _Watched(io.BufferedIOBase):
+    """Passes on what is written, and notes whether a carriage return was in it."""
+
+    def __init__(self, file: BinaryIO | GzipFile) -> None:
+        self._file, self.holds_return = file, False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        self.holds_return = self.holds_return or b"\r" in memoryview(data).tobytes()
+        return self._file.write(data)
+
+
 def decode_pandas(name: str, path: Path, content_type: str | None, *, index: bool) -> Any:
     """The data frame in a file, by its MIME type; what cannot be told from it is CSV."""
     pandas = _imported("pandas", name)
@@ -62,7 +97,14 @@ def decode_pandas(name: str, path: Path, content_type: str | None, *, index: boo
         except ImportError as error:
             raise MissingPackageError(f"artifact {name!r} is {content_type}, which needs pyarrow: pip install pyarrow") from error
     compression = "gzip" if _is_gzip(path) else None
-    return pandas.read_csv(path, index_col=[0] if index else None, compression=compression)
+    frame = pandas.read_csv(path, index_col=[0] if index else None, compression=compression)
+    if any(_NUMBERED.fullmatch(str(column)) for column in frame.columns):  # pandas numbers columns of one name
+        header = pandas.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, compression=compression).iloc[
+            0, int(index) :
+        ]
+        if header.duplicated().any() or frame.index.name in set(header):
+            frame.columns = header.to_list()
+    return frame
 
 
 def decode_polars(name: str, path: Path, content_type: str | None) -> Any:

@@ -125,6 +125,9 @@ def add_or_update_artifacts(store: Store, request: Mapping[str, Any]) -> dict[st
     return {"updated": 1}
 
 
+_FIELDS_OF_AN_ARTIFACT: Final = {"uri": str, "hash": str, "content_size": int, "timestamp": int, "type_data": dict, "display_data": list}
+
+
 def _artifact_of(item: object) -> dict[str, Any]:
     if not isinstance(item, Mapping):
         raise query.refuse(12, "Validation error: each of artifacts must be an object with key and type")
@@ -136,6 +139,10 @@ def _artifact_of(item: object) -> dict[str, Any]:
         raise query.refuse(12, f"Validation error: mode of artifact {item['key']!r} must be input or output, not {artifact['mode']!r}")
     if isinstance(artifact.get("timestamp"), float):
         artifact["timestamp"] = int(artifact["timestamp"])
+    for part, kind in _FIELDS_OF_AN_ARTIFACT.items():
+        query.take(artifact, part, kind, None)
+    if not all(isinstance(pair, list | tuple) for pair in artifact.get("display_data", ())):
+        raise query.refuse(12, f"Validation error: display_data of artifact {item['key']!r} must be a list of lists")
     return artifact
 
 

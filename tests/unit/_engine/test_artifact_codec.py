@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from atrains._engine.artifact_codec import EncodedArtifact, KnownFailure, decode, encode
+from atrains._engine.artifact_codec import EncodedArtifact, KnownFailure, Options, decode, encode
 from atrains._wire.artifacts import PREVIEW_LIMIT, ArtifactRecord
 from atrains.errors import AtrainsError, StorageError, UnsupportedTypeError, ValidationError
 
@@ -92,6 +92,21 @@ json_values = st.recursive(
 @given(st.dictionaries(texts, json_values, max_size=4) | st.lists(json_values, max_size=4) | st.binary(max_size=50))
 def test_whatever_json_or_bytes_hold_comes_back(tmp_path: Path, obj: object) -> None:
     assert read_back(encoded("any", obj, tmp_path), tmp_path) == obj
+
+
+@pytest.mark.parametrize("form", [".csv.gz", ".csv"])
+def test_text_and_names_of_a_data_frame_survive_csv(tmp_path: Path, form: str) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        [["a\rb", 1, 2.5], ["\r\n", 2, 0.5], ['"\n', 3, 1.5]], columns=["text", "n", "n"], index=pd.Index([5, 6, 7], name="n")
+    )
+    artifact = encode("table", frame, folder=tmp_path / "made", options=Options(extension=form))
+    assert isinstance(artifact, EncodedArtifact)
+    pd.testing.assert_frame_equal(read_back(artifact, tmp_path), frame)
+    plain = encode("table", frame[["n"]], folder=tmp_path / "made", options=Options(extension=".csv"))
+    assert isinstance(plain, EncodedArtifact)
+    assert plain.path.read_bytes() == b"n,n,n\n5,1,2.5\n6,2,0.5\n7,3,1.5\n"
 
 
 def test_a_file_is_stored_under_its_own_name_whether_given_as_path_or_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
