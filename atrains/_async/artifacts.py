@@ -21,7 +21,7 @@ from atrains.types import TaskStatusEnum
 
 if TYPE_CHECKING:
     from atrains._engine.artifact_codec import EncodedArtifact, KnownFailure, Options
-    from atrains._engine.upload import Upload
+    from atrains._engine.upload import Handle, Upload
 
 _PATIENCE: Final = 5
 """How often the home may be away before `wait_on_upload` is told so."""
@@ -115,7 +115,7 @@ class Artifacts(Identity):
             sort_keys=sort_keys,
         )
         made: list[EncodedArtifact | KnownFailure] = []
-        accepted = False
+        accepted: list[Handle] = []
         since = time.time()
         try:
             await self._channel.run_to_end(partial(self._encode, name, artifact_object, options, made))
@@ -125,13 +125,13 @@ class Artifacts(Identity):
                 return False
             await self._require_open_run(name)
             upload = await self._upload_of(name, encoded, since, remove=encoded.sources if delete_after_upload else ())
-            handle = await self._channel.upload(upload, progress)
-            accepted = True
-            self._uploads[name] = AsyncUpload(handle, self._channel, self._runtime)
+            await self._channel.upload(upload, progress, accepted=accepted)
         finally:
-            if not accepted:
+            if accepted:  # also where this was cancelled meanwhile: the file is needed
+                self._uploads[name] = AsyncUpload(accepted[0], self._channel, self._runtime)
+            else:
                 await self._channel.run_to_end(partial(_discard, made))
-        return await self._channel.finish_upload(handle, patience=_PATIENCE) if wait_on_upload else True
+        return await self._channel.finish_upload(accepted[0], patience=_PATIENCE) if wait_on_upload else True
 
     async def set_artifacts(self, artifacts_list: Sequence[AsyncArtifact | Mapping[str, Any] | object] | None = None) -> bool:
         """Record artifacts whose files are somewhere already. Those of the same names are replaced, others stay.

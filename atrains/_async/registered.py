@@ -25,6 +25,7 @@ from atrains.types import UploadState
 if TYPE_CHECKING:
     from atrains._engine.audit_table import Snapshot
     from atrains._engine.table_marks import Table
+    from atrains._engine.upload import Handle
 
 _PATIENCE: Final = 2.0
 """Seconds that a home may take to say whether the run is still open."""
@@ -108,7 +109,7 @@ class RegisteredArtifacts(Artifacts):
         await import_codec(self._channel)
         assert isinstance(self._channel, Channel)
         made: list[Snapshot | None] = []
-        accepted = False
+        accepted: list[Handle] = []
         try:
             await self._channel.run_to_end(partial(self._write_table, name, table, made))
             snapshot = made[0]
@@ -117,13 +118,13 @@ class RegisteredArtifacts(Artifacts):
                     async with asyncio.timeout(_PATIENCE):
                         await self._require_open_run(name)
                 upload = await self._upload_of(name, snapshot.encoded, time.time(), remove=())
-                handle = await self._channel.upload(upload)
-                self._uploads[name] = AsyncUpload(handle, self._channel, self._runtime)
-            accepted = True
+                await self._channel.upload(upload, accepted=accepted)
             if snapshot is not None:
                 table.note(snapshot)
         finally:
-            if not accepted:
+            if accepted:  # also where this was cancelled meanwhile: the file is needed
+                self._uploads[name] = AsyncUpload(accepted[0], self._channel, self._runtime)
+            else:
                 await self._channel.run_to_end(partial(_discard, made))
 
     def _write_table(self, name: str, table: Table, made: list[Snapshot | None]) -> None:

@@ -177,12 +177,15 @@ class Channel:
             counts[EventKind.IMAGES],
         )
 
-    async def upload(self, upload: Upload, progress: Callable[[int, int], object] | None = None) -> Handle:
+    async def upload(
+        self, upload: Upload, progress: Callable[[int, int], object] | None = None, *, accepted: list[Handle] | None = None
+    ) -> Handle:
         """Accept a file to be uploaded; once this returns it is in the journal. The task must report, so that there is one.
 
         Args:
             upload: What.
             progress: Called in a worker thread with the bytes that have gone and those in all.
+            accepted: What is returned is put in there as well, for who is cancelled: what is in the journal is uploaded all the same.
 
         Raises:
             HomeError: the journal was closed.
@@ -195,10 +198,13 @@ class Channel:
             from atrains._engine.progress import Listener
 
             listener = Listener(progress, WORKERS)
-        handle = await self.run_to_end(lambda: outlet.open_uploads().add(upload, listener))
-        self._inherit()
-        self.owner.begin_uploads(self)
-        return handle
+        taken = [] if accepted is None else accepted
+        try:
+            await self.run_to_end(lambda: taken.append(outlet.open_uploads().add(upload, listener)))
+        finally:
+            self._inherit()
+            self.owner.begin_uploads(self)
+        return taken[-1]
 
     def begin_uploads(self) -> None:
         """Begin what was accepted to be uploaded, soon; from any thread. A forked child begins when it delivers."""

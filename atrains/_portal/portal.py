@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
 from atrains._engine.held import reentrant_lock
+from atrains._engine.workers import replaced
 from atrains.errors import SyncInAsyncError, UsageError
 
 T = TypeVar("T")
@@ -98,7 +99,8 @@ def run_on(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, An
 
     loop.call_soon_threadsafe(start)
     try:
-        return result.result(timeout)
+        with replaced():
+            return result.result(timeout)
     except BaseException:  # whatever interrupts the wait, the coroutine must not run on behind the caller's back
         if not result.done():
             loop.call_soon_threadsafe(lambda: [task.cancel() for task in started])

@@ -425,3 +425,24 @@ async def test_a_deletion_that_is_cancelled_leaves_no_file_of_a_task_that_is_gon
         assert bool(files) == bool(await AsyncTask.get_tasks(task_filter={"id": [run.id]})), f"cancelled at suspension {at}"
         if files:
             await run.delete()
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["waiting", "woken"])
+async def test_an_upload_that_is_cancelled_is_made_whole_or_not_at_all(late: bool) -> None:
+    """Once it is in the journal its file is needed: it was removed, and the artifact was recorded as failed."""
+    task = await AsyncTask.init("project", "a run")
+    names: list[str] = []
+    suspensions, at = 0, 0
+    while suspensions >= at:
+        at += 1
+        counted = Counted(task.upload_artifact(f"table {at}", {"a": at}), at, late=late)
+        await asyncio.wait({asyncio.create_task(_await(counted))}, timeout=PATIENCE)
+        suspensions = counted.suspensions
+        receipt = await task.flush(wait_for_uploads=True)
+        assert receipt, f"cancelled at suspension {at}: {receipt}"
+        names += task.uploads
+    assert at > 1
+    await task.close()
+    found = await AsyncTask.get_task(task.id)
+    for name in names:
+        assert await found.artifacts[name].get() == {"a": int(name.split()[1])}

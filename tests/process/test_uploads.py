@@ -287,3 +287,40 @@ assert receipt, receipt
 """
     done = user.run(script, ATRAINS_JOURNAL_MAX_BYTES="2000000")
     assert done.code == 0, done.stderr
+
+
+CALLING_BACK = """
+import os, sys, threading, time
+from atrains import Task
+
+task = Task.init("project", "functions", reuse_last_task_id=False)
+together = threading.Barrier(6)
+
+def call(*_):
+    try:
+        together.wait(2)  # until there is one in each worker thread, or more
+    except threading.BrokenBarrierError:
+        pass
+    return task.get_status().encode()
+
+def upload(number):
+    ways = {"serialization_function": {"serialization_function": call, "extension_name": ".txt"}, "progress": {"progress": call}}
+    task.upload_artifact(f"object {number}", {"number": number}, wait_on_upload=True, **ways[sys.argv[1]])
+
+threads = [threading.Thread(target=upload, args=(number,), daemon=True) for number in range(6)]
+for thread in threads:
+    thread.start()
+end = time.monotonic() + 20
+for thread in threads:
+    thread.join(max(0, end - time.monotonic()))
+if any(thread.is_alive() for thread in threads):
+    print("they wait for each other", file=sys.stderr, flush=True)
+    os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("function", ["serialization_function", "progress"])
+def test_functions_of_many_uploads_may_make_calls_at_once(user: User, function: str) -> None:
+    """They run in worker threads, and so does what they wait for."""
+    done = user.run(CALLING_BACK, function)
+    assert done.code == 0, done.stderr
