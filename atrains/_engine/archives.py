@@ -7,7 +7,7 @@ import re
 import stat
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -127,20 +127,31 @@ def _pack(source: Path, files: Iterable[Path], target: Path) -> PackedFolder:
 def matching_files(source: Path, pattern: str, *, ours: Path) -> Iterator[Path]:
     """Yield every file at any depth of a folder whose name fits a wildcard, sorted; without `ours`, the folder that we write to.
 
-    So are links to folders, which are not followed.
+    A wildcard with folders fits the path in the folder, or one above it: `*/log` is a file in each folder, or all of the folder of that
+    name there, and `**` stands for any folders. Links to folders are yielded too, and not followed.
 
     Raises:
         UnreadableFolderError: a folder cannot be read.
     """
-    root, ours = source.resolve(), ours.resolve()
+    root, ours, wanted = source.resolve(), ours.resolve(), Path(pattern).parts
     for parent, folders, names in os.walk(source, onerror=_refuse):
         here = Path(parent)
         real = root / here.relative_to(source)  # no links are followed
         if real == ours:
             continue
         links = [name for name in folders if os.path.islink(here / name)]
+        above = here.relative_to(source).parts if len(wanted) > 1 else ()
         folders[:] = sorted(name for name in folders if real / name != ours)
-        yield from (here / name for name in sorted([*names, *links]) if fnmatchcase(name, pattern))
+        yield from (here / name for name in sorted([*names, *links]) if _fits([*above, name], wanted))
+
+
+def _fits(parts: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether a path, or a folder above it, is what a wildcard with folders says."""
+    if not wanted:
+        return True
+    if wanted[0] == "**" and len(wanted) > 1:
+        return any(_fits(parts[first:], wanted[1:]) for first in range(len(parts)))
+    return bool(parts) and fnmatchcase(parts[0], wanted[0]) and _fits(parts[1:], wanted[1:])
 
 
 def _refuse(error: OSError) -> None:

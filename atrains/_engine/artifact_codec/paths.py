@@ -22,6 +22,7 @@ _LIKE_A_PATH: Final = re.compile(r"(?:[A-Za-z]:[\\/]|~?[\\/]|\.{1,2}[\\/])?(?:[^
 
 _BARE_WILDCARD: Final = re.compile(r"[^\s\\/:\"<>|]*\.[\w*?]+")
 """A wildcard without a folder that is one word with a suffix: `*.csv`, not `what now?`."""
+_ONE_WORD: Final = re.compile(r"\S+")
 
 _log = logging.getLogger("atrains")
 
@@ -46,11 +47,14 @@ def is_path(obj: object, folder: Path) -> bool:
     # Not pathlib: its `exists` raises for a text that is too long for a path.
     if os.path.exists(obj):
         return True
-    parent, pattern = os.path.split(obj)
-    if not _is_wildcard(pattern) or not (os.path.isdir(parent) if parent else _BARE_WILDCARD.fullmatch(pattern)):
+    source, pattern = _split(Path(obj))
+    if not _is_wildcard(pattern) or obj.endswith("/") or not os.path.isdir(source) or str(source) == source.anchor:
+        return False  # `/* prose */` starts no walk through the whole machine
+    plausible = _ONE_WORD if "/" in pattern else _BARE_WILDCARD
+    if not os.path.dirname(obj.removesuffix(pattern)) and plausible.fullmatch(pattern) is None:
         return False
     try:
-        return any(matching_files(Path(parent), pattern, ours=folder))
+        return any(matching_files(source, pattern, ours=folder))
     except UnreadableFolderError:  # which the packing will say
         return True
 
@@ -85,8 +89,8 @@ def encode_path(name: str, obj: str | os.PathLike[str] | object, folder: Path) -
                 return KnownFailure(f"artifact {name!r}: the name {str(path)!r} is no text (no UTF-8), which no home keeps; rename it")
             kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
             return Form(path, temporary=False, file_name=path.name, type=FILE, content_type=kind, sources=(str(path),))
-        source, pattern = (path, "*") if path.is_dir() else (path.parent, path.name)
-        if not path.exists() and not (_is_wildcard(path.name) and source.is_dir()):
+        source, pattern = (path, "*") if path.is_dir() else _split(path)
+        if not path.exists() and not (_is_wildcard(pattern) and source.is_dir()):
             return KnownFailure(f"artifact {name!r}: there is no file or folder {path}; check the path")
         if path.exists() and not path.is_dir():
             return KnownFailure(f"artifact {name!r}: {path} is neither a file nor a folder, such as a pipe; give one of them")
@@ -107,17 +111,19 @@ def encode_path(name: str, obj: str | os.PathLike[str] | object, folder: Path) -
 def encode_paths(name: str, obj: Sequence[object], folder: Path) -> Form | KnownFailure:
     """Several files and folders as one zip file, under their names relative to the folder that they have in common."""
     given = [Path(os.fsdecode(item)).absolute() for item in obj if isinstance(item, str | os.PathLike)]
-    missing = [path for path in given if not os.path.exists(path) and not _is_wildcard(path.name)]
+    missing = [path for path in given if not os.path.exists(path) and not _is_wildcard(str(path))]
     if missing:
         return KnownFailure(f"artifact {name!r}: there is no file or folder {missing[0]}; check the path")
-    common = Path(os.path.commonpath([str(path.parent) for path in given]))
+    common = Path(os.path.commonpath([str(path.parent if path.exists() else _split(path)[0]) for path in given]))
     target = new_file(folder, ".zip")
     packed = pack_files(common, lambda: dict.fromkeys(_files_of(given, folder)), target)
     if not packed.files:
         target.unlink(missing_ok=True)
         return KnownFailure(f"artifact {name!r}: {packed.problem or 'there is no file in what was given'}")
     _tell_left_out(name, packed)
-    sources = tuple(str(path) for path in given if not _is_wildcard(path.name) or path.exists())
+    there = [path for path in given if path.exists()]
+    fitting = [path for path in (common / file for file, _ in packed.files) if not any(path.is_relative_to(whole) for whole in there)]
+    sources = tuple(str(path) for path in [*there, *fitting])
     return Form(target, True, f"{name}.zip", ARCHIVE, "application/zip", packed.listing(), sources)
 
 
@@ -133,10 +139,16 @@ def _files_of(given: Sequence[Path], folder: Path) -> Iterator[Path]:
     for path in given:
         if path.is_dir():
             yield from matching_files(path, "*", ours=folder)
-        elif not path.exists() and _is_wildcard(path.name):
-            yield from matching_files(path.parent, path.name, ours=folder)
+        elif not path.exists() and _is_wildcard(str(path)):
+            yield from matching_files(*_split(path), ours=folder)
         else:
             yield path
+
+
+def _split(path: Path) -> tuple[Path, str]:
+    """Where a wildcard is looked for, and the wildcard: it begins with the first part that is one. Of any other path folder and name."""
+    first = next((at for at, part in enumerate(path.parts) if _is_wildcard(part)), max(0, len(path.parts) - 1))
+    return Path(*path.parts[:first]), "/".join(path.parts[first:])
 
 
 def _is_wildcard(name: str) -> bool:

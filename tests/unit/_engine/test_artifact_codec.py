@@ -161,6 +161,28 @@ def test_a_wildcard_takes_the_files_that_fit_at_any_depth(results: Path, tmp_pat
     assert files_of(read_back(encoded("one", results / "?.csv", tmp_path), tmp_path)) == ["a.csv", "b.csv", "deep/er/c.csv"]
 
 
+@pytest.mark.parametrize(
+    ("wildcard", "found"),
+    [
+        ("results/*/l*.txt", ["deep/log.txt"]),
+        ("results/**/c.csv", ["deep/er/c.csv"]),
+        ("results/**/*.csv", ["a.csv", "b.csv", "deep/er/c.csv"]),
+        ("result?/*/er", ["results/deep/er/c.csv"]),
+        ("*/*/log.txt", ["results/deep/log.txt"]),
+    ],
+)
+def test_a_wildcard_may_stand_for_folders(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wildcard: str, found: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for obj in (wildcard, Path(wildcard)):
+        assert files_of(read_back(encoded("some", obj, tmp_path), tmp_path)) == found
+    several = encoded("several", [tmp_path / wildcard, results / "a.csv"], tmp_path)
+    assert {Path(path).name for path in several.sources} == {Path(path).name for path in [*found, "a.csv"]}
+    for text in ("/* prose */", "/*abc", "results/*/none", "*/* prose.txt"):
+        assert encoded("text", text, tmp_path).type == "string"
+
+
 def test_what_cannot_go_into_an_archive_is_listed_and_nothing_waits_for_a_pipe(results: Path, tmp_path: Path) -> None:
     os.mkfifo(results / "pipe")
     (results / "broken").symlink_to("nowhere")
