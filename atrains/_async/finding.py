@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Self
 
-from atrains._async import opening
+from atrains._async import opening, paging
 from atrains._async.base import TaskPart, call, connect
 from atrains._engine.channel import Channel
 from atrains._engine.disabled import DisabledChannel
@@ -17,8 +17,6 @@ from atrains._wire.names import validate_task_id
 from atrains.errors import NotFoundError, UsageError, ValidationError
 from atrains.types import CallResult
 
-_PAGE: Final = 500
-"""Server: a page has at most so many tasks, and nothing tells that there are more."""
 _WHOLE: Final = 50
 """Whole records that are asked for at once: each may hold a difference of code, or configurations, of a megabyte."""
 _LISTS: Final = frozenset({"id", "user", "project", "type", "tags", "system_tags", "status", "order_by", "only_fields", "status_changed"})
@@ -27,6 +25,8 @@ _FILTERS: Final = _LISTS | {
     "name", "comment", "parent", "page", "page_size", "search_text", "search_hidden", "scroll_id", "size", "include_subprojects",
     "_all_", "_any_", "created", "started", "completed", "last_update", "last_changed", "active_duration",
 }  # fmt: skip
+_OF_ONE_PAGE: Final = frozenset({"page", "page_size", "scroll_id", "size"})
+"""Filters of who goes through the pages himself."""
 _log = logging.getLogger("atrains")
 
 
@@ -109,7 +109,7 @@ class Finding(TaskPart):
             request["project"] = [await _project_named(channel, project_name)]
         if task_name:
             request["name"] = task_name
-        found = list(dict.fromkeys([task["id"] async for task in _pages(channel, request)]))  # one that changed its place is met twice
+        found = [task["id"] for task in await _list(channel, request)]
         loaded: list[Self] = []
         for begin in range(0, len(found), _WHOLE):
             loaded += await cls._load_those_there(channel, runtime, found[begin : begin + _WHOLE])
@@ -139,11 +139,9 @@ class Finding(TaskPart):
         del session, log
         channel, _ = await connect()
         request = _checked_filter(kwargs)
-        if "page" in request or "page_size" in request or "scroll_id" in request:
-            answer = await call(channel, endpoints.TASKS_GET_ALL, "cannot list tasks", **request)
-        else:
-            answer = {"tasks": [task async for task in _pages(channel, request)]}
-        return CallResult(answer)
+        if _OF_ONE_PAGE.isdisjoint(request):
+            return CallResult({"tasks": await _list(channel, request)})
+        return CallResult(await call(channel, endpoints.TASKS_GET_ALL, "cannot list tasks", **request))
 
     @classmethod
     async def _load(cls, channel: Channel | DisabledChannel, runtime: Runtime | None, task_id: str) -> Self:
@@ -183,22 +181,14 @@ def _checked_filter(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _pages(channel: Channel | DisabledChannel, request: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    """Every task that matches, a page at a time. The order is made total, so that no task is met twice or missed at the edge of a page."""
-    if "page" in request or "page_size" in request:
-        for task in (await call(channel, endpoints.TASKS_GET_ALL, "cannot list tasks", **request))["tasks"]:
-            yield task
-        return
-    order = [*request.get("order_by", ["created"]), "id"]
-    page = 0
-    while True:
-        paged = {**request, "order_by": order, "page": page, "page_size": _PAGE}
-        found = (await call(channel, endpoints.TASKS_GET_ALL, "cannot list tasks", **paged))["tasks"]
-        for task in found:
-            yield task
-        if len(found) < _PAGE:
-            return
-        page += 1
+async def _list(channel: Channel | DisabledChannel, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Every task that matches, unless one page of them was asked for."""
+
+    async def ask(paged: Mapping[str, Any]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await call(channel, endpoints.TASKS_GET_ALL, "cannot list tasks", **paged))["tasks"]
+        return found
+
+    return [task async for task in paging.walk(ask, request)] if _OF_ONE_PAGE.isdisjoint(request) else await ask(request)
 
 
 async def _project_named(channel: Channel | DisabledChannel, name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from atrains._async import paging
 from atrains._async.base import call
 from atrains._async.configuration import Configuration
 from atrains._async.destination import Destination
@@ -62,17 +63,23 @@ class Models(StatusPart, Configuration, Labels, Identity, Destination):
         self._check_there()
         what = f"cannot read the models of task {self.id}"
         task = await self._fetch_fields(what, _FIELDS)
-        made = (await call(self._channel, endpoints.MODELS_GET_ALL, what, task=[self.id], order_by=["created"])).get("models", [])
+        made = await self._list_models(what, task=[self.id])
         known = {str(record["id"]): record for record in made}
         listed = {kind: [entry["model"] for entry in models.entries_of(task, kind)] for kind in ("input", "output")}
         asked = list(dict.fromkeys([*listed["input"], *(model for model in listed["output"] if model not in known)]))
         if missing := [model for model in asked if model not in known]:
-            others = (await call(self._channel, endpoints.MODELS_GET_ALL, what, id=missing)).get("models", [])
-            known |= {str(record["id"]): record for record in others}
+            known |= {str(record["id"]): record for record in await self._list_models(what, id=missing)}
         # Those that the task does not list any more, such as earlier ones, come first: the last one is its output model.
         outputs = [*(str(record["id"]) for record in made if record["id"] not in listed["output"]), *listed["output"]]
         found = {"input": listed["input"], "output": outputs}
         return {kind: [loaded(AsyncModel, known[model], self._channel) for model in ids if model in known] for kind, ids in found.items()}
+
+    async def _list_models(self, what: str, **request: Any) -> list[dict[str, Any]]:
+        async def ask(paged: Mapping[str, Any]) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = (await call(self._channel, endpoints.MODELS_GET_ALL, what, **paged)).get("models", [])
+            return found
+
+        return [record async for record in paging.walk(ask, request)]
 
     @property
     def input_model_id(self) -> str | None:

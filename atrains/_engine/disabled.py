@@ -49,7 +49,10 @@ class DisabledTransport:
         if endpoint is endpoints.PROJECTS_CREATE:
             return {"id": uuid.uuid5(uuid.NAMESPACE_OID, request["name"]).hex}
         if endpoint is endpoints.TASKS_GET_ALL:
-            return {"tasks": [self._tasks[task] for task in request.get("id", ()) if task in self._tasks]}
+            found = [self._tasks[task] for task in request.get("id", ()) if task in self._tasks]
+            size = request.get("page_size", len(found))
+            begin = request.get("page", 0) * size
+            return {"tasks": found[begin : begin + size]}
         if endpoint is endpoints.PROJECTS_GET_ALL:
             return {"projects": [{"id": uuid.uuid5(uuid.NAMESPACE_OID, request.get("name", "")).hex}]}
         if endpoint.name.startswith("models."):

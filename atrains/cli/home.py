@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from atrains._async.paging import walk
 from atrains._config import Settings, load_settings
 from atrains._config.env import process_variables
 from atrains._engine.places import open_transport
@@ -42,6 +43,15 @@ class Home:
         except ServerError as error:
             raise as_public_error(error, what) from error
 
+    async def all_of(self, endpoint: Endpoint, what: str, *, most: int | None = None, **request: Any) -> list[dict[str, Any]]:
+        """Every record that an endpoint answers, however many there are; with `most`, the first ones."""
+
+        async def ask(paged: Mapping[str, Any]) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = (await self.call(endpoint, what, **paged))[endpoint.name.partition(".")[0]]
+            return found
+
+        return [record async for record in walk(ask, request, most=most)]
+
     async def find_task(self, given: str) -> str:
         """The id of the task that has this id, or whose id alone begins with it.
 
@@ -71,7 +81,7 @@ class Home:
             NotFoundError: there is none; lists those that are there.
         """
         what = "cannot list the projects"
-        projects = (await self.call(endpoints.PROJECTS_GET_ALL, what, only_fields=["id", "name"], search_hidden=True))["projects"]
+        projects = await self.all_of(endpoints.PROJECTS_GET_ALL, what, only_fields=["id", "name"], order_by=["name"], search_hidden=True)
         found = [project["id"] for project in projects if project["name"] == name or project["name"].startswith(f"{name}/")]
         if not found:
             known = ", ".join(repr(project["name"]) for project in projects[:_NAMED]) or "none"
@@ -83,10 +93,10 @@ class Home:
         """The name of each of these projects."""
         if not ids:
             return {}
-        answer = await self.call(
+        projects = await self.all_of(
             endpoints.PROJECTS_GET_ALL, "cannot read the projects", id=sorted(ids), only_fields=["id", "name"], search_hidden=True
         )
-        return {project["id"]: project["name"] for project in answer["projects"]}
+        return {project["id"]: project["name"] for project in projects}
 
 
 @asynccontextmanager

@@ -14,8 +14,6 @@ from atrains.types import TaskStatusEnum
 SUMMARY: Final = "List the tasks of the home, those that changed last first."
 
 _FIELDS: Final = ("id", "name", "status", "project", "type", "tags", "last_iteration", "created", "started", "completed", "last_update")
-_PAGE: Final = 500
-"""Server: the most tasks that one answer holds."""
 _SHORTEST_ID: Final = 8
 
 
@@ -56,15 +54,9 @@ async def _tasks(home: Home, options: argparse.Namespace, limit: int) -> list[di
         request["status"] = [options.status]
     if not options.archived:
         request["system_tags"] = ["-archived"]
-    found: list[dict[str, Any]] = []
-    while len(found) < limit:
-        page, size = len(found) // _PAGE, min(limit, _PAGE)
-        tasks = (await home.call(endpoints.TASKS_GET_ALL, "cannot list the tasks", **request, page=page, page_size=size))["tasks"]
-        names = await home.project_names({task["project"] for task in tasks if task.get("project")})
-        found += [{name: task.get(name) for name in _FIELDS} | {"project": names.get(task.get("project", ""))} for task in tasks]
-        if len(tasks) < size:
-            break
-    return found[:limit]
+    tasks = await home.all_of(endpoints.TASKS_GET_ALL, "cannot list the tasks", most=limit, **request)
+    names = await home.project_names({task["project"] for task in tasks if task.get("project")})
+    return [{name: task.get(name) for name in _FIELDS} | {"project": names.get(task.get("project", ""))} for task in tasks]
 
 
 def _row(task: dict[str, Any], id_length: int) -> list[Part]:
