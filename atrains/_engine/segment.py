@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from atrains._engine.files import map_zeros
 from atrains._engine.slots import EMPTY, SLOT, WINDOW, column, count
+from atrains._transport.pace import rest
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -101,7 +102,7 @@ class Segment:
         # A writer that comes after this line writes elsewhere; one that was about to write may fill its slot after it was counted as empty.
         slots, self.slots = self.slots, None
         if slots is not None:
-            self.content = count(memoryview(slots)[: self.capacity * SLOT.size])
+            self.content = count(memoryview(slots)[: self.capacity * SLOT.size], rest)
         if held and self.descriptor < 0:
             self.descriptor = descriptor
         else:

@@ -28,8 +28,13 @@ SLOTS: Final = 131_072
 MEMORY_SEGMENTS: Final = 16
 """Segments kept in memory at most when there is no room on disk; what comes after that is dropped."""
 
-MAPPED: Final = 3
-"""Segments of a stream that are mapped at most: the spare, the current one, and the one before it, which slow writers may still be in."""
+QUICK: Final = 1.0
+"""Seconds in which a segment fills where two are made ahead: a worker that makes one waits several times for the interpreter lock, which
+the program that reports so much holds."""
+MAPPED: Final = 2
+"""Written segments that stay mapped: the current one, and the one before it, which slow writers may still be in."""
+MOST_MAPPED: Final = 4
+"""The same where the workers do not keep up: then those who report unmap the rest."""
 RETRY_SECONDS: Final = 1.0
 """Between two looks whether the disk has room again."""
 
@@ -58,7 +63,7 @@ class ScalarStream:
     gone: dict[str, Counter[int]] = field(default_factory=dict)
     abandoned: int = 0
     _current: Segment = NO_SEGMENT
-    _spare: Segment | None = None
+    _spares: list[Segment] = field(default_factory=list)
     _live: list[Segment] = field(default_factory=list)
     _next_first: int = 0
     _claimed_before: int = 0
@@ -152,14 +157,14 @@ class ScalarStream:
                 return False
             if self._current is not full:
                 return True
-            following = self._spare or self._make()
+            following = self._spares[0] if self._spares else self._make()
             # A signal handler of this thread may have reported, and rolled, while the segment was made. From this look on nothing is
             # called, and where nothing is called no signal handler runs.
             if self._current is full and following is not None:
-                self._current, self._spare = following, None
+                self._current, self._spares = following, self._spares[1:]
                 self._live = [*self._live, following]
                 self._claimed_before += full.capacity
-                for old in self._live[:-MAPPED]:  # as a rule a worker has done it
+                for old in self._live[:-MOST_MAPPED]:  # as a rule a worker has done it
                     old.unmap(held=old.first <= self._reading)
             elif following is not None:
                 self._delete(following)
@@ -187,7 +192,7 @@ class ScalarStream:
             if following is None:
                 return
             if current.path is not None:
-                self._spare = following
+                self._spares = [*self._spares, following]
                 return
             self._live = [*self._live, following]
             self._current = following
@@ -234,20 +239,25 @@ class ScalarStream:
         return first, capacity
 
     def _settle(self) -> None:
-        """After a roll, in a worker thread: make the next segment ahead, and leave those to their files that no writer is in any more."""
+        """After a roll, in a worker thread: make the next segments ahead, and leave those to their files that no writer is in any more."""
         while True:
             # Held while 4 MiB of zeros are written (2 ms): a writer that needs the spare meanwhile could only make one too.
             with self._lock:
-                if self._spare is None and not self._no_room and not self._closed and self._pid == os.getpid():
-                    self._spare = self._make_on_disk()
-                    full = self._spare is None and not self._no_room
-                else:
-                    full = False
-            if not full or not self.room.evict(SLOT.size):
+                if not self._needs_spare():
+                    break
+                made = self._make_on_disk()
+                if made is not None:
+                    self._spares = [*self._spares, made]
+            # Nothing is dropped to make room for one more than the next.
+            if made is None and (self._spares or self._no_room or not self.room.evict(SLOT.size)):
                 break
         self._tell()
-        for old in self.segments()[: -MAPPED + 1]:
+        for old in self.segments()[:-MAPPED]:
             old.unmap(held=old.first <= self._reading)
+
+    def _needs_spare(self) -> bool:
+        ahead = 2 if len(self._live) > 1 and self._live[-1].made - self._live[-2].made < QUICK else 1
+        return len(self._spares) < ahead and not (self._no_room or self._closed) and self._pid == os.getpid()
 
     def _tell(self) -> None:
         error, self._unsaid = self._unsaid, None
@@ -328,9 +338,9 @@ class ScalarStream:
         """Delete what is left; call when everything was delivered."""
         self.seal()
         with self._lock:
-            for segment in [*self._live, *([self._spare] if self._spare else [])]:
+            for segment in [*self._live, *self._spares]:
                 self._delete(segment)
-            self._live, self._spare = [], None
+            self._live, self._spares = [], []
 
     def release_files(self) -> None:
         """Close what is open and leave it where it is; nothing can be read after this."""
@@ -341,7 +351,7 @@ class ScalarStream:
         """In a forked child: point away from the parent's memory, which is shared."""
         for segment in self._live:
             segment.let_go()
-        self._current, self._spare, self._live, self._pid = NO_SEGMENT, None, [], 0
+        self._current, self._spares, self._live, self._pid = NO_SEGMENT, [], [], 0
         self._lock = reentrant_lock()
 
     def restart(self, folder: Path) -> None:

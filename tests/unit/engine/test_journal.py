@@ -168,7 +168,7 @@ def test_a_journal_that_somebody_deleted_can_be_closed(tmp_path: Path, workers: 
 
     journal = Journal(tmp_path, target="t", worker="w", workers=workers)
     journal.scalars.append(journal.register_series("task", "t", "s"), 1, 0.5)
-    while journal.scalars._spare is None:
+    while not journal.scalars._spares:
         time.sleep(0.001)
     shutil.rmtree(journal.folder)
     journal.close(delivered=True)
