@@ -17,7 +17,8 @@ from atrains.testing import RunningServer
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MARKS = {
     "histogram": "trace bars", "vector": "trace bars", "table": "<td>", "long table": "cell-text", "line": "a comment",
-    "scatter": "trace scatter", "space": "<canvas", "confusion": 'class="hm"', "matrix": 'class="hm"', "surface": "<canvas",
+    "scatter": "trace scatter", "no surface": "<svg", "space": "<canvas",
+    "confusion": 'class="hm"', "matrix": 'class="hm"', "surface": "<canvas",
     "pie": "slicetext", "converted": "trace scatter", "seen points": "<canvas", "seen text": "trace bars",
     "picture": 'href="data:image/png;base64,',
 }  # fmt: skip
@@ -75,6 +76,7 @@ def test_every_kind_of_plot_is_drawn(served: str, tmp_path: Path) -> None:
         log.report_scatter3d("space", "s", [[1, 2, 3], [4, 5, 6]])
         log.report_confusion_matrix("confusion", "s", [[1, 2], [3, 4]])
         log.report_matrix("matrix", "s", [[0.123456, 2], [3, 4]])
+        log.report_surface("no surface", "s", [])  # nothing is drawn of it, but everything behind it
         log.report_surface("surface", "s", [[1, 2], [3, 4]])
         log.report_plotly("pie", "s", figure={"data": [{"type": "pie", "values": [1, 2]}], "layout": {}})
         points = {"type": "scatter3d", "mode": "markers", "x": [1, 2], "y": [1, 2], "z": [1, 2], "marker": {"color": "#f00", "size": 30}}

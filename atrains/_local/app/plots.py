@@ -31,6 +31,8 @@ const filled = (trace) => trace.type !== 'table' || !trace.cells ? trace : {...t
 const isFraction = (cell) => typeof cell === 'number' && !Number.isInteger(cell);
 const rounded = (trace) => trace.type === 'heatmap' && trace.texttemplate === '%{z}' &&
   (trace.z || []).flat().some(isFraction) ? {...trace, texttemplate: '%{z:.3~g}'} : trace;
+// One surface of no points at all has plotly fail at it, and at whatever it draws in space from then on.
+const pointless = (trace) => trace.type === 'surface' && Array.isArray(trace.z) && !trace.z.some((row) => row && row.length !== 0);
 // What plotly leaves around a figure that says nothing of it is made for larger ones. Figures of matplotlib (`{}`) bring their own.
 const around = (layout) => layout.scene ? {l: 0, r: 0, t: 80, b: 0}
   : layout.margin ? {l: 8, r: 8, t: 80, b: 8} : {l: 70, r: 30, t: 80, b: 60};
@@ -42,8 +44,8 @@ for (const place of document.querySelectorAll('.figure')) {
   try {
     const figure = JSON.parse(place.querySelector('script').textContent);
     const layout = {...framed(seen(titles(figure.layout || {}))), autosize: true, width: undefined};
-    Plotly.newPlot(place, (figure.data || []).map(filled).map(rounded), layout, {responsive: true, displaylogo: false}).then(
-      () => place.classList.add('drawn'));
+    const traces = (figure.data || []).filter((trace) => !pointless(trace)).map(filled).map(rounded);
+    Plotly.newPlot(place, traces, layout, {responsive: true, displaylogo: false}).then(() => place.classList.add('drawn'));
   } catch (error) {
     place.textContent = 'This figure cannot be drawn: ' + error;
   }
