@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: with code 2 for arguments that cannot be used, with 0 after `--help`.
     """
     options = _parser().parse_args(argv)
+    if sys.stdout is None:  # it was closed, as in `>&-`: nobody is told anything
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # for as long as the process lasts  # noqa: SIM115
     try:
         done = asyncio.run(_COMMANDS[options.command].run(options))
         sys.stdout.flush()
@@ -42,11 +44,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("atrains:", " ".join(str(error).split()), file=sys.stderr)
         return FAILED
     except BrokenPipeError:
-        # The reader has seen enough, as in `atrains ls | head`. What is still buffered must not fail again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # the reader has seen enough, as in `atrains ls | head`
+    except OSError as error:  # of the home all are ours: a full disk behind standard output, mostly
+        print(f"atrains: cannot write {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        _give_up_output()
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return DONE
+
+
+def _give_up_output() -> None:
+    """See to it that what is still buffered does not fail again when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -286,6 +286,21 @@ def test_a_reader_that_goes_away_is_no_error(home: Path) -> None:
     assert process.wait(60) == 0
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("command", ["ls", "export"])
+def test_an_output_that_takes_nothing_is_named_in_a_line(home: Path, first: str, command: str) -> None:
+    arguments = [sys.executable, "-m", "atrains", command, *([first] if command == "export" else [])]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(arguments, env=environment(home), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "atrains: cannot write standard output: No space left on device\n")
+    closed = subprocess.run([*arguments, "--json"], env=environment(home), stderr=subprocess.PIPE, preexec_fn=_close_output, check=False)
+    assert (closed.returncode, closed.stderr) == (0, b"")
+
+
+def _close_output() -> None:
+    os.close(1)
+
+
 def test_an_output_that_has_no_block_characters_gets_others(home: Path, first: str) -> None:
     done = run(home, "show", first, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
