@@ -19,13 +19,18 @@ def reentrant_lock() -> RLock:
     return lock
 
 
+def watch(lock: RLock) -> None:
+    """Count a lock that was made elsewhere among these."""
+    _made.add(lock)
+
+
 def is_owned(lock: RLock) -> bool:
     """Whether the calling thread holds a lock; what `threading.Condition` asks as well, although it is no documented method."""
     return bool(lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def holds_lock() -> bool:
-    """Whether the calling thread holds one of the locks that were made here."""
+    """Whether the calling thread holds one of these locks."""
     try:
         return any(map(is_owned, _made))
     except RuntimeError:  # another thread makes one at this moment: the answer that has its caller ask again

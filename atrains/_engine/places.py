@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from atrains._config import Mode, Settings, process_settings
+from atrains._engine.held import watch
 from atrains._engine.process import WORKERS
+from atrains._local.connections import LENDING
 from atrains._local.transport import LocalTransport
 from atrains._transport.base import Transport
 from atrains.errors import UsageError
+
+watch(LENDING)  # a program that forks holds it: no home answers meanwhile
 
 
 def open_transport(settings: Settings) -> Transport:

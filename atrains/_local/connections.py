@@ -2,6 +2,9 @@
 
 SQLite keeps its file locks per process, and a child that inherits an open connection believes that it holds its parent's. So before a fork
 the pool waits for what is under way and closes what is idle; the child starts with an empty pool.
+
+A signal may come in the midst of that: then its handler must see that nothing can be waited for, and where it raises, as Ctrl-C does, no
+lock may stay taken, or no call would ever come back. So what is held over a fork is one lock, whose own methods are the hooks.
 """
 
 from __future__ import annotations
@@ -75,12 +78,15 @@ class Connections:
         self._index = index
         self._closed = False
         self._identity: tuple[int, int] | None = None
-        self._start_empty()
-        _POOLS.add(self)
+        self.start_empty()
+        with LENDING:
+            _POOLS.add(self)
 
-    def _start_empty(self) -> None:
+    def start_empty(self) -> None:
+        """Forget the connections and locks of the process that this one was forked from."""
         self.writing = threading.Lock()
-        self._state = threading.Condition()
+        self._lock = threading.RLock()  # taken by itself: on its way through a condition an exception may come that leaves it taken
+        self._state = threading.Condition(self._lock)
         self._idle: list[sqlite3.Connection] = []
         self._busy = 0
 
@@ -95,12 +101,12 @@ class Connections:
 
     def close(self) -> None:
         """Close what is idle now and what is in use when it comes back; a second call does nothing."""
-        with self._state:
+        with self._lock:
             self._closed = True
             self._close_idle()
 
     def _take(self) -> sqlite3.Connection:
-        with self._state:
+        with LENDING, self._lock:
             if self._closed:
                 raise HomeError(f"the home {self._index.parent} was closed; open it again")
             self._check_identity()
@@ -110,13 +116,13 @@ class Connections:
         try:
             return connect(self._index)
         except BaseException:  # whatever it was, nothing was lent: a fork would wait for it
-            with self._state:
+            with self._lock:
                 self._busy -= 1
                 self._state.notify_all()
             raise
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        with self._state:
+        with self._lock:
             self._busy -= 1
             if self._closed or len(self._idle) >= _KEPT_IDLE or connection.in_transaction:
                 connection.close()  # an open transaction is rolled back by that
@@ -144,17 +150,10 @@ class Connections:
             self._idle.pop().close()
 
     def before_fork(self) -> None:
-        """Let what is under way end, close the rest, and lend nothing until the fork is over."""
-        self._state.acquire()
-        self._state.wait_for(lambda: self._busy == 0, _FORK_SECONDS)
-        self._close_idle()
-
-    def after_fork(self, *, child: bool) -> None:
-        """Go on; a child forgets locks and connections of threads that it does not have."""
-        if child:
-            self._start_empty()
-        else:
-            self._state.release()
+        """Let what is under way end, and close the rest."""
+        with self._lock:
+            self._state.wait_for(lambda: self._busy == 0, _FORK_SECONDS)
+            self._close_idle()
 
 
 def connect(index: Path) -> sqlite3.Connection:
@@ -166,29 +165,23 @@ def connect(index: Path) -> sqlite3.Connection:
 
 
 _POOLS: Final[weakref.WeakSet[Connections]] = weakref.WeakSet()
-_forking = threading.Lock()
-_held: list[Connections] = []
+LENDING: Final = threading.RLock()
+"""Held for the moment in which a connection is lent, and for the time of a fork, so that none is lent then."""
 
 
 def _before_fork() -> None:
-    _forking.acquire()  # released when the fork is over
     for pool in list(_POOLS):
         pool.before_fork()
-        _held.append(pool)
-
-
-def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop().after_fork(child=False)
-    _forking.release()
 
 
 def _after_fork_in_child() -> None:
-    global _forking  # noqa: PLW0603  # the thread that holds it may not exist in the child
-    while _held:
-        _held.pop().after_fork(child=True)
-    _forking = threading.Lock()
+    for pool in list(_POOLS):
+        pool.start_empty()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+    # Not by a function of ours, at whose beginning an exception may come before it has done anything.
+    # Of `before` the last one is called first.
+    renew = LENDING._at_fork_reinit  # type: ignore[attr-defined]  # as the standard library does  # noqa: SLF001
+    os.register_at_fork(before=LENDING.acquire, after_in_parent=LENDING.release, after_in_child=renew)

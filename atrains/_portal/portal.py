@@ -7,8 +7,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from atrains._engine.held import reentrant_lock
 from atrains._engine.workers import replaced
@@ -85,38 +84,69 @@ def run_on(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, An
     Interrupted by Ctrl-C or any other exception of the waiting thread, it cancels the coroutine and waits for its clean-up before it
     raises: a coroutine is never left running behind the caller's back. A second Ctrl-C ends the wait, and so does the end of `timeout`.
     """
-    result: Future[T] = Future()
+    answer: _Answer[T] = _Answer()
     started: list[asyncio.Task[T]] = []
 
     def start() -> None:
         try:
             task = loop.create_task(make())
         except Exception as error:  # whatever it is belongs to the caller, who would wait for ever  # noqa: BLE001
-            result.set_exception(error)
+            answer.give(error=error)
             return
         started.append(task)
-        task.add_done_callback(lambda done: _settle(result, done))
+        task.add_done_callback(lambda done: _settle(answer, done))
 
     loop.call_soon_threadsafe(start)
     try:
         with replaced():
-            return result.result(timeout)
+            return answer.wait(timeout)
     except BaseException:  # whatever interrupts the wait, the coroutine must not run on behind the caller's back
-        if not result.done():
+        if not answer.is_there:
             loop.call_soon_threadsafe(lambda: [task.cancel() for task in started])
             # How the cancelled coroutine ended does not matter: the interruption is what is raised.
             with contextlib.suppress(Exception, asyncio.CancelledError):
-                result.result(None if timeout is None else 0)
+                answer.wait(None if timeout is None else 0)
         raise
 
 
-def _settle(result: Future[T], done: asyncio.Task[T]) -> None:
+class _Answer(Generic[T]):
+    """What became of a coroutine on another loop, for one thread that waits for it.
+
+    A future has a lock, which the waiting thread may hold at the moment in which a signal interrupts it: then the loop that tells the
+    future would wait for the signal's handler, and what the handler waits for for the loop. To tell this takes no lock.
+    """
+
+    def __init__(self) -> None:
+        self._coming = threading.Lock()
+        self._coming.acquire()  # let go of once the answer is there
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self.is_there = False
+
+    def give(self, result: T | None = None, *, error: BaseException | None = None) -> None:
+        """Tell it; once."""
+        self._result, self._error, self.is_there = result, error, True
+        self._coming.release()
+
+    def wait(self, timeout: float | None) -> T:
+        """Wait until it is told, and return or raise it; at most `timeout` seconds."""
+        if not self._coming.acquire(timeout=-1 if timeout is None else timeout):
+            raise TimeoutError
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # or it and its traceback, which leads here, would keep each other
+        return cast("T", self._result)
+
+
+def _settle(answer: _Answer[T], done: asyncio.Task[T]) -> None:
     if done.cancelled():
-        result.set_exception(asyncio.CancelledError())
+        answer.give(error=asyncio.CancelledError())
     elif (error := done.exception()) is not None:
-        result.set_exception(error)
+        answer.give(error=error)
     else:
-        result.set_result(done.result())
+        answer.give(done.result())
 
 
 _lock = reentrant_lock()

@@ -2,8 +2,8 @@
 
 In a script the handler closes the runs itself and then lets the signal do what it does by default. In a program whose main thread runs an
 event loop it must not wait there: it lets the loop raise SystemExit, and the exit hook closes what is open once the loop has ended.
-Nor must it wait where the main thread was interrupted in the midst of a report, and holds what those who deliver need: it puts itself off
-until the report has returned.
+Nor must it wait where the main thread was interrupted in the midst of a report, a fork, or an import of what those who deliver may import
+as well, and holds what they need: it puts itself off until that has returned.
 Faults (SIGSEGV, SIGABRT) are left alone: no Python code can run then, and recovery finds the run at the next start.
 """
 
@@ -23,6 +23,7 @@ from typing import Final, NoReturn
 from atrains._engine.endings import Ending
 from atrains._engine.held import holds_lock
 from atrains._engine.process import process
+from atrains._portal import children
 from atrains._portal.portal import portal
 from atrains.types import TaskStatusEnum
 
@@ -32,8 +33,11 @@ _GRACE: Final = 30.0
 """Seconds that the program has for its end, where it is asked to leave."""
 _PATIENCE: Final = 1.0
 """Seconds that a running loop has until it comes to the signal; then the main thread is interrupted wherever it is."""
-_LONGEST_REPORT: Final = 0.5
+_LONGEST_REPORT: Final = 1.0
 """Seconds after which a signal is put off no more: what takes longer may never end."""
+_PACKAGES: Final = {"aiofiles", "aiohttp", "anyio", "atrains", "jwt", "orjson", "psutil", "pyhocon", "rich", "tenacity"}
+_IMPORTED: Final = sys.stdlib_module_names | _PACKAGES
+"""The packages that those who deliver may import: what else the main thread imports may take its time."""
 
 
 class EndingSignals:
@@ -71,7 +75,7 @@ class EndingSignals:
         self._set.clear()
 
     def leave(self, code: int) -> None:
-        """End the program by a SystemExit of its main thread, wherever that is; from any thread.
+        """End the program by a SystemExit of its main thread, wherever that is, and its child processes with it; from any thread.
 
         Where the signals are not ours, and in notebooks, whose cell is ended rather than the kernel, it is a KeyboardInterrupt.
         """
@@ -80,6 +84,7 @@ class EndingSignals:
         ours = [] if is_kernel else [number for number in self._set if signal.getsignal(number) is self._handler]
         if ours:
             self._code = code
+        process().is_left = not is_kernel
         # A signal rather than `interrupt_main`: it wakes up what sleeps.
         signal.pthread_kill(main, ours[0] if ours else signal.SIGINT)
         if not is_kernel:
@@ -87,8 +92,12 @@ class EndingSignals:
 
     def _leave_late(self, code: int) -> None:
         """End a program that did not go: something keeps its main thread, or it has other ideas."""
+        # Soon, since the program may wait for them. Those that it leaves behind are also looked for at its end.
+        time.sleep(children.PATIENCE)
+        children.end_all()
         time.sleep(_GRACE)
         if not process().is_ending:
+            children.end_all()
             self._close_all(process().ending or Ending(TaskStatusEnum.stopped, "stopped from outside"))
             os._exit(code)
 
@@ -110,7 +119,7 @@ class EndingSignals:
             waiting = portal().loop
             waiting.call_soon_threadsafe(waiting.call_later, _PATIENCE, self._nudge, number)
             return
-        if loop is None and (first or nudged) and (holds_lock() or _is_logging(frame)) and self._put_off(number, frame):
+        if loop is None and (first or nudged) and _is_in_the_midst(frame) and self._put_off(number, frame):
             return
         self._is_put_off = False
         signal.signal(number, signal.SIG_DFL)
@@ -121,8 +130,8 @@ class EndingSignals:
         _end_by(number)
 
     def _put_off(self, number: int, frame: FrameType | None) -> bool:
-        """See to the signal once the report in which the main thread was interrupted has returned; False where that is not known."""
-        caller = _caller(frame)
+        """See to the signal once that in which the main thread was interrupted has returned; False where that is not known."""
+        caller, pid = _caller(frame), os.getpid()
         if caller is None or self._is_late:
             return False
         if not self._is_put_off:
@@ -137,7 +146,9 @@ class EndingSignals:
             del event, argument
             sys.settrace(None)
             caller.f_trace = None
-            if self._is_put_off:
+            if os.getpid() != pid:  # a child that was forked meanwhile: nobody has sent it anything
+                self._is_put_off = False
+            elif self._is_put_off:
                 self._handle(number, here)
 
         # Sent again by another thread it would, in a program that reports all the time, find it in the midst of a report each time: the
@@ -177,16 +188,32 @@ def _raise(error: SystemExit) -> None:
 
 
 def _caller(frame: FrameType | None) -> FrameType | None:
-    """The innermost frame of the program around a report, or a line for `logging`, in the midst of which it is."""
+    """The innermost frame of the program around a report, a fork, an import, or a line for `logging`, in the midst of which it is."""
+    begun = frame = _importer(frame) or frame
     while frame is not None and not _is_brief(frame):
         frame = frame.f_back
     while frame is not None and _is_brief(frame):
         frame = frame.f_back
-    return frame
+    return frame if frame is not None or begun is None else begun.f_back
 
 
 def _is_brief(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).startswith(("atrains.", "logging"))
+    return str(frame.f_globals.get("__name__")).startswith(("atrains.", "logging", "importlib._bootstrap"))
+
+
+def _importer(frame: FrameType | None) -> FrameType | None:
+    """The outermost frame of an import that other threads may wait for."""
+    found = None
+    while frame is not None:
+        if frame.f_code.co_name == "_find_and_load" and str(frame.f_locals.get("name")).partition(".")[0] in _IMPORTED:
+            found = frame
+        frame = frame.f_back
+    return found
+
+
+def _is_in_the_midst(frame: FrameType | None) -> bool:
+    """Whether the calling thread, interrupted there, holds what others may wait for."""
+    return holds_lock() or _importer(frame) is not None or _is_logging(frame)
 
 
 def _is_logging(frame: FrameType | None) -> bool:

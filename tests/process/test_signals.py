@@ -1,4 +1,4 @@
-"""A signal that ends the process in the midst of a report: the run is closed all the same, at once."""
+"""A signal that comes in the midst of a report, an import or a fork: the run is closed all the same, at once, and nothing stays locked."""
 
 from __future__ import annotations
 
@@ -7,15 +7,40 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 RunScript = Callable[..., Any]
 
+WHOLE_BUDGET: Final = 4.9
+"""Seconds after which the end of a run gives up looking at its program, and somewhat later everything else."""
 REPORTING = """
-import logging, os, signal, sys, time
+import importlib, logging, os, pathlib, signal, sys, threading, time
+import atrains._capture
 from atrains import Task
+
+def fork(n):
+    "Fork while a thread of ours imports something, which the fork waits for."
+    if not n:
+        pathlib.Path("slow_to_import.py").write_text("import time; time.sleep(0.02)")
+        threading.Thread(target=import_slowly, name="atrains-importing", daemon=True).start()
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+def import_slowly():
+    while True:
+        sys.modules.pop("slow_to_import", None)
+        import slow_to_import
+        time.sleep(0.01)
+
+def load(n):
+    "Import what the end of a run imports as well."
+    sys.modules.pop("atrains._capture.script", None)
+    vars(atrains._capture).pop("script", None)
+    importlib.import_module("atrains._capture.script")
 
 task = Task.init("project", "a run")
 log = task.get_logger()
@@ -27,6 +52,8 @@ WAYS = {
     "logging": lambda n: root.warning("line %d", n),
     "scalars": lambda n: log.report_scalar("title", str(n % 5_000), value=n, iteration=n),
     "by two": lambda n: (log.report_text(f"line {n}", print_console=False), log.report_scalar("title", "series", value=n, iteration=n)),
+    "fork": fork,
+    "import": load,
 }
 report = WAYS[sys.argv[1]]
 print("ready", task.id, file=sys.__stderr__, flush=True)
@@ -37,7 +64,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("way", ["text", "print", "logging", "scalars", "by two"])
+@pytest.mark.parametrize("way", ["text", "print", "logging", "scalars", "by two", "fork", "import"])
 def test_a_signal_in_the_midst_of_a_report_closes_the_run_at_once(way: str, user: Any, read_task: Callable[..., Any]) -> None:
     for _ in range(4):
         with user.start(REPORTING, way, ATRAINS_QUIET="0") as process:
@@ -45,6 +72,7 @@ def test_a_signal_in_the_midst_of_a_report_closes_the_run_at_once(way: str, user
                 pass
             time.sleep(random.SystemRandom().random() * 0.05)
             process.send_signal(signal.SIGTERM)
+            sent = time.monotonic()
             try:
                 _, stderr = process.communicate(timeout=30)
             except subprocess.TimeoutExpired:
@@ -52,5 +80,45 @@ def test_a_signal_in_the_midst_of_a_report_closes_the_run_at_once(way: str, user
                 raise
         assert process.returncode == -signal.SIGTERM, stderr
         assert "not everything could be stored" not in stderr
+        assert time.monotonic() - sent < WHOLE_BUDGET, stderr
         found = read_task(line.split()[1])
         assert (found["status"], found["reason"]) == ("stopped", "SIGTERM"), stderr
+
+
+INTERRUPTED = """
+import os, random, signal, sys, threading, time
+from atrains import Task
+
+task = Task.init("project", "a run")
+raised, main, over = [], threading.main_thread().ident, threading.Event()
+
+def interrupt(number, frame):
+    "As Ctrl-C does, but only where a fork waits for the home."
+    if frame.f_code.co_filename.endswith("connections.py") or "connections.py" in str(frame.f_back and frame.f_back.f_code.co_filename):
+        raised.append(frame.f_lineno)
+        raise KeyboardInterrupt
+
+def press():
+    while not over.is_set():
+        signal.pthread_kill(main, signal.SIGINT)
+        time.sleep(random.random() * 0.001)
+
+sys.unraisablehook = lambda _: None  # a hook of a fork cannot raise
+signal.signal(signal.SIGINT, interrupt)
+threading.Thread(target=press, daemon=True).start()
+end = time.monotonic() + 4
+while len(raised) < 3 and time.monotonic() < end:
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+over.set()
+task.get_logger().report_scalar("title", "series", value=1, iteration=1)
+receipt = task.flush(timeout=5)
+print(len(raised), receipt.error, flush=True)
+"""
+
+
+def test_a_fork_that_ctrl_c_interrupts_leaves_nothing_locked(user: Any) -> None:
+    done = user.run(INTERRUPTED)
+    assert (done.code, done.stdout.split(" ", 1)[1].strip()) == (0, "None"), done
