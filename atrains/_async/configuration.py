@@ -203,12 +203,15 @@ class Configuration(TaskPart):
 
         Raises:
             StorageError: the file cannot be read; it is an `OSError`.
+            ValidationError: it is no path.
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.
         """
         self._check_open()
         if new_model_desc_file is None:
             return {"updated": 0}
+        if not isinstance(new_model_desc_file, str | PathLike):
+            raise ValidationError(f"cannot set the configuration of task {self.id}: give the path of a file, not {new_model_desc_file!r}")
         try:
             text = await self._channel.run(partial(config_files.read_text, new_model_desc_file))
         except ValidationError as error:
@@ -230,7 +233,7 @@ class Configuration(TaskPart):
             ValidationError: the name is that of no file in the folder.
             StorageError: the file cannot be written.
         """
-        if PurePath(filename).name != filename or filename in {"", ".."}:
+        if not isinstance(filename, str) or PurePath(filename).name != filename or filename in {"", ".."}:
             raise ValidationError(f"cannot save the design of task {self.id} as {filename!r}: give the name of a file, without folders")
         path = self.cache_dir / filename
         if use_cache and await self._channel.run(path.is_file):
@@ -290,6 +293,9 @@ class Configuration(TaskPart):
     async def _one_text(self, text: str | None, dictionary: Mapping[Any, Any] | None) -> str | None:
         if text is not None and dictionary is not None:
             raise UsageError(f"cannot set the configuration of task {self.id}: give config_text or config_dict, not both")
+        if not isinstance(text, str | None) or not isinstance(dictionary, Mapping | None):
+            given = dictionary if text is None else text
+            raise UnsupportedTypeError(f"the configuration of task {self.id} is a text or a dictionary, not {given!r}")
         return text if dictionary is None else await self._as_text(dictionary)
 
     async def _as_text(self, dictionary: Mapping[Any, Any]) -> str:

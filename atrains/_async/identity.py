@@ -142,6 +142,7 @@ class Identity(TaskPart):
     def _tag_list(self, tags: Iterable[str] | str) -> list[str]:
         if isinstance(tags, str):
             return tags.split()
-        if not isinstance(tags, Iterable):
+        found = list(tags) if isinstance(tags, Iterable) and not isinstance(tags, bytes) else [None]
+        if not all(isinstance(tag, str | int | float) for tag in found):
             raise ValidationError(f"the tags of task {self.id} are a list of texts, or one text with spaces between them, not {tags!r}")
-        return [str(tag) for tag in tags]
+        return [str(tag) for tag in found]

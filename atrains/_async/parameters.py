@@ -80,6 +80,8 @@ class Parameters(TaskPart):
             await typing.cast("AsyncTask", self)._connect_model(model, name)  # noqa: SLF001  # one class
             return mutable
         place = DEFAULT_SECTION if name is None else name
+        if not isinstance(place, str):
+            raise ValidationError(f"cannot connect to task {self.id}: name is the section of the parameters, a text, not {name!r}")
         match kind_of(mutable):
             case Kind.DICT:
                 return typing.cast("T", await self._connect_dict(typing.cast("dict[Any, Any]", mutable), place))

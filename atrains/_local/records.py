@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -48,13 +48,26 @@ def read_record(folder: Path, name: str = "task.json") -> Record:
     return record
 
 
-def encode_record(record: Mapping[str, Any]) -> bytes:
-    """The content of a `task.json`.
+def encode_record(record: Record) -> bytes:
+    """The content of a `task.json`. Half characters in the record's texts become `?` before, as on the way to a server.
 
     Raises:
         TypeError: a field is no JSON.
     """
-    return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    try:
+        return orjson.dumps(record, option=options)
+    except TypeError:
+        record.update(_whole_characters(record))
+        return orjson.dumps(record, option=options)
+
+
+def _whole_characters(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_whole_characters(key): _whole_characters(item) for key, item in value.items()}
+    return [_whole_characters(item) for item in value] if isinstance(value, list) else value
 
 
 def write_record(folder: Path, text: bytes, name: str = "task.json") -> None:

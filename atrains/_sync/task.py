@@ -1182,6 +1182,7 @@ class Task(TaskTwin):
 
         Raises:
             StorageError: the file cannot be read; it is an `OSError`.
+            ValidationError: it is no path.
             TaskStatusError: the run has ended.
             TransportError: the home cannot be reached.
         """

@@ -13,7 +13,7 @@ def check_labels(enumeration: object) -> dict[str, int]:
 
     Raises:
         UnsupportedTypeError: it is no dictionary, or a name is no text or a number no integer; names it.
-        ValidationError: a name is empty.
+        ValidationError: a name is empty, or a number needs more than 64 bits.
     """
     if not isinstance(enumeration, Mapping):
         raise UnsupportedTypeError(f"a label enumeration is a dict of names and integers such as {{'background': 0}}, not {enumeration!r}")
@@ -25,6 +25,8 @@ def check_labels(enumeration: object) -> dict[str, int]:
             raise ValidationError("a label needs a name of at least one character")
         if not isinstance(number, Integral) or isinstance(number, bool):
             raise UnsupportedTypeError(f"the label {name!r} has the number {number!r}; use an integer")
+        if not -(1 << 63) <= int(number) < 1 << 63:
+            raise ValidationError(f"the label {name!r} has the number {number}, which does not fit in 64 bits; use a smaller one")
         labels[name] = int(number)
     return labels
 

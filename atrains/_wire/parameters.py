@@ -112,7 +112,14 @@ def merged(*args: Mapping[str, object] | Iterable[tuple[str, object]], **kwargs:
 
 
 def find(name: str, sections: Sections) -> list[tuple[str, str]]:
-    """Return the section and name of every parameter that a name may mean: the one of this flat name, else those of a section each."""
+    """Return the section and name of every parameter that a name may mean: the one of this flat name, else those of a section each.
+
+    Raises:
+        ValidationError: if the name is no text.
+    """
+    if not isinstance(name, str):
+        raise ValidationError(f"the name of a parameter is a text such as 'General/rate', not {name!r}")
+    name = encodable(name)
     section, _, rest = name.partition("/")
     if rest in sections.get(section, {}):
         return [(section, rest)]
@@ -123,7 +130,7 @@ def place_of(name: str, sections: Sections) -> tuple[str, str]:
     """Return the section and name under which a value is to be stored: where it is already, else where its name says, else `General`.
 
     Raises:
-        ValidationError: if several sections hold the name; lists them. If it, or its section, is empty.
+        ValidationError: if several sections hold the name; lists them. If it, or its section, is empty. If it is no text.
     """
     found = find(name, sections)
     if len(found) > 1:

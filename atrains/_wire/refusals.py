@@ -16,6 +16,7 @@ _CLASSES: Final[dict[tuple[int, int], tuple[type[AtrainsError], str]]] = {
     (400, 123): (TaskStatusError, "use force where the call has it"),
     (400, 110): (TaskStatusError, "look at task.status first, or reset the task"),
     (400, 12): (ValidationError, "correct the argument"),
+    (400, 16): (ValidationError, "check the id of the project"),  # Server: a bad value; of what we send, only that can be one
     (400, 20): (ValidationError, "correct the argument"),
     (400, 21): (ValidationError, "correct the regular expression"),
     (400, 800): (ValidationError, "correct the argument"),

@@ -359,6 +359,16 @@ async def test_names_tags_and_comment_can_be_changed(world: World) -> None:
         await world(found.set_name("  x "))
 
 
+async def test_half_characters_are_stored_as_something_whole(world: World) -> None:
+    task = await world(world.Task.create("project", "a draft"))
+    await world(task.set_comment("a\udcff"))  # as in the name of a file that is not UTF-8
+    await world(task.set_tags(["b\udcff"]))
+    await world(task.set_parameter("c\udcff", 1))
+    assert (task.comment, task.get_tags(), task.get_parameter("c\udcff")) == ("a?", ["b?"], "1")
+    found = await world(world.Task.get_task(task.id))
+    assert (found.comment, found.get_tags(), found.get_parameter("c\udcff")) == ("a?", ["b?"], "1")
+
+
 async def test_reload_shows_what_others_changed(world: World) -> None:
     task = await world(world.Task.init("project", "a run"))
     other = await world(world.Task.get_task(task.id))

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from atrains import AsyncTask, Task
+from atrains import AsyncTask, Task, TaskParameters
 from atrains._portal.portal import portal
 from atrains._wire import endpoints
 from atrains.errors import (
@@ -84,6 +84,25 @@ CASES: Final[dict[str, Misuse]] = {
     "an iteration of more than 64 bits": Misuse("draft", lambda _, task: task.set_last_iteration(2**63), ValidationError, "0 or more"),
     "an offset of more than 64 bits": Misuse("draft", lambda _, task: task.set_initial_iteration(2**63), ValidationError, "give an int"),
     "tags that are a number": Misuse("draft", lambda _, task: task.add_tags(5), ValidationError, "a list of texts"),
+    "tags that are bytes": Misuse("draft", lambda _, task: task.add_tags(b"ab"), ValidationError, "a list of texts"),
+    "tags of nothing": Misuse("draft", lambda _, task: task.add_tags([None]), ValidationError, "a list of texts"),
+    "a section that is a number": Misuse(
+        "draft", lambda _, task: task.connect(TaskParameters(), name=5), ValidationError, "a text, not 5"
+    ),
+    "a parameter that is a number": Misuse(
+        "draft", lambda _, task: task.set_parameter(5, 1), ValidationError, "a text such as", names="5"
+    ),
+    "a parameter of nothing": Misuse("draft", lambda _, task: task.get_parameter(None), ValidationError, "a text such as", names="None"),
+    "a configuration that is a number": Misuse(
+        "draft", lambda _, task: task.set_configuration_object("General", config_dict=5), UnsupportedTypeError, "a text or a dictionary"
+    ),
+    "a file of it that is a number": Misuse("draft", lambda _, task: task.update_model_desc(5), ValidationError, "the path of a file"),
+    "a file for it that is none": Misuse(
+        "draft", lambda _, task: task.save_exec_model_design_file(None), ValidationError, "the name of a file"
+    ),
+    "a label of more than 64 bits": Misuse(
+        "draft", lambda _, task: task.set_model_label_enumeration({"it": 2**63}), ValidationError, "use a smaller one", names="it"
+    ),
     "no tags": Misuse("draft", lambda _, task: task.set_tags(None), ValidationError, "a list of texts"),
     "no system tags": Misuse("draft", lambda _, task: task.set_system_tags(None), ValidationError, "a list of texts"),
     "no parent, of a task that somebody deleted": Misuse(
@@ -119,6 +138,9 @@ CASES: Final[dict[str, Misuse]] = {
     ),
     "a copy of nothing": Misuse(
         "draft", lambda world, _: world.Task.clone(NOBODY), NotFoundError, "check the task id", "tasks.get_by_id", "nvalid task id", NOBODY
+    ),
+    "a copy in a project that there is not": Misuse(
+        "draft", lambda world, task: world.Task.clone(task, project=NOBODY), ValidationError, "the id of the project", "tasks.clone", "nvalid"
     ),
     "a parent that there is not": Misuse(
         "draft", lambda _, task: task.set_parent(NOBODY), NotFoundError, "check the task id", "tasks.edit", "nvalid"
