@@ -27,7 +27,7 @@ def as_url(url: str | Path) -> str:
     """A URL of the caller's, who may give a path as it is."""
     if not isinstance(url, str | os.PathLike):
         raise ValidationError(f"a file is named by its URL or path, not {url!r}")
-    return str(url)
+    return os.path.expanduser(os.fsdecode(url))
 
 
 def path_of(url: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import operator
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -357,7 +357,7 @@ def absolute_url(url: str | Path) -> str:
     Raises:
         ValidationError: it is neither.
     """
-    text = str(_named(url))
+    text = _named(url)
     if "://" in text and not text.startswith("file://"):
         return text
     return f"file://{absolute_path(text.removeprefix('file://'))}"
@@ -369,13 +369,14 @@ def absolute_path(path: str | Path) -> Path:
     Raises:
         ValidationError: it is none.
     """
-    return Path(str(_named(path))).expanduser().absolute()
+    return Path(_named(path)).expanduser().absolute()
 
 
-def _named(path: str | Path) -> str | Path:
-    if not isinstance(path, str | os.PathLike) or not str(path):
+def _named(path: str | Path) -> str:
+    text = os.fsdecode(path) if isinstance(path, str | os.PathLike) else ""
+    if not text:
         raise ValidationError(f"the weights of a model are named by a path or a URL, not {path!r}")
-    return path
+    return text
 
 
 def checked_iteration(iteration: int | None) -> int | None:
@@ -386,9 +387,12 @@ def checked_iteration(iteration: int | None) -> int | None:
     """
     whole = isinstance(iteration, float) and iteration.is_integer()
     try:
-        return None if iteration is None else operator.index(int(iteration) if whole else iteration)
+        number = None if iteration is None else operator.index(int(iteration) if whole else iteration)
     except TypeError:
         raise ValidationError(f"the iteration of a model is a whole number, not {iteration!r}") from None
+    if number is not None and not -(2**63) <= number < 2**63:
+        raise ValidationError(f"the iteration of a model is a number of 64 bits, not {iteration!r}")
+    return number
 
 
 def checked_tags(tags: Sequence[str]) -> list[str]:
@@ -397,7 +401,7 @@ def checked_tags(tags: Sequence[str]) -> list[str]:
     Raises:
         ValidationError: they are no list of texts.
     """
-    if isinstance(tags, str) or not all(isinstance(tag, str) and tag for tag in tags):
+    if isinstance(tags, str) or not isinstance(tags, Collection) or not all(isinstance(tag, str) and tag for tag in tags):
         raise ValidationError(f"the tags of a model are a list of texts such as ['best'], not {tags!r}")
     return list(dict.fromkeys(tags))
 

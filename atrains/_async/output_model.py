@@ -141,6 +141,7 @@ class AsyncOutputModel(ModelPart):
         """
         if (weights_filename is None) == (register_uri is None):
             raise UsageError("update_weights takes the file of the weights, or their URL: give one of weights_filename and register_uri")
+        _check_target(target_filename)
         if register_uri is not None:
             return await self._register(register_uri, {}, iteration=iteration, note=update_comment, is_package=is_package)
         path = absolute_path(weights_filename or "")
@@ -187,6 +188,7 @@ class AsyncOutputModel(ModelPart):
         """
         if (weights_filenames is None) == (weights_path is None):
             raise UsageError("update_weights_package takes files or a folder: give one of weights_filenames and weights_path")
+        _check_target(target_filename)
         if isinstance(weights_filenames, str | os.PathLike):
             raise ValidationError(f"weights_filenames is a list of files, not {weights_filenames!r}; give [{str(weights_filenames)!r}]")
         given = [weights_path] if weights_path is not None else list(weights_filenames or ())
@@ -409,3 +411,8 @@ class AsyncOutputModel(ModelPart):
             await model_upload.wait_stored(task, handle)
             await task.reload()
         return model_upload.shown(task, url)
+
+
+def _check_target(name: object) -> None:
+    if name is not None and not isinstance(name, str):
+        raise ValidationError(f"target_filename is the name that the stored file gets, a text, not {name!r}")

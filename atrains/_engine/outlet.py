@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from atrains._engine.held import reentrant_lock
 from atrains._engine.image_records import ImageAccount
 from atrains._engine.journal import Journal
 from atrains._engine.ledger import Counts, Ledger
-from atrains._engine.notices import say
 from atrains._engine.outbox import Outbox
 from atrains._engine.process import WORKERS
 from atrains._engine.reporter import Reporter
@@ -70,7 +68,6 @@ class Outlet:
                     limit=channel.settings.uploads.max_concurrent,
                     storages=channel.storages,
                     is_to_be_made=self.outbox.is_to_be_made,
-                    tell=partial(say, channel.settings),
                     images=ImageAccount(self.ledger, channel.settings.journal.max_bytes),
                 )
                 self._uploads = self._uploads or made

@@ -66,7 +66,6 @@ class Uploads:
         limit: How many at once.
         storages: Gives the places that files go to.
         is_to_be_made: Whether the home does not have a task yet, so that nothing can be recorded for it.
-        tell: Prints a line for the user.
         images: Keeps account of the images among them.
     """
 
@@ -80,7 +79,6 @@ class Uploads:
         limit: int,
         storages: Callable[[], StorageRegistry],
         is_to_be_made: Callable[[str], bool] = lambda _: False,
-        tell: Callable[[str], None] = lambda _: None,
         images: ImageAccount,
     ) -> None:
         self._journal = journal
@@ -90,7 +88,6 @@ class Uploads:
         self._limit = limit
         self._storages = storages()
         self._is_to_be_made = is_to_be_made
-        self._tell = tell
         self.images = images
         self._lock = reentrant_lock()
         self._incoming: deque[Handle] = deque()
@@ -475,7 +472,6 @@ class Uploads:
         handle.settle(state, error=error, entry=entry)
         if state is UploadState.failed and not upload.is_event:
             _log.error("atrains: %r of task %s could not be stored: %s", upload.name, upload.task, error)
-            self._tell(f"task {upload.task}: {upload.name!r} could not be stored: {error}")
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():

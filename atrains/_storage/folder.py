@@ -128,11 +128,12 @@ def _walk(url: str, root: Path) -> Iterator[FileInfo]:
     if itself is not None:
         yield itself
         return
+    below = "home:/" if url == HOME_URL else url.rstrip("/")
     for parent, folders, names in os.walk(root, onerror=_refuse):
         folders.sort()
         for path in (Path(parent, name) for name in sorted(names) if not _ON_ITS_WAY.fullmatch(name)):
             relative = path.relative_to(root).as_posix()
-            info = _info(f"{url.rstrip('/')}/{relative}", path, relative)
+            info = _info(f"{below}/{relative}", path, relative)
             if info is not None:
                 yield info
 

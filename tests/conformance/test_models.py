@@ -232,6 +232,10 @@ async def test_what_is_no_model_is_refused(world: World) -> None:
     for wrong in ({"model_uri": ""}, {"model_uri": None}, {"model_uri": "x", "name": "ab"}, {"model_uri": "x", "tags": "text"}):
         with pytest.raises(ValidationError):
             await world(task.update_output_model(**wrong))
+    with pytest.raises(ValidationError, match=r"tags of a model are a list of texts .*, not 3"):
+        await world(kind(world, "OutputModel")(task, name="another").set_tags(3))
+    with pytest.raises(ValidationError, match=r"target_filename is the name .*, not 3"):
+        await world(kind(world, "OutputModel")(task).update_weights("model.pt", target_filename=3))
     assert (await world(task.get_models())) == {"input": [], "output": []}
 
 
@@ -242,6 +246,8 @@ async def test_what_cannot_be_recorded_replaces_no_weights(world: World, work: P
     (work / "model.pt").write_bytes(b"other weights")
     with pytest.raises(ValidationError, match=r"whole number, not 'five'"):
         await world(task.update_output_model_and_upload("model.pt", iteration="five"))
+    with pytest.raises(ValidationError, match=r"64 bits, not 9223372036854775808"):
+        await world(task.update_output_model_and_upload("model.pt", iteration=2**63))
     with pytest.raises(ValidationError, match=r"is a function, not 3"):
         await world(task.update_output_model_and_upload("model.pt", async_enable=True, cb=3))
     assert await content(world, task.output_model) == WEIGHTS

@@ -369,6 +369,17 @@ async def test_nothing_of_the_home_leads_out_of_it(world: Any, manager: Any, tmp
     for url in ("home://../outside", "home://files/../../outside", f"home://{tmp_path}/outside"):
         with pytest.raises(StorageError, match="leads out of the home"):
             await world(manager.upload_file(tmp_path / "a", url))
+    found = await world(manager.list("home://", return_full_path=True))
+    assert "home://home.json" in found
+    assert (await world(manager.get_metadata(found[0], return_full_path=True)))["name"] == found[0]
+
+
+async def test_whose_home_a_tilde_is(world: Any, manager: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ends understand it: what was read from the user's folder went to one that is called `~`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(str(tmp_path / "a"), b"a")
+    assert await world(manager.upload_file("~/a", "~/b")) == str(tmp_path / "b")
+    assert await world(manager.get_local_copy("~/b")) == str(tmp_path / "b")
 
 
 async def test_awkward_names(world: Any, manager: Any, web: str, tmp_path: Path, home: str) -> None:

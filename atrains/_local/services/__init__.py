@@ -109,6 +109,9 @@ def call(store: Store, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[s
         )
     try:
         return service(store, request)
+    except OverflowError as error:  # of the index, whose numbers have 64 bits
+        message = f"Validation error: a number is too large ({error})"
+        raise ServerError(message, code=400, subcode=12, endpoint=endpoint.name) from error
     except ServerError as error:
         error.endpoint = endpoint.name
         raise
