@@ -85,6 +85,7 @@ class ProcessState:
         ends_at: When that must be over, by the monotonic clock; None before.
         signals_handled: Whether such a signal is noticed.
         leave: Ends the program as an exit of its main thread with that code would, from any thread; None where nobody watches for its end.
+        is_left: Whether it was called: the program ends, and its child processes with it.
         when_idle: Called after the last open run has ended, on any thread.
         inherited_runs: The tasks of those that were open in the process that this one was forked from: it may report to them.
         console: The capture of the standard streams, once a run wanted it; a forked child goes on with it.
@@ -104,6 +105,7 @@ class ProcessState:
         self.ends_at: float | None = None
         self.signals_handled = False
         self.leave: Callable[[int], None] | None = None
+        self.is_left = False
         self.when_idle: Callable[[], None] = lambda: None
         self.inherited_runs: tuple[str, ...] = ()
         self.console: Console | None = None

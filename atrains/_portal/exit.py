@@ -18,6 +18,7 @@ from atrains._engine.channel import names_of
 from atrains._engine.endings import COMPLETED, Ending, ending_of
 from atrains._engine.notices import say
 from atrains._engine.process import Budget, process
+from atrains._portal import children
 from atrains._portal.exitcode import ProgramEnd, remind_of_interrupt
 from atrains._portal.portal import Portal, portal, running_portal
 from atrains._portal.signals import EndingSignals
@@ -110,6 +111,8 @@ class ExitWatch:
         self._ending = process().ending or (self._program.ending() if self._program is not None else COMPLETED)
         self._interrupted = self._program is not None and self._program.was_interrupted
         try:
+            if process().is_left:
+                children.end_all()
             self._join_others()
         except KeyboardInterrupt as error:  # the interpreter will not wait either
             self._ending = ending_of(error)

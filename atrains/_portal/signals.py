@@ -38,6 +38,7 @@ _LONGEST_REPORT: Final = 1.0
 _PACKAGES: Final = {"aiofiles", "aiohttp", "anyio", "atrains", "jwt", "orjson", "psutil", "pyhocon", "rich", "tenacity"}
 _IMPORTED: Final = sys.stdlib_module_names | _PACKAGES
 """The packages that those who deliver may import: what else the main thread imports may take its time."""
+_MACHINERY: Final = "importlib._bootstrap"
 
 
 class EndingSignals:
@@ -198,14 +199,22 @@ def _caller(frame: FrameType | None) -> FrameType | None:
 
 
 def _is_brief(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).startswith(("atrains.", "logging", "importlib._bootstrap"))
+    return str(frame.f_globals.get("__name__")).startswith(("atrains.", "logging", _MACHINERY))
 
 
 def _importer(frame: FrameType | None) -> FrameType | None:
-    """The outermost frame of an import that other threads may wait for."""
-    found = None
+    """The outermost frame of an import that other threads may wait for.
+
+    They do for a module that they import as well; and for whatever it is as long as the machinery itself is at work, or looks for the
+    module: it has one lock for that.
+    """
+    found, is_at_work = None, True
     while frame is not None:
-        if frame.f_code.co_name == "_find_and_load" and str(frame.f_locals.get("name")).partition(".")[0] in _IMPORTED:
+        is_of_it = str(frame.f_globals.get("__name__")).startswith(_MACHINERY)
+        is_at_work = is_at_work and is_of_it
+        name = frame.f_code.co_name if is_of_it else ""
+        is_shared = name == "_find_and_load" and str(frame.f_locals.get("name")).partition(".")[0] in _IMPORTED
+        if is_at_work or is_shared or name == "_find_spec":
             found = frame
         frame = frame.f_back
     return found

@@ -253,3 +253,69 @@ open("id", "w").write(task.id)
     ]
     assert "KeyboardInterrupt" in outputs[1]
     assert outputs[2:] == ["stopped True\n", "", "queued\n"]
+
+
+CHILDREN = """
+import multiprocessing, os, signal, subprocess, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from atrains import Task
+
+FOREVER = "import time; time.sleep(600)"
+
+def work(number):
+    task = Task.current_task() or Task.init("stopping", "with children", auto_connect_streams=False)
+    task.get_logger().report_scalar("of children", str(number), float(number), 1)
+    print("begun", os.getpid(), flush=True)
+    if number == 2:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("stubborn", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    task = Task.init("stopping", "with children", auto_connect_streams=False)
+    print(task.id, flush=True)
+    own = subprocess.Popen([sys.executable, "-c", FOREVER])
+    deep = subprocess.Popen([sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {FOREVER!r}])"])
+    multiprocessing.get_context("spawn").Process(target=work, args=(1,)).start()
+    multiprocessing.get_context("fork").Process(target=work, args=(2,)).start()
+    print("pids", own.pid, deep.pid, flush=True)
+    try:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+            pool.submit(work, 3)
+            time.sleep(600)
+    finally:
+        own.kill()
+        print("cleaned up", own.wait(), flush=True)
+"""
+
+
+def test_child_processes_end_with_the_program_and_what_they_reported_is_kept(somebody: User) -> None:
+    import psutil
+
+    process = somebody.start(CHILDREN, **FAST)
+    task = first_line(process)
+    lines: list[str] = []
+    while sorted(line.split()[0] for line in lines) != ["begun", "begun", "begun", "pids", "stubborn"]:
+        lines.append(first_line(process))
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 6  # with the one of a child, and those that multiprocessing starts for itself
+    stop(somebody, task, "ask")
+    began = time.monotonic()
+    done = finish(process)
+    assert time.monotonic() - began < 20, "the pool waits for what it was given, which never ends"
+    assert (done.code, done.stdout.splitlines()) == (1, ["cleaned up -15"])
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    found = read(somebody, task)
+    assert found["status"] == "stopped"
+    assert {series: curve["y"] for series, curve in found["scalars"]["of children"].items()} == {"1": [1.0], "2": [2.0], "3": [3.0]}
+
+
+def test_child_processes_of_a_program_that_goes_on_are_left_alone(user: User) -> None:
+    begin = "async def main():\n"
+    script = COROUTINES.replace(begin, f"{begin}    import subprocess\n    child = subprocess.Popen(['sleep', '60'])\n")
+    script = script.replace('print("cancelled", first', 'print("child", child.poll()); child.kill(); print("cancelled", first')
+    process = user.start(script, **FAST)
+    first, _ = first_line(process), first_line(process)
+    stop(user, first, "ask")
+    done = finish(process)
+    assert done.stdout.splitlines()[-2:] == ["child None", "cancelled True"]
