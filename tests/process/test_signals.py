@@ -86,17 +86,19 @@ def test_a_signal_in_the_midst_of_a_report_closes_the_run_at_once(way: str, user
 
 
 INTERRUPTED = """
-import os, random, signal, sys, threading, time
+import logging, os, random, signal, sys, threading, time
 from atrains import Task
 
 task = Task.init("project", "a run")
 raised, main, over = [], threading.main_thread().ident, threading.Event()
 
 def interrupt(number, frame):
-    "As Ctrl-C does, but only where a fork waits for the home."
-    if frame.f_code.co_filename.endswith("connections.py") or "connections.py" in str(frame.f_back and frame.f_back.f_code.co_filename):
-        raised.append(frame.f_lineno)
-        raise KeyboardInterrupt
+    "As Ctrl-C does, but only in what is called around a fork: that of logging, and ours."
+    while frame is not None:
+        if frame.f_code.co_name in ("_releaseLock", "before_fork", "_before_fork", "_after_fork_in_parent"):
+            raised.append(frame.f_code.co_name)
+            raise KeyboardInterrupt
+        frame = frame.f_back
 
 def press():
     while not over.is_set():
@@ -114,6 +116,10 @@ while len(raised) < 3 and time.monotonic() < end:
     os.waitpid(child, 0)
 over.set()
 task.get_logger().report_scalar("title", "series", value=1, iteration=1)
+other = threading.Thread(target=logging.getLogger, args=("of another thread",), daemon=True)
+other.start()
+other.join(5)
+assert not other.is_alive()
 receipt = task.flush(timeout=5)
 print(len(raised), receipt.error, flush=True)
 """
