@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import sys
 from array import array
@@ -17,12 +18,16 @@ from atrains._local.metrics import summarise
 from atrains._wire.events import MONITOR_TITLES, Column, EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.frames import MAGIC, MAX_BODY, PREFIX, Damage, Frame, encode_frame, scan_frames
 
+_logger = logging.getLogger("atrains")
+
 Buffers = list[bytes | bytearray | memoryview]
 
 _FORMATS: Final = {"iteration": "<i8", "time": "<f8", "value": "<f8", "series": "<u4"}
 _NATIVE: Final[Mapping[str, Any]] = {"<i8": "q", "<f8": "d", "<u4": "I"}
 _WINDOW: Final = 1 << 20
 """Bytes looked through at once for the next whole frame behind damage."""
+_said: Final[set[tuple[Path, int]]] = set()
+"""The damage that was said: its file and its place there."""
 
 
 def kind_of(block: EventBlock) -> EventKind:
@@ -181,6 +186,24 @@ def scan(file: BinaryIO, start: int = 0) -> Iterator[Frame | Damage]:
         resumed = _next_frame(file, position + 1, size)
         yield Damage(position, resumed, at_end=resumed == size)
         position = resumed
+
+
+def read_whole(path: Path, file: BinaryIO) -> Iterator[Frame]:
+    """Yield the frames of a file that count, checked, each span once; damage between them is said, a torn end is somebody's append."""
+    seen = Seen()
+    for found in scan(file):
+        if isinstance(found, Frame):
+            if seen.add(span_of(found.header)):
+                yield found
+        elif not found.at_end or _lengths_at(file, found.start, found.end) is not None:
+            say_damaged(path, found.start, found.end)
+
+
+def say_damaged(path: Path, start: int, end: int) -> None:
+    """Say, once a process, that bytes of a file cannot be read."""
+    if (path, start) not in _said:
+        _said.add((path, start))
+        _logger.warning("%s: bytes %d to %d are damaged and left out; the events before and behind them are kept", path, start, end)
 
 
 def scan_headers(file: BinaryIO) -> Iterator[Frame | Damage]:

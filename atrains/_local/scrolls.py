@@ -117,12 +117,10 @@ def _plan(path: str, kind: EventKind, file: int, end: int) -> Plan:  # noqa: ARG
 
 def _frames(path: Path, end: int) -> Iterator[Frame]:
     with path.open("rb") as file:
-        seen = chunks.Seen()
-        for found in chunks.scan(file):
+        for found in chunks.read_whole(path, file):
             if found.end > end:
                 return
-            if isinstance(found, Frame) and seen.add(chunks.span_of(found.header)):
-                yield found
+            yield found
 
 
 class _Identities:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
@@ -82,9 +82,7 @@ def catch_up(connection: sqlite3.Connection, folder: Path, task: str, kind: Even
                 if found.at_end:
                     os.truncate(path, found.start)
                     break
-                _logger.warning(
-                    "%s: bytes %d to %d are damaged and left out; the events before and behind them are kept", path, found.start, found.end
-                )
+                chunks.say_damaged(path, found.start, found.end)
             else:
                 _register_found(connection, task, kind, found)
             end = found.end
@@ -220,8 +218,9 @@ def read_log(folder: Path, count: int, *, from_timestamp: int | None, earlier: b
         from_timestamp: Milliseconds since the epoch; None for the end that is looked away from.
         earlier: Towards the past (answer newest first) or the future (oldest first).
     """
+    path = chunk_file(folder, EventKind.LOGS)
     try:
-        file = chunk_file(folder, EventKind.LOGS).open("rb")
+        file = path.open("rb")
     except FileNotFoundError:
         return []
     near, far = (1, 0) if earlier else (0, 1)
@@ -238,7 +237,10 @@ def read_log(folder: Path, count: int, *, from_timestamp: int | None, earlier: b
             if len(found) >= count and (frame.header["times"][near] - found[count - 1][0]) * direction > 0:
                 break
             whole = chunks.read_frame(file, frame)
-            lines = chunks.decode_records(whole) if whole is not None else []
+            if whole is None:
+                chunks.say_damaged(path, frame.start, frame.end)
+                continue
+            lines = chunks.decode_records(whole)
             for place, line in enumerate(lines):
                 if from_timestamp is None or (line["timestamp"] - from_timestamp) * direction > 0:
                     found.append((line["timestamp"], frame.start, place, line))
@@ -255,11 +257,4 @@ def _frames(path: Path) -> Iterator[Frame]:
     except FileNotFoundError:
         return
     with file:
-        seen = chunks.Seen()
-        yield from _whole(chunks.scan(file), seen)
-
-
-def _whole(found: Iterable[Frame | Damage], seen: chunks.Seen) -> Iterator[Frame]:
-    for frame in found:
-        if isinstance(frame, Frame) and seen.add(chunks.span_of(frame.header)):
-            yield frame
+        yield from chunks.read_whole(path, file)

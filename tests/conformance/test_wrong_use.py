@@ -140,7 +140,8 @@ CASES: Final[dict[str, Misuse]] = {
         "draft", lambda world, _: world.Task.clone(NOBODY), NotFoundError, "check the task id", "tasks.get_by_id", "nvalid task id", NOBODY
     ),
     "a copy in a project that there is not": Misuse(
-        "draft", lambda world, task: world.Task.clone(task, project=NOBODY), ValidationError, "the id of the project", "tasks.clone", "nvalid"
+        "draft", lambda world, task: world.Task.clone(task, project=NOBODY), ValidationError, "the id of the project",
+        "tasks.clone", "nvalid",
     ),
     "a parent that there is not": Misuse(
         "draft", lambda _, task: task.set_parent(NOBODY), NotFoundError, "check the task id", "tasks.edit", "nvalid"

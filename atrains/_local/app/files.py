@@ -77,6 +77,8 @@ class FileServer:
             return _text(400, f"the form cannot be read: {error}")
         except ConnectionError:  # the client gave it up: nobody is left to be answered
             return _text(400, "the connection broke off")
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):  # tried again it would be the same
+            return _text(400, f"{path[:300]!r} is where a folder is, or below a file")
         except OSError as error:
             status = 507 if error.errno in {errno.ENOSPC, errno.EDQUOT} else 500
             return _text(status, f"the file cannot be stored: {error.strerror or error}")

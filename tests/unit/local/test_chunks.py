@@ -145,6 +145,22 @@ def test_one_damaged_place_costs_one_chunk(place: Path, data: st.DataObject) -> 
     assert found == [end for start, end in zip([0, *ends], ends, strict=False) if not start <= position < end]
 
 
+@pytest.mark.parametrize("chunk", [0, 1, 2])
+def test_damage_is_said_once_and_a_torn_end_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture, chunk: int) -> None:
+    content, ends = three_chunks()
+    damaged = bytearray(content)
+    damaged[ends[chunk] - 1] ^= 1
+    for whole, said in ((bytes(damaged), 1), (content[: ends[chunk] - 1], 0)):
+        path = tmp_path / str(said)
+        caplog.clear()
+        for _ in range(2):
+            with opened(path, whole) as file:
+                assert [frame.end for frame in chunks.read_whole(path, file)] == [
+                    end for end in ends if end != ends[chunk] and end <= len(whole)
+                ]
+        assert [str(path) in record.getMessage() for record in caplog.records] == [True] * said
+
+
 def test_damage_longer_than_a_window_is_passed(tmp_path: Path) -> None:
     content, ends = three_chunks()
     garbage = b"ATF1" + os.urandom(3 << 20)
