@@ -65,7 +65,8 @@ def _check_monitoring(wish: bool | Mapping[str, Any]) -> Mapping[str, Any] | Non
         elif value is None or name in _AXIS:
             continue
         elif isinstance(value, bool) or not isinstance(value, int | float) or not (value >= 0 if name in _START else value > 0):
-            raise ValidationError(f"auto_resource_monitoring: {name} is a number above 0, not {value!r}")
+            least = "0 or more" if name in _START else "above 0"
+            raise ValidationError(f"auto_resource_monitoring: {name} is a number, {least}, not {value!r}")
         elif name in _START:
             found["first_report"] = float(value)
         elif name == _PERIOD:
@@ -85,7 +86,7 @@ def begin(task: TaskPart, watch: Watch) -> None:
     # Under an agent the agent captures what the process prints: both would report each line.
     if watch.streams and settings.console.capture and task.running_locally():
         task._console = open_console(task.get_logger(), watch.streams, settings.console.cr_flush_period)  # noqa: SLF001
-    is_ours = current.main_task() is task and (task.begun_here or (not task.running_locally() and not tasks_of_masters()))
+    is_ours = current.main_task() is task and (task.begun_here or (not task.running_locally() and task.id not in tasks_of_masters()))
     if watch.monitor is not None and settings.monitor.enabled and is_ours:
         _begin_monitor(task, channel, settings.monitor._replace(**watch.monitor), settings)
 

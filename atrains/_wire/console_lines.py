@@ -110,8 +110,10 @@ class LineAssembler:
 
     def finish(self) -> Sequence[str]:
         """Return what is held, as at the end of the output."""
-        self._broken = ""
+        self._broken, blank = "", self._blank
         self._commit()
+        if not self._out:
+            self._blank = blank  # nothing was held, and that is no empty line
         return self._taken()
 
     # ---- the drawn part

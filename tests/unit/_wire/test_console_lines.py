@@ -55,6 +55,13 @@ def test_what_is_shown(written: Sequence[str], shown: list[str]) -> None:
     assert lines_of(*written) == shown
 
 
+def test_an_end_with_nothing_held_is_no_empty_line() -> None:
+    lines = LineAssembler(PERIOD, Clock())
+    assert lines.feed("before\n") == ("before",)
+    assert not lines.finish()
+    assert lines.feed("after\n") == ("after",)
+
+
 def test_a_long_progress_shows_once_a_period() -> None:
     bar = [f"\r{number}%" for number in range(101)]
     assert lines_of(*bar, "\n", every=0.3) == ["33%", "67%", "100%"]
