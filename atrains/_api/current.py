@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from atrains._config import Mode, Settings
-from atrains._config.env import leave_task_for_children, take_back_task_from_children
+from atrains._config.env import leave_task_for_children, take_back_task_from_children, tasks_of_masters
 from atrains._engine.places import is_elsewhere, place_of
 
 if TYPE_CHECKING:
@@ -74,14 +74,20 @@ def offer_main(task: TaskBase) -> None:
     if main is not None and (elsewhere or not is_elsewhere(main._settings)):  # noqa: SLF001
         return
     _main[0] = task
-    if task.begun_here and chosen.mode is Mode.ACTIVE and not elsewhere:
+    if _is_ours(task) and chosen.mode is Mode.ACTIVE and not elsewhere:
         leave_task_for_children(task.id)
 
 
 def unset_main(task: TaskBase) -> None:
     """Start no more child processes that report to a task, if it is the main task: its run ends."""
-    if _main[0] is task and task.begun_here:
+    if _main[0] is task and _is_ours(task):
         take_back_task_from_children()
+
+
+def _is_ours(task: TaskBase) -> bool:
+    """Whether this process began the run of a task, or an agent did so by starting this process."""
+    is_agents = task.id == task._settings.remote_task_id  # noqa: SLF001
+    return task.begun_here or (is_agents and task.id not in tasks_of_masters())
 
 
 def opened_here(settings: Settings) -> TaskBase | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -19,7 +20,7 @@ from atrains._async.status import FLUSH_BUDGET, StatusPart
 from atrains._async.watching import check_watch
 from atrains._async.wish import Origin, Wish, check_same, check_wish
 from atrains._capture.seeds import seed_generators
-from atrains._config import set_credentials, settings
+from atrains._config import Settings, set_credentials, settings
 from atrains._config.env import process_variables, tasks_of_masters
 from atrains._engine.channel import Channel, names_of
 from atrains._engine.disabled import DisabledChannel
@@ -30,12 +31,15 @@ from atrains._engine.places import is_elsewhere
 from atrains._engine.process import Budget, process
 from atrains._engine.runtime import Runtime
 from atrains._wire import endpoints
+from atrains._wire.metrics import iteration_behind
 from atrains._wire.names import validate_name, validate_task_id, validate_task_type
 from atrains.errors import HomeError, NotFoundError, TransportError, UsageError, ValidationError
 from atrains.types import TaskStatusEnum, TaskTypes
 
 CLOSE_BUDGET: Final = 10.0
 """Seconds that `close` waits for the home; what is not delivered by then stays in the journal."""
+_LAST_CALL: Final = 2.0
+"""Seconds in which the status is set at least, where the others were used up."""
 
 _FINAL_CALLS: Final = {
     TaskStatusEnum.completed: endpoints.TASKS_COMPLETED,
@@ -174,12 +178,17 @@ class Lifecycle(Finding, StatusPart):
         task = await cls._load(channel, runtime, validate_task_id(task_id))
         await task.started()
         await task.reload()
+        # What a process that has this one as its child has reported by now is of this run.
+        behind = 0 if task.id in tasks_of_masters() else iteration_behind(task._record)  # noqa: SLF001  # one class
+        if offset := task.set_initial_iteration(_first_iteration(channel.settings, behind)):
+            say(channel.settings, f"task {task_id} goes on from iteration {offset} on")
         task._join()  # noqa: SLF001  # one class
         return task
 
     @classmethod
     async def _begin(cls, channel: Channel | DisabledChannel, runtime: Runtime | None, wish: Wish) -> Self:
         opened = await opening.open_run(channel, wish)
+        opened = opened._replace(first_iteration=_first_iteration(channel.settings, opened.first_iteration))
         task = cls._bound(opened.record, channel, runtime)
         is_theirs = isinstance(wish.reuse, str) and opened.origin in {Origin.REUSED, Origin.CONTINUED}
         task._project_name = None if is_theirs else wish.project  # noqa: SLF001
@@ -210,6 +219,7 @@ class Lifecycle(Finding, StatusPart):
                 task = await cls._load(channel, runtime, validate_task_id(task_id))
             except (NotFoundError, ValidationError):
                 continue
+            task.set_initial_iteration(_first_iteration(channel.settings, 0))
             task._join()  # noqa: SLF001  # one class
             return task
         if task_ids:
@@ -310,13 +320,14 @@ class Lifecycle(Finding, StatusPart):
                 self._logger.close()
             receipt = await self._channel.flush(self.reported_as, budget.left())
             if owns_run:
-                await self._channel.adopt(CLOSE_BUDGET)
+                await self._channel.adopt(budget.left())
             undone = [f"not everything was stored ({receipt.error})"] if receipt.error is not None else []
             left = await self._channel.finish_uploads(self.reported_as, timeout=budget.left())
             if left:
                 undone.append(f"not everything was uploaded yet ({names_of(left)})")
             if ends_run:
-                undone += await self._set_final_status(ending, can_be_set=not left or ending.status == TaskStatusEnum.created)
+                can_be_set = not left or ending.status == TaskStatusEnum.created
+                undone += await self._set_final_status(ending, can_be_set=can_be_set, within=max(_LAST_CALL, budget.left()))
             self._finish_job(self._run_job)
             self._ended = True
             if self._closed:
@@ -346,16 +357,18 @@ class Lifecycle(Finding, StatusPart):
                     "status", self.reported_as, {"status": ending.status, "status_reason": ending.reason}
                 )
 
-    async def _set_final_status(self, ending: Ending, *, can_be_set: bool) -> list[str]:
+    async def _set_final_status(self, ending: Ending, *, can_be_set: bool, within: float) -> list[str]:
         """Set the status with which the run ended; returns what could not be done."""
         if self._is_ahead or not can_be_set:  # the status comes after what waits; it is in the journal, too
             return [f"its status could not be set to {ending.status} yet"]
         forgetting = self._channel.resetting(self.reported_as) if ending.status == TaskStatusEnum.created else contextlib.nullcontext()
         try:
-            async with forgetting:
+            async with asyncio.timeout(within), forgetting:
                 await self._signal(_FINAL_CALLS[ending.status], "end", ignore_errors=True, reason=ending.reason, can_wait=False)
                 self._finish_job(self._status_job)
                 self._status_job = 0
+        except TimeoutError:  # the home does not answer; what it has not done a recovery does
+            return [f"its status could not be set to {ending.status} yet"]
         except (HomeError, TransportError) as error:
             return [f"its status could not be set to {ending.status} ({error})"]
         return []
@@ -373,3 +386,9 @@ class Lifecycle(Finding, StatusPart):
             # A mark that cannot be written costs a repetition at the next start, and jobs can be repeated.
             with contextlib.suppress(OSError):
                 outlet.journal.finish_job(job)
+
+
+def _first_iteration(settings: Settings, behind: int) -> int:
+    """What is added to the iterations of a run that begins; `behind` its last one unless the settings say otherwise."""
+    wished = settings.task.iteration_offset
+    return behind if wished is None else wished

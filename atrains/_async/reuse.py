@@ -23,6 +23,7 @@ from atrains._engine.endings import UNCLOSED
 from atrains._engine.notices import say
 from atrains._storage.locks import FolderLock
 from atrains._wire import endpoints
+from atrains._wire.metrics import iteration_behind
 from atrains.errors import HomeError, NotFoundError
 from atrains.types import TaskStatusEnum
 
@@ -240,8 +241,7 @@ async def reset_for_reuse(channel: AnyChannel, record: dict[str, Any]) -> Opened
 
 def go_on(record: dict[str, Any]) -> Opened:
     """Keep what a task holds, and go on behind its last iteration."""
-    last = int(record.get("last_iteration") or 0)
-    return Opened(record, Origin.CONTINUED, first_iteration=last + 1 if last or record.get("last_metrics") else 0)
+    return Opened(record, Origin.CONTINUED, first_iteration=iteration_behind(record))
 
 
 def session_key(channel: AnyChannel, wish: Wish) -> sessions.SessionKey:

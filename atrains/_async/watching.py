@@ -102,7 +102,7 @@ def _begin_monitor(task: TaskPart, channel: Channel, chosen: MonitorSettings, se
 
 def _age(task: TaskPart) -> float:
     """Seconds since the task began, where it may have points of an earlier run: those must not be replaced by ours."""
-    if task.begun_here and not task.get_initial_iteration():
+    if task.begun_here and not task.data.get("last_metrics"):
         return 0.0
     began = task.data.get("started") if not task.begun_here else task.data.get("created")
     return max(0.0, time.time() - datetime.fromisoformat(began).timestamp()) if isinstance(began, str) else 0.0

@@ -351,10 +351,12 @@ def _task(layers: Layers) -> TaskSettings:
     window = layers.find("task.reuse_window_hours", keys=("sdk.development.task_reuse_time_window_in_hours",))
     no_reuse = layers.find("task.no_reuse", suffix="TASK_NO_REUSE")
     stopping = layers.find("task.support_stopping", own="SUPPORT_STOPPING", keys=("sdk.development.support_stopping",))
+    offset = layers.find("task.iteration_offset", suffix="SET_ITERATION_OFFSET")
     output = layers.find("task.default_output_uri", suffix="DEFAULT_OUTPUT_URI", keys=("sdk.development.default_output_uri",))
     return TaskSettings(
         reuse_window_hours=window.number(at_least=0, unit="hours") if window else default.reuse_window_hours,
         no_reuse=no_reuse.boolean() if no_reuse else default.no_reuse,
         support_stopping=stopping.boolean() if stopping else default.support_stopping,
+        iteration_offset=offset.whole(at_least=0, unit="iterations") if offset else None,
         default_output_uri=output.text() if output else None,
     )

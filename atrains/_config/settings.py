@@ -247,6 +247,8 @@ class TaskSettings(NamedTuple):
     """Whether reuse is switched off whatever the call says."""
     support_stopping: bool = True
     """Whether a run ends when somebody stops its task from outside."""
+    iteration_offset: int | None = None
+    """The initial iteration of a run that begins; None for 0, or for the one behind the last where a run goes on."""
     default_output_uri: str | None = None
     """Where models and artifacts go when the task names no destination."""
 

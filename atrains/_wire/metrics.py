@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from atrains._wire.events import MONITOR_TITLES
+from atrains._wire.events import MONITOR_TITLES, SINGLE_VALUE_TITLE
 from atrains.types import MetricSummary
 
 
@@ -21,6 +21,12 @@ def by_title(record: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
     for entry in sorted(entries, key=lambda entry: (entry["metric"], entry["variant"])):
         found.setdefault(entry["metric"], {})[entry["variant"]] = entry
     return found
+
+
+def iteration_behind(record: Mapping[str, Any]) -> int:
+    """The iteration from which a run goes on: behind its last one; 0 where it reported no curve but those of its machine."""
+    last = int(record.get("last_iteration") or 0)
+    return last + 1 if last or by_title(record).keys() - MONITOR_TITLES - {SINGLE_VALUE_TITLE} else 0
 
 
 def summary_of(entry: Mapping[str, Any]) -> MetricSummary:

@@ -93,6 +93,30 @@ def test_a_script_ends_and_its_agent_goes_on(somebody: User, read: Read) -> None
     assert found["scalars"]["loss"]["train"]["y"] == [pytest.approx(0.7)]
 
 
+def test_what_an_agent_takes_up_again_counts_on(somebody: User, read: Read) -> None:
+    """What was reported before would be overwritten otherwise: a point is known by its iteration."""
+    program = """
+import subprocess, sys
+from atrains import Task
+task = Task.init(auto_connect_streams=False)
+for iteration in range(2):
+    task.get_logger().report_scalar("loss", sys.argv[1], 0.5, iteration)
+task.flush()
+child = "from atrains import Task; print(Task.init().get_initial_iteration())"
+print(task.get_initial_iteration(), subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout)
+"""
+    (task,) = printed(somebody.run("import json; from atrains import Task; print(json.dumps(Task.create('remote', 'goes on').id))"))
+    agent = {"CLEARML_TASK_ID": task}
+    assert somebody.run(program, "a", **agent).stdout.split() == ["0", "0"]
+    again = somebody.run(program, "b", **agent)
+    assert again.stdout.split() == ["2", "0"], "what the first process reported by now is of this run"
+    assert f"task {task} goes on from iteration 2 on" in again.stderr
+    assert somebody.run(program, "c", CLEARML_SET_ITERATION_OFFSET="1", **agent).stdout.split() == ["1", "1"]
+    assert {series: curve["x"] for series, curve in read(task)["scalars"]["loss"].items()} == {"a": [0, 1], "b": [2, 3], "c": [1, 2]}
+    somebody.run("import sys; from atrains import Task; Task.get_task(sys.argv[1]).reset(force=True)", task, name="reset.py")
+    assert somebody.run(program, "d", **agent).stdout.split() == ["0", "0"]
+
+
 def test_a_copy_is_handed_over_and_the_script_completes(somebody: User, read: Read) -> None:
     task, (copy, _) = printed(somebody.run(SCRIPT, '{"queue_name": "default", "clone": true, "exit_process": false}'))
     assert (read(task)["status"], read(copy)["status"]) == ("completed", "queued")
