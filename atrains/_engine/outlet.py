@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from atrains._engine.held import reentrant_lock
 from atrains._engine.image_records import ImageAccount
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from atrains._engine.upload import Upload
     from atrains._engine.uploads import Uploads
 
+_LAST_DELIVERY: Final = 2.0
+"""Seconds for what was reported after the last flush; the rest stays on the disk."""
 _log = logging.getLogger("atrains")
 
 
@@ -160,7 +163,10 @@ class Outlet:
         """Let go of the journal; what was not delivered stays on disk."""
         # Sealed before the last delivery: what a thread reports meanwhile is either delivered or refused, never left behind.
         self.journal.seal()
-        await self.reporter.deliver_once()
+        if self.reporter.last_error is None:  # else it is known by now that the home is away
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_DELIVERY):
+                    await self.reporter.deliver_once()
         delivered = await self.reporter.is_empty()
         if self._uploads is not None:
             delivered = delivered and not self._uploads.pending(None)

@@ -64,3 +64,21 @@ def test_a_late_read_undoes_no_edit_of_another_thread(atrains_server: RunningSer
     task.set_comment("kept")
     reading.join()
     assert (task.comment, slow.done["late"]) == ("kept", 1)
+
+
+@pytest.mark.parametrize("fault", ["silence", "503"])
+def test_closing_takes_no_longer_than_it_says_whatever_the_server_does(
+    atrains_server: RunningServer, slow: FaultProxy, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """The final status and the last delivery had no limit: closing took 19 seconds, and minutes where a server took calls in silence."""
+    monkeypatch.setattr("atrains._async.lifecycle.CLOSE_BUDGET", 1.0)
+    with atrains.credentials(api_host=slow.url, key=atrains_server.access_key, secret=atrains_server.secret_key):
+        task = Task.init("project", "not answered", auto_connect_streams=False)
+    task.get_logger().report_scalar("a", "b", 1.0, 1)
+    assert task.flush()
+    slow.plan = lambda _: fault
+    task.get_logger().report_scalar("a", "b", 2.0, 2)
+    began = time.monotonic()
+    task.close()
+    assert time.monotonic() - began < 7
+    slow.plan = lambda _: ""

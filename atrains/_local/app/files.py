@@ -69,7 +69,7 @@ class FileServer:
                     await part.release()
                     continue
                 checked = addresses.check_path(path)
-                if checked is None or len(stored) >= _MOST_PARTS:
+                if checked is None or checked != checked.encode(errors="replace").decode() or len(stored) >= _MOST_PARTS:
                     return _text(404, f"{path[:300]!r} is no path below the file server")
                 await self._store(part, checked)
                 stored.append(checked)
@@ -78,7 +78,7 @@ class FileServer:
         except ConnectionError:  # the client gave it up: nobody is left to be answered
             return _text(400, "the connection broke off")
         except (FileExistsError, NotADirectoryError, IsADirectoryError):  # tried again it would be the same
-            return _text(400, f"{path[:300]!r} is where a folder is, or below a file")
+            return _text(400, "the file cannot be stored: there is a folder at its path, or a file where it needs a folder")
         except OSError as error:
             status = 507 if error.errno in {errno.ENOSPC, errno.EDQUOT} else 500
             return _text(status, f"the file cannot be stored: {error.strerror or error}")

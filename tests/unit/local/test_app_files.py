@@ -100,6 +100,9 @@ def test_parts_that_are_no_files_and_forms_that_are_none(call: Calls, upload: Ca
     assert call("", plain, "POST", Content_Type=KIND).json == []
     assert call("", b"content", "POST", Content_Type="text/plain").status == 400
     assert upload(("a\x00b", b"content")).status == 400
+    assert call("", plain.replace(b'"a/b"', b'"a/\xff"; filename="f"'), "POST", Content_Type=KIND).status == 404
+    assert upload(("a/b", b"content")).status == 200
+    assert [upload((name, b"content")).status for name in ("a", "a/b/c")] == [404, 400]
     assert call("", b"--B\r\nContent-Dispo", "POST", Content_Type=KIND).status == 400
     assert call("a/b", b"x", "PUT").status == 405
 
