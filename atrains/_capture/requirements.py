@@ -24,6 +24,8 @@ _LEFT_OUT: Final = frozenset({"setuptools", "pip", "wheel"})
 _NO_USE: Final = frozenset({"__main__", "_distutils_hack"})
 """Modules that nobody looks for a package of: the program, and a part of setuptools that each interpreter starts with."""
 _METADATA: Final = (".dist-info", ".egg-info")
+_OURS: Final = "atrains"
+_REQUIRED: Final = re.compile(r"^Requires-Dist: *([\w.-]+)(?!.*\bextra *==)", re.MULTILINE)
 _OPERATOR: Final = re.compile(r"[=<>!~]")
 _LONG: Final = 1 << 16
 """Bytes of a list of files that takes half a millisecond to look through."""
@@ -70,6 +72,7 @@ class Environment:
         self.folders = folders
         self._described: dict[Path, Installed] = {}
         self._owners: dict[tuple[str, str], Path | None] = {}
+        self._required: dict[Path, set[str]] = {}
 
     @classmethod
     def current(cls) -> Environment:
@@ -94,6 +97,21 @@ class Environment:
         """The package of that name, the first on the path."""
         metadata = next((names[normalised(name)] for names in self.folders.values() if normalised(name) in names), None)
         return None if metadata is None else self.describe(metadata)
+
+    def brought_by(self, packages: Iterable[str]) -> set[str]:
+        """What packages require, and what that requires, without any extras; all by normalised name."""
+        found: set[str] = set()
+        waiting = list(packages)
+        while waiting:
+            name = waiting.pop()
+            metadata = next((names[name] for names in self.folders.values() if name in names), None)
+            if metadata is None:
+                continue
+            if metadata not in self._required:
+                self._required[metadata] = {normalised(one) for one in _REQUIRED.findall(_header_text(metadata))}
+            waiting += self._required[metadata] - found
+            found |= self._required[metadata]
+        return found
 
     def all(self) -> list[Installed]:
         """Every package, the first on the path of each name."""
@@ -166,14 +184,17 @@ def _listed(metadata: Path) -> bytes:
 
 def _headers(metadata: Path) -> dict[str, str]:
     """What a package says of itself, but for its description. `importlib.metadata` parses it as an e-mail, which takes 15 ms to import."""
+    lines = [line.partition(": ") for line in _header_text(metadata).splitlines()]
+    return {key: value.strip() for key, _, value in reversed(lines)}  # the first of a name
+
+
+def _header_text(metadata: Path) -> str:
     for name in ("METADATA", "PKG-INFO", ""):  # the last where the metadata are a file themselves
         try:
-            text = (metadata / name).read_text("utf-8", "replace")
+            return (metadata / name).read_text("utf-8", "replace").partition("\n\n")[0]
         except OSError:  # metadata of the other kind
             continue
-        lines = [line.partition(": ") for line in text.partition("\n\n")[0].splitlines()]
-        return {key: value.strip() for key, _, value in reversed(lines)}  # the first of a name
-    return {}
+    return ""
 
 
 def _origin(metadata: Path) -> tuple[str, Path | None]:
@@ -243,11 +264,23 @@ def lines_of(environment: Environment, names: Collection[str], root: Path | None
         TimeoutError: not everything was looked through.
     """
     inside, outside = imported_files(environment.folders)
-    inside.update(_files_of(environment, names))
-    packages = [environment.describe(metadata) for metadata in environment.owners(inside, until)]
+    named = set(_files_of(environment, names))
+    found = environment.owners(inside | named, until)
+    if names:  # its text is known
+        found = _without_ours(environment, found, environment.owners(named, until))
+    packages = [environment.describe(metadata) for metadata in found]
     packages += [one for one in _editable(environment) if one.folder and any(Path(file).is_relative_to(one.folder) for file in outside)]
     local = [one for one in packages if one.folder is not None and root is not None and one.folder.is_relative_to(root)]
     return [one for one in packages if one not in local], sorted({one.name for one in local})
+
+
+def _without_ours(environment: Environment, found: set[Path], named: set[Path]) -> set[Path]:
+    """Packages without those that are imported for atrains alone: it brings them along, in the versions that it goes with."""
+    names = {metadata: normalised(environment.describe(metadata).name) for metadata in found | named}
+    ours = environment.brought_by([_OURS])
+    kept = {metadata for metadata in found if metadata in named or names[metadata] not in ours}
+    others = environment.brought_by(names[metadata] for metadata in kept if names[metadata] != _OURS)
+    return kept | {metadata for metadata in found if names[metadata] in others}
 
 
 def _editable(environment: Environment) -> Iterator[Installed]:

@@ -150,6 +150,37 @@ def test_packages_by_what_is_imported(tmp_path: Path, monkeypatch: pytest.Monkey
             del sys.modules[name]
 
 
+def test_what_is_imported_for_atrains_alone_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the program imports it, or something else that the program uses does."""
+    site = tmp_path / "site"
+    requirements = {
+        "atrains": ["client-of-ours >= 3", "shared-by-both", "used-by-all; python_version > '3'", 'for-an-extra; extra == "s3"'],
+        "client-of-ours": ["below.ours (>=1)"],
+        "other": ["Shared_By_Both"],
+    }
+    names = ["atrains", "client-of-ours", "below-ours", "shared-by-both", "used-by-all", "for-an-extra", "other"]
+    for name in names:
+        installed(site, name, "1.0", [f"{name.replace('-', '_')}_/__init__.py"])
+        with next(site.glob(f"{name.replace('-', '_')}-*.dist-info/METADATA")).open("a") as metadata:
+            metadata.writelines(f"Requires-Dist: {one}\n" for one in requirements.get(name, ()))
+            metadata.write("\nWhat it is about.\nRequires-Dist: nothing\n")
+    monkeypatch.setattr(sys, "path", [str(site), *sys.path])
+    modules = [f"{name.replace('-', '_')}_" for name in names]
+    for module in modules:
+        __import__(module)
+    try:
+        environment = Environment.current()
+        found = {}
+        for asked in ({"atrains_", "used_by_all_"}, ()):
+            packages, _ = lines_of(environment, asked, None, time.monotonic() + 5)
+            found[bool(asked)] = {one.name for one in packages if one.name in names}
+    finally:
+        for module in modules:
+            del sys.modules[module]
+    assert found[True] == {"atrains", "other", "shared-by-both", "used-by-all", "for-an-extra"}
+    assert found[False] == set(names), "of a program whose text is not known"
+
+
 def test_packages_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the system, with a name unlike its module's, of one file, compiled, from a folder of a repository, half installed, spoilt."""
     site = tmp_path / "site"
