@@ -77,7 +77,7 @@ class Capturing:
         self._deadline: Deadline | None = None
         self._finish_by = math.inf
         self._imported: frozenset[str] = frozenset()
-        self._requirements = ""
+        self._requirements: Mapping[str, str] = {}
         self.has_container = False
         self._changes = False
         self._patch = self._preview = ""
@@ -157,7 +157,7 @@ class Capturing:
         if fields:
             self._edit(endpoints.TASKS_EDIT, force=True, **fields)
         if captured is not None:
-            self._edit(endpoints.TASKS_SET_REQUIREMENTS, requirements={"pip": captured.requirements})
+            self._edit(endpoints.TASKS_SET_REQUIREMENTS, requirements=dict(captured.requirements))
             self._note(captured)
 
     def _record_packages(self) -> None:
@@ -169,7 +169,7 @@ class Capturing:
         found = script.packages(begun, self._channel.settings.capture, forced(), self._until())
         if found != self._requirements:
             self._requirements = found
-            self._edit(endpoints.TASKS_SET_REQUIREMENTS, requirements={"pip": found})
+            self._edit(endpoints.TASKS_SET_REQUIREMENTS, requirements=found)
 
     def _until(self) -> Deadline:
         """When nothing is waited for any more: moved nearer as the run ends."""

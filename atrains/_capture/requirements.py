@@ -302,8 +302,12 @@ def requirements_text(packages: Iterable[Installed], local: Iterable[str] = (), 
     """
     lines = {normalised(one.name): one.line for one in packages if normalised(one.name) not in _LEFT_OUT}
     lines |= forced or {}
-    header = [f"# Python {' '.join(sys.version.split())}", *(f"# Local: {name}" for name in local), ""]
-    return "\n".join([*header, *(lines[name] for name in sorted(lines))]) + "\n"
+    return "\n".join([header(), *(f"# Local: {name}" for name in local), "", *(lines[name] for name in sorted(lines))]) + "\n"
+
+
+def header() -> str:
+    """The first line, from which agents read the version of Python."""
+    return f"# Python {' '.join(sys.version.split())}"
 
 
 def forced_lines(wishes: Mapping[str, object], environment: Environment) -> dict[str, str]:

@@ -18,13 +18,14 @@ from typing import Final, NamedTuple, TypeVar, cast
 
 from atrains._capture import entry, git, mercurial
 from atrains._capture.commands import NEVER, CommandError, Deadline
+from atrains._capture.conda import conda_lines
 from atrains._capture.defaults import is_installed
 from atrains._capture.entry import Program, Start
 from atrains._capture.git import Repository
 from atrains._capture.imports import imported_names, names_reached
 from atrains._capture.patches import FileChange, addition, file_changes, fitting
 from atrains._capture.redact import Redactor, secrets_of, without_credentials
-from atrains._capture.requirements import SECONDS, Environment, Installed, forced_lines, lines_of, requirements_text
+from atrains._capture.requirements import SECONDS, Environment, Installed, forced_lines, header, lines_of, normalised, requirements_text
 from atrains._config.env import PREFIXES
 from atrains._config.env import Environment as Variables
 from atrains._config.settings import CaptureSettings
@@ -67,7 +68,7 @@ class Captured(NamedTuple):
 
     Attributes:
         script: The script section of the record, but for the packages.
-        requirements: The packages, in the text that agents read.
+        requirements: The packages, in the texts that agents read: `pip`, and in an environment of conda also `conda`.
         patch: The whole difference, where the record holds only a part of it; "" where it holds all.
         remarks: What else there is to know: the root of the repository, untracked files, what is missing, redacted or left out.
         imported: The modules that were imported by then, by their first names.
@@ -75,7 +76,7 @@ class Captured(NamedTuple):
     """
 
     script: Mapping[str, str]
-    requirements: str
+    requirements: Mapping[str, str]
     patch: str
     remarks: Mapping[str, object]
     imported: frozenset[str]
@@ -131,8 +132,8 @@ def capture(
     )
 
 
-def packages(begun: Beginning, settings: CaptureSettings, wishes: Mapping[str, str | None], deadline: Deadline = NEVER) -> str:
-    """The packages of the program as of now, in the text that agents read."""
+def packages(begun: Beginning, settings: CaptureSettings, wishes: Mapping[str, str | None], deadline: Deadline = NEVER) -> dict[str, str]:
+    """The packages of the program as of now, in the texts that agents read."""
     program, repository, missing = _source(begun, settings, deadline)
     text = _guarded("text", missing, lambda: entry.text_of(program)) or ""
     return _valid(_requirements(text, program, repository, settings, wishes, dict(missing), deadline))
@@ -320,24 +321,29 @@ def _requirements(
     wishes: Mapping[str, str | None],
     missing: dict[str, str],
     deadline: Deadline,
-) -> str:
+) -> dict[str, str]:
     path = tuple(sys.path)
     environment = _environments[path] if path in _environments else Environment.current()
     _environments[path] = environment
     root = repository.root if repository is not None else None
     found: list[Installed] = []
     local: list[str] = []
+    until = time.monotonic() + min(SECONDS, deadline.left() + _LAST_SECONDS)
     if settings.all_packages:
         found = _guarded("packages", missing, environment.all) or []
     else:
-        until = time.monotonic() + min(SECONDS, deadline.left() + _LAST_SECONDS)
         folder = program.looks_in
         own = [folder, *(Path(place) for place in sys.path if root is not None and Path(place).is_relative_to(root))]
         names = _guarded(
             "imports", missing, lambda: names_reached(text, folder, [one for one in own if not is_installed(one / "x")], until)
         )
         found, local = _guarded("packages", missing, lambda: lines_of(environment, names or set(), root, until)) or ([], [])
-    return requirements_text(found, local, _guarded("forced packages", missing, lambda: forced_lines(wishes, environment)))
+    forced = _guarded("forced packages", missing, lambda: forced_lines(wishes, environment)) or {}
+    texts = {"pip": requirements_text(found, local, forced)}
+    free = [one for one in found if normalised(one.name) not in forced]
+    if lines := _guarded("packages of conda", missing, lambda: conda_lines(Path(sys.prefix), free, until)):
+        texts["conda"] = "\n".join([header(), "", *lines]) + "\n"
+    return texts
 
 
 def chosen_variables(begun: Beginning, settings: CaptureSettings, secrets: Collection[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import shutil
@@ -344,6 +345,22 @@ def test_packages_that_are_asked_for_late(checkout: Checkout) -> None:
     found = checkout.run()
     assert "late >2" in found["script"]["requirements"]["pip"].splitlines()
     assert "add_requirements('late') came after task" in found["stderr"]
+
+
+def test_packages_of_conda(checkout: Checkout, tmp_path: Path) -> None:
+    """What conda has installed of what the program uses is also recorded by the name that conda knows it by."""
+    meta = tmp_path / "environment" / "conda-meta"
+    meta.mkdir(parents=True)
+    version = importlib.metadata.version("multidict")
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    files = [f"lib/{python}/site-packages/multidict-{version}.dist-info/METADATA"]
+    (meta / f"many-dicts-{version}-py_0.json").write_text(json.dumps({"name": "many-dicts", "files": files}))
+    found = checkout.run()
+    assert set(found["script"]["requirements"]) == {"pip"}
+    checkout.write("train.py", f"import sys, multidict, yarl\nsys.prefix = {str(meta.parent)!r}\n{PROGRAM}")
+    requirements = checkout.run()["script"]["requirements"]
+    assert requirements["conda"].splitlines()[1:] == ["", f"many-dicts == {version}"]
+    assert f"multidict == {version}" in requirements["pip"].splitlines()
 
 
 def test_at_a_server(checkout: Checkout, atrains_server: RunningServer) -> None:
