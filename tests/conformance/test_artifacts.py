@@ -306,6 +306,13 @@ async def test_what_would_be_lost_is_refused(world: World) -> None:
         await world(task.upload_artifact("masked", np.ma.masked_array([1, 2], mask=[False, True])))
     assert await world(task.upload_artifact("masked", np.ma.masked_array([1, 2])))
     assert (await world(task.artifacts["masked"].get())).tolist() == [1, 2]
+    deep: dict[str, Any] = {}
+    for _ in range(2000):
+        deep = {"in": deep}
+    wrong = [(np.array(given), ".csv.gz") for given in ("text", ["text"], [1j], 1.0)] + [({"a": {(1, 2): 3}}, ".yaml"), (deep, ".yaml")]
+    for given, form in wrong:
+        with pytest.raises(UnsupportedTypeError, match="'odd'"):
+            await world(task.upload_artifact("odd", given, extension_name=form))
 
 
 async def test_text_that_is_no_utf8_is_no_error_of_another_package(world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from atrains._engine.artifact_codec.forms import Form, Options, choose, new_file, open_gzip, with_suffix, writing
+from atrains._engine.artifact_codec.objects import refused_pickle
 from atrains._wire.artifacts import NUMPY
 from atrains.errors import MissingPackageError, StorageError, UnsupportedTypeError
 
@@ -28,9 +29,10 @@ def encode_numpy(name: str, array: Any, folder: Path, options: Options) -> Form:
             f"artifact {name!r} is an array with masked values, and no file of an array keeps the mask; upload array.filled() or array.mask"
         )
     suffix, content_type = choose(name, "an array", options.extension, _FORMS, ".npz")
-    if suffix == ".csv.gz" and array.ndim > 2:  # a table
+    if suffix == ".csv.gz" and (array.ndim not in {1, 2} or array.dtype.kind not in "biuf"):  # what is read back as it was
         raise UnsupportedTypeError(
-            f"artifact {name!r}: an array of {array.ndim} dimensions cannot be stored as {suffix}; leave extension_name out"
+            f"artifact {name!r}: an array of {array.ndim} dimensions and type {array.dtype} cannot be stored as {suffix}, which takes one or "
+            "two of numbers; leave extension_name out"
         )
     path = new_file(folder, suffix)
     with writing(name, path):
@@ -48,18 +50,21 @@ def encode_numpy(name: str, array: Any, folder: Path, options: Options) -> Form:
     return Form(path, True, with_suffix(name, suffix), NUMPY, content_type, f"array of {array.dtype}, shape {array.shape}\n{shown}")
 
 
-def decode_numpy(name: str, path: Path, content_type: str | None) -> Any:
-    """The array in a file; nothing that would have to be unpickled."""
+def decode_numpy(name: str, path: Path, content_type: str | None, *, allow_pickle: bool) -> Any:
+    """The array in a file; one of Python objects, as other clients store them, if the caller allows for what its pickle may run."""
     try:
         import numpy as np
     except ImportError as error:
         raise MissingPackageError(f"artifact {name!r} is an array of numpy: pip install numpy; get_local_copy() gives its file") from error
     if content_type == "text/csv":
         return np.genfromtxt(path, delimiter=",")
-    with np.load(path, allow_pickle=False) as arrays:
+    with np.load(path, allow_pickle=allow_pickle) as arrays:
         names = arrays.files
-        if name in names:
-            return arrays[name]
-        if len(names) == 1:
-            return arrays[names[0]]
+        if name in names or len(names) == 1:
+            try:
+                return arrays[name if name in names else names[0]]
+            except ValueError as error:
+                if allow_pickle or "allow_pickle" not in str(error):
+                    raise
+                raise refused_pickle(name) from error
     raise StorageError(f"artifact {name!r}: {path} holds the arrays {', '.join(names) or 'none'}; load it with numpy.load")

@@ -87,7 +87,7 @@ def _decode(path: Path, record: ArtifactRecord, folder: Path, *, allow_pickle: b
         PANDAS: lambda: tables.decode_pandas(name, path, content_type, index=True),
         TABLE: lambda: tables.decode_pandas(name, path, content_type, index=False),
         POLARS: lambda: tables.decode_polars(name, path, content_type),
-        NUMPY: lambda: arrays.decode_numpy(name, path, content_type),
+        NUMPY: lambda: arrays.decode_numpy(name, path, content_type, allow_pickle=allow_pickle),
         IMAGE: lambda: pictures.decode_image(name, path, content_type),
         STRING: lambda: path.read_bytes().decode(),
         BYTES: path.read_bytes,

@@ -40,6 +40,14 @@ def encode_pickle(name: str, obj: object, folder: Path) -> Form:
     return Form(path, True, with_suffix(name, ".pkl"), PICKLE, "application/pickle", _shown(obj))
 
 
+def refused_pickle(name: str) -> StorageError:
+    """What is raised where the caller did not allow for it."""
+    return StorageError(
+        f"artifact {name!r} is a pickle, which runs what whoever made it has put in: get(allow_pickle=True) if you trust it; "
+        "get_local_copy() gives its file"
+    )
+
+
 def decode_pickle(name: str, path: Path, *, allowed: bool) -> Any:
     """The object, if the caller allows for what its pickle may run.
 
@@ -47,10 +55,7 @@ def decode_pickle(name: str, path: Path, *, allowed: bool) -> Any:
         StorageError: it was not allowed, or the file is no pickle that can be read here.
     """
     if not allowed:
-        raise StorageError(
-            f"artifact {name!r} is a pickle, which runs what whoever made it has put in: get(allow_pickle=True) if you trust it; "
-            "get_local_copy() gives its file"
-        )
+        raise refused_pickle(name)
     try:
         with path.open("rb") as file:
             return pickle.load(file)  # noqa: S301  # as asked for

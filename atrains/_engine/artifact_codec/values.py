@@ -111,7 +111,9 @@ def _as_yaml(name: str, obj: Mapping[object, object] | list[object], *, sort_key
     yaml = _yaml(f"artifact {name!r} is to be YAML")
     try:
         text: str = yaml.safe_dump(obj if isinstance(obj, dict | list) else dict(obj), sort_keys=sort_keys, allow_unicode=True)
-    except yaml.YAMLError as error:
+        if "\n?" in f"\n{text}" or " ? " in text:  # a key of several values, or one that merely looks so: what nobody could read is refused
+            yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
         raise UnsupportedTypeError(f"artifact {name!r} holds what YAML cannot ({error}); make it plain, or write it to a file") from error
     return text
 

@@ -243,6 +243,16 @@ def test_an_array_is_refused_in_words_where_it_could_only_be_pickled(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+def test_objects_in_an_array_of_another_client_are_read_when_that_is_asked_for(tmp_path: Path) -> None:
+    import numpy as np
+
+    np.savez(tmp_path / "odd.npz", odd=np.array([{"a": 1}]))
+    record = ArtifactRecord("odd", "numpy", content_type="application/numpy")
+    with pytest.raises(StorageError, match="allow_pickle=True"):
+        decode(tmp_path / "odd.npz", record, folder=tmp_path)
+    assert decode(tmp_path / "odd.npz", record, folder=tmp_path, allow_pickle=True).tolist() == [{"a": 1}]
+
+
 def test_a_dictionary_that_holds_itself_is_an_error(tmp_path: Path) -> None:
     circle: dict[str, object] = {}
     circle["again"] = circle
