@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from numbers import Real
 from typing import Any, Final, TypedDict
@@ -242,6 +242,8 @@ class StatusPart(TaskPart):
         """
         what = f"cannot wait for task {self.id}"
         wanted, refused = _statuses(status, what), _statuses(raise_on_status or (), what)
+        if not wanted and not refused:
+            raise ValidationError(f"{what}: no status is named, so this would never end; name one of {', '.join(TaskStatusEnum)}")
         if not (_is_number(check_interval_sec) and check_interval_sec > 0):
             raise ValidationError(f"{what}: check_interval_sec is a number of seconds, more than 0, not {check_interval_sec!r}")
         if not (timeout is None or _is_number(timeout)):
@@ -350,8 +352,8 @@ def _is_number(value: object) -> bool:
 
 
 def _statuses(given: Sequence[TaskStatusEnum | str] | TaskStatusEnum | str, what: str) -> frozenset[str]:
-    several = [given] if isinstance(given, str) else list(given)
-    unknown = [item for item in several if item not in TaskStatusEnum.__members__]
+    several = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    unknown = [item for item in several if not isinstance(item, str) or item not in TaskStatusEnum.__members__]
     if unknown:
         raise ValidationError(f"{what}: unknown status {unknown[0]!r}; the statuses are {', '.join(TaskStatusEnum)}")
     return frozenset(str(item) for item in several)

@@ -112,6 +112,10 @@ CASES: Final[dict[str, Misuse]] = {
     "a status that there is not": Misuse(
         "draft", lambda _, task: task.wait_for_status("finished"), ValidationError, "the statuses are created"
     ),
+    "no status": Misuse("draft", lambda _, task: task.wait_for_status(None), ValidationError, "the statuses are created"),
+    "none of no statuses": Misuse(
+        "draft", lambda _, task: task.wait_for_status((), raise_on_status=None, timeout=0.1), ValidationError, "name one of created"
+    ),
     **{
         f"an interval of {interval!r} seconds": Misuse(
             "draft", lambda _, task, interval=interval: task.wait_for_status("queued", check_interval_sec=interval, timeout=0.1),
