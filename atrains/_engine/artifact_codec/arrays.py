@@ -31,8 +31,8 @@ def encode_numpy(name: str, array: Any, folder: Path, options: Options) -> Form:
     suffix, content_type = choose(name, "an array", options.extension, _FORMS, ".npz")
     if suffix == ".csv.gz" and (array.ndim not in {1, 2} or array.dtype.kind not in "biuf"):  # what is read back as it was
         raise UnsupportedTypeError(
-            f"artifact {name!r}: an array of {array.ndim} dimensions and type {array.dtype} cannot be stored as {suffix}, which takes one or "
-            "two of numbers; leave extension_name out"
+            f"artifact {name!r}: an array of {array.ndim} dimensions and type {array.dtype} cannot be stored as {suffix}, which takes "
+            "one or two of numbers; leave extension_name out"
         )
     path = new_file(folder, suffix)
     with writing(name, path):
