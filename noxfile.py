@@ -109,7 +109,12 @@ def soak(session: nox.Session) -> None:
     hour = "3600"
     session.run(
         "pytest",
-        *("tests/process", "tests/unit/engine/test_recovery.py", "tests/unit/_wire/test_hocon_text.py"),
+        *(
+            "tests/process",
+            "tests/unit/engine/test_recovery.py",
+            "tests/unit/engine/test_damaged_journals.py",
+            "tests/unit/_wire/test_hocon_text.py",
+        ),
         *(f"--timeout={hour}", "-o", f"faulthandler_timeout={hour}"),
         *session.posargs,
         env={"ATRAINS_SOAK": "1"},
