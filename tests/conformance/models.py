@@ -14,7 +14,6 @@ from atrains import AsyncTask
 
 World = Any
 
-
 WEIGHTS = bytes(range(256)) * 40
 
 

@@ -23,10 +23,7 @@ from atrains._wire import endpoints
 from atrains._wire.events import EventBlock, EventKind, RecordBlock
 
 SOAK = os.environ.get("ATRAINS_SOAK") == "1"
-
-
 TARGET = "local:/somewhere"
-
 
 Event = tuple[Any, ...]
 
