@@ -44,10 +44,14 @@ class ScalarTable:
     def add(self, task: str, chunks: deque[ScalarChunk]) -> None:
         """Add the points of a task, by title, series and iteration; of those reported again at one iteration the last.
 
+        A task whose points are there already, since it was named twice, adds none.
+
         Args:
             task: Its id.
             chunks: What it reported, in that order; emptied on the way, so that no point is held twice for long.
         """
+        if task in self.tasks.numbers:
+            return
         builder = CurveBuilder()
         while chunks:
             builder.extend(chunks.popleft())

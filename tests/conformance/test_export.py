@@ -56,7 +56,7 @@ async def two_tasks(world: World) -> tuple[Any, Any]:
 async def test_a_row_for_each_point(world: World, library: str) -> None:
     before = time.time()
     first, second = await two_tasks(world)
-    table = await world(exported(world, library, [second, first.id]))
+    table = await world(exported(world, library, [second, first.id, second]))
     found = rows(table)
     assert [list(row) for row in found] == [COLUMNS] * len(found)
     assert [tuple(row[name] for name in COLUMNS if name != "timestamp") for row in found] == [
