@@ -100,6 +100,8 @@ class FileServerStorage:
 
     async def delete(self, url: str) -> bool:
         """Remove a file; see `Storage.delete`."""
+        if self._is_ours(url):
+            _check_whole(url)
         return await self._ask("DELETE", url, f"{shown(url)} cannot be removed") is not None
 
     async def exists(self, url: str) -> bool:
@@ -152,9 +154,10 @@ class FileServerStorage:
 
     def _split(self, url: str) -> tuple[str, str]:
         """The URL to post to, and the path of the file below it, not quoted."""
+        _check_whole(url)
         parts = urlsplit(url)
         root = f"{self._files_host}/" if self._files_host and self._is_ours(url) else f"{parts.scheme}://{parts.netloc}/"
-        path = unquote(url.partition("?")[0].partition("#")[0][len(root) :])
+        path = unquote(url[len(root) :])
         if not path.strip("/") or any(ord(character) < 32 for character in path):
             raise StorageError(f"{shown(url)!r} names no file below {shown(root)}; give a URL with a path and without control characters")
         return root, path.lstrip("/")
@@ -390,3 +393,9 @@ def _refuse(response: aiohttp.ClientResponse) -> NoReturn:
         413: "the file is too large for it",
     }
     raise TransportError(f"{host} refused ({response.status}: {words.get(response.status, response.reason or 'no reason given')})")
+
+
+def _check_whole(url: str) -> None:
+    """Refuse what a file server does not see: `run#1` and `run#2` would be one file there."""
+    if "?" in url or "#" in url:
+        raise StorageError(f"{shown(url)!r} names a file by more than a path, which ends at ? and #; write %23 and %3F for # and ?")

@@ -369,9 +369,8 @@ async def test_nothing_of_the_home_leads_out_of_it(world: Any, manager: Any, tmp
     for url in ("home://../outside", "home://files/../../outside", f"home://{tmp_path}/outside"):
         with pytest.raises(StorageError, match="leads out of the home"):
             await world(manager.upload_file(tmp_path / "a", url))
-    found = await world(manager.list("home://", return_full_path=True))
-    assert "home://home.json" in found
-    assert (await world(manager.get_metadata(found[0], return_full_path=True)))["name"] == found[0]
+    await world(manager.upload_file(tmp_path / "a", "home://files/a"))
+    assert "home://files/a" in await world(manager.list("home://", return_full_path=True))
 
 
 async def test_whose_home_a_tilde_is(world: Any, manager: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,6 +406,14 @@ async def test_awkward_names(world: Any, manager: Any, web: str, tmp_path: Path,
         url = f"{root}/{name if home == 'in-process' else quote(name)}"
         await world(manager.upload_file(tmp_path / "set" / name, url))
         assert read(await world(manager.get_local_copy(url))).decode() == name
+    if home != "in-process":
+        await world(manager.upload_file(tmp_path / "set" / "a b.txt", f"{root}/run"))
+        for part in ("#1.txt", "?1.txt"):  # both would be the file `run`
+            with pytest.raises(StorageError, match=r"write %23 and %3F"):
+                await world(manager.upload_file(tmp_path / "set" / "100%.txt", f"{root}/run{part}"))
+            with pytest.raises(StorageError, match=r"write %23 and %3F"):
+                await world(manager.delete(f"{root}/run{part}"))
+        assert read(await world(manager.get_local_copy(f"{root}/run"))).decode() == "a b.txt"
     Web.files["/" + "y" * 300] = b"x"
     assert read(await world(manager.get_local_copy(f"{web}/{'y' * 300}"))) == b"x"
     with pytest.raises(StorageError, match="too long"):
