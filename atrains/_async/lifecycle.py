@@ -362,8 +362,10 @@ class Lifecycle(Finding, StatusPart):
         if self._is_ahead or not can_be_set:  # the status comes after what waits; it is in the journal, too
             return [f"its status could not be set to {ending.status} yet"]
         forgetting = self._channel.resetting(self.reported_as) if ending.status == TaskStatusEnum.created else contextlib.nullcontext()
+        # There is no loop where atrains is disabled, nor anything to wait for.
+        limit = asyncio.timeout(within) if isinstance(self._channel, Channel) else contextlib.nullcontext()
         try:
-            async with asyncio.timeout(within), forgetting:
+            async with limit, forgetting:
                 await self._signal(_FINAL_CALLS[ending.status], "end", ignore_errors=True, reason=ending.reason, can_wait=False)
                 self._finish_job(self._status_job)
                 self._status_job = 0

@@ -96,7 +96,7 @@ class Channel:
                 self.owner = runtime or self.owner
                 self._outlet = Outlet(self)
                 if self.owner.pid == os.getpid():
-                    self.owner.start(self)
+                    self.owner.start(self, self._outlet)
                 else:
                     self.serve_child()
             self._users[task] = self._users.get(task, 0) + 1
@@ -113,31 +113,34 @@ class Channel:
             others = self._users.pop(task, 0) - 1
             if others > 0:
                 self._users[task] = others
-            outlet, is_last = self._outlet, not self._users
+            outlet, is_last, owner = self._outlet, not self._users, self.owner
             if is_last:
                 self._outlet = None
             elif others <= 0 and delivered and outlet is not None:
                 outlet.forget(task)
         if is_last and outlet is not None:
-            await self._let_go(outlet)
+            await self._let_go(outlet, owner)
 
     async def shut(self) -> None:
         """Deliver and let go of the journal although tasks still hold it: the process ends."""
         with self._lock:
             self._users.clear()
-            outlet, self._outlet = self._outlet, None
+            outlet, self._outlet, owner = self._outlet, None, self.owner
         if outlet is not None:
-            await self._let_go(outlet)
+            await self._let_go(outlet, owner)
 
-    async def _let_go(self, outlet: Outlet) -> None:
+    async def _let_go(self, outlet: Outlet, owner: Runtime) -> None:
         """Stop delivering, and close the journal. Goes on where the caller is cancelled: nobody else holds the outlet any more."""
-        closing = asyncio.create_task(self._stop_and_close(outlet), name="atrains-closing")
+        closing = asyncio.create_task(self._stop_and_close(outlet, owner), name="atrains-closing")
         self._closing.add(closing)  # a loop holds its tasks weakly
         closing.add_done_callback(self._closing.discard)
         await asyncio.shield(closing)
 
-    async def _stop_and_close(self, outlet: Outlet) -> None:
-        await self._on_owner(lambda: self.owner.stop(self))
+    async def _stop_and_close(self, outlet: Outlet, owner: Runtime) -> None:
+        from atrains._engine.runtime import GoneError
+
+        with contextlib.suppress(GoneError):  # with all that ran there
+            await owner.run(lambda: owner.stop(outlet))
         await outlet.close()
 
     def wake(self) -> None:
@@ -157,7 +160,7 @@ class Channel:
         outlet = self._outlet
         if outlet is None:
             return Receipt(Counts(), Counts(), Counts())
-        error = await self._on_owner(lambda: outlet.reporter.flush(timeout))
+        error = await self._on_owner(lambda: outlet.reporter.flush(left()))
         if self.settings.journal.durability == "power" and outlet.is_written_here:
             # What was delivered is on the disk already; this is for what was not.
             try:
@@ -201,9 +204,11 @@ class Channel:
         taken = [] if accepted is None else accepted
         try:
             await self.run_to_end(lambda: taken.append(outlet.open_uploads().add(upload, listener)))
-        finally:
-            self._inherit()
-            self.owner.begin_uploads(self)
+        except asyncio.CancelledError:
+            self.owner.begin_uploads(self)  # but not here, where everything may be about to end
+            raise
+        self._inherit()
+        self.owner.begin_uploads(self)
         return taken[-1]
 
     def begin_uploads(self) -> None:
@@ -237,16 +242,15 @@ class Channel:
         """
         if handle.pid != os.getpid():
             raise StorageError(f"{handle.upload.name!r} is uploaded by the process that this one was forked from; wait for it there")
-        if not handle.is_over:
-            self._inherit()
         waiting = asyncio.wrap_future(handle.future)
         while not waiting.done():
+            self._inherit()  # the loop that uploads may end at any time
             if patience is not None and handle.tries >= patience:
                 raise StorageError(
                     f"{handle.upload.name!r} of task {handle.upload.task} cannot be uploaded now ({handle.error}); "
                     "it is kept, and uploaded once its home can be reached"
                 )
-            await asyncio.wait({waiting}, timeout=None if patience is None else 0.1)
+            await asyncio.wait({waiting}, timeout=0.1)
         return waiting.result()
 
     async def cancel_uploads(self, task: str, only: Handle | None = None) -> None:
@@ -260,7 +264,8 @@ class Channel:
         self._inherit()
         self.owner.begin_uploads(self)
         for handle in unwanted:
-            await asyncio.wait({asyncio.wrap_future(handle.future)})
+            with contextlib.suppress(StorageError):  # it was let go of with its journal
+                await self.finish_upload(handle)
 
     def change_parameters(self, task: str, changes: ParameterChanges) -> None:
         """Have parameters set or deleted with the next delivery; from any thread, without any I/O. A task that reports has an outlet."""
@@ -325,7 +330,9 @@ class Channel:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            await asyncio.wait({running})
+            while not running.done():
+                with contextlib.suppress(asyncio.CancelledError):  # once more: by a loop that ends, after somebody else
+                    await asyncio.wait({running})
             raise
 
     async def ping(self) -> None:
@@ -340,9 +347,11 @@ class Channel:
 
     async def adopt(self, budget: float) -> None:
         """Deliver what other processes left in their journals, such as children that reported to our tasks and ended."""
+        from atrains._engine.runtime import Runtime
+
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(budget):
-                await self._on_owner(lambda: self.owner.recover(self))
+                await self._on_owner(lambda: Runtime.current().recover(self))
 
     def hold(self, task: str) -> None:
         """Note in the journal that it may hold something for a run of another process: nobody reuses the task before it is delivered."""
@@ -430,16 +439,19 @@ class Channel:
         with self._lock:
             if not self.owner.is_gone:
                 return False
-            self.owner.release(self)
-            self.owner = runtime
+            before, self.owner = self.owner, runtime
             if self._outlet is not None:
-                runtime.start(self)
+                before.release(self._outlet)
+                runtime.start(self, self._outlet)
             return True
 
     async def _on_owner(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Await a coroutine on the loop that delivers, which is ours once the one that did is gone."""
-        self._inherit()
-        loop = self.owner.loop
-        if loop is asyncio.get_running_loop():
-            return await make()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), loop))
+        """Await a coroutine on the loop that delivers, which is ours once the one that did is gone: then it is begun anew."""
+        from atrains._engine.runtime import GoneError
+
+        while True:
+            self._inherit()
+            try:
+                return await self.owner.run(make)
+            except GoneError:
+                await asyncio.sleep(0)

@@ -156,10 +156,13 @@ class Reporter:
         self._answer(self._waiting)
 
     def _answer(self, waiting: list[asyncio.Future[None]]) -> None:
-        """Let those who wait on this loop go on."""
+        """Let those who wait go on, also on the loop that delivered before this one."""
         for future in waiting:
-            if future.get_loop() is asyncio.get_running_loop() and not future.done():
-                future.set_result(None)
+            if future.get_loop() is asyncio.get_running_loop():
+                _wake_up(future)
+            else:
+                with contextlib.suppress(RuntimeError):  # it was closed
+                    future.get_loop().call_soon_threadsafe(_wake_up, future)
 
     async def counts(self, task: str | None) -> dict[EventKind, Counts]:
         """How each kind of event stands, for one task or for the whole journal."""
@@ -233,3 +236,8 @@ class Reporter:
 
     async def _work(self, call: Callable[[], T]) -> T:
         return await run_in(self._workers, call)
+
+
+def _wake_up(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

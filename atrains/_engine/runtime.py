@@ -7,11 +7,13 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
+from concurrent.futures import Future
 from contextvars import Context
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from atrains._config import Settings
@@ -23,12 +25,19 @@ from atrains._engine.places import channel_key, open_transport
 from atrains._engine.process import WORKERS, process
 from atrains._engine.waits import StatusWaits
 
+if TYPE_CHECKING:
+    from atrains._engine.outlet import Outlet
+
+T = TypeVar("T")
+
 ORPHAN_BUDGET: Final = 2.0
 """Seconds that the last delivery of a loop that is being torn down may take."""
 ADOPTION_PERIOD: Final = 30.0
 """Seconds between two looks for journals that children of this process left."""
 TRANSFERS: Final = 8
 """Files that are fetched or stored at once, on each loop, beside the uploads of runs."""
+_LOOK: Final = 0.25
+"""Seconds between two looks whether another loop, which is waited for, still runs: it tells nobody that it ends."""
 _log = logging.getLogger("atrains")
 
 
@@ -45,6 +54,24 @@ class State(Enum):
     """The loop ended, or is ending, around the host task."""
 
 
+class GoneError(Exception):
+    """The loop that something was to be done on ended before that was done, or stands still."""
+
+
+@dataclass(eq=False, slots=True)
+class _Delivery:
+    """What runs for one outlet, by what it is; nothing before the host task has begun."""
+
+    channel: Channel
+    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    def cancel(self) -> set[asyncio.Task[None]]:
+        """Cancel all of it; returns what."""
+        for task in self.tasks.values():
+            task.cancel()
+        return set(self.tasks.values())
+
+
 class Runtime:
     """What runs in the background of one event loop.
 
@@ -59,15 +86,11 @@ class Runtime:
         self._group: asyncio.TaskGroup | None = None
         self._host: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._reporters: dict[Channel, asyncio.Task[None] | None] = {}
+        self._deliveries: dict[Outlet, _Delivery] = {}
         self.waits = StatusWaits()
         self.transfers = asyncio.Semaphore(TRANSFERS)
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
         self._recovering = asyncio.Lock()
-        self._recoveries: dict[Channel, asyncio.Task[None]] = {}
-        self._uploads: dict[Channel, asyncio.Task[None]] = {}
-        self._monitors: dict[Channel, asyncio.Task[None]] = {}
-        self._lookouts: dict[Channel, asyncio.Task[None]] = {}
 
     @classmethod
     def current(cls) -> Runtime:
@@ -108,24 +131,56 @@ class Runtime:
                 channel = process().channels.setdefault(key, Channel(settings, transport, self))
         return channel
 
-    def start(self, channel: Channel) -> None:
-        """Deliver a channel on this loop from now on; from any thread."""
-        self.call_soon(lambda: self._start(channel))
+    async def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Await a coroutine on this loop, from whichever loop.
 
-    async def stop(self, channel: Channel) -> None:
-        """Stop delivering a channel; on this loop."""
-        beside: tuple[dict[Channel, Any], ...] = (self._reporters, self._recoveries, self._uploads, self._monitors, self._lookouts)
-        ending = {
-            task for task in (self._reporters.pop(channel, None), *(tasks.pop(channel, None) for tasks in beside)) if task is not None
-        }
-        host = self._host
-        for task in ending:
-            task.cancel()
-        if ending:
+        Raises:
+            GoneError: this loop ended meanwhile, or stands still.
+        """
+        if self.loop is asyncio.get_running_loop():
+            return await make()
+        result: Future[T] = Future()
+        started: list[asyncio.Task[T]] = []
+
+        def start() -> None:
+            if result.set_running_or_notify_cancel():  # from here on it is told, whoever waits or does not
+                started.append(self.loop.create_task(make()))
+                started[0].add_done_callback(partial(_tell, result))
+                # Begun on a loop that is ending it may never end itself: who waits begins it anew elsewhere.
+                started[0]._log_destroy_pending = False  # type: ignore[attr-defined]  # as `asyncio.gather` does  # noqa: SLF001
+
+        def give_up() -> None:
+            for task in started:
+                task.cancel()
+
+        try:
+            self.loop.call_soon_threadsafe(start)
+        except RuntimeError as error:
+            raise GoneError from error
+        waiting = asyncio.wrap_future(result)
+        try:
+            while not waiting.done():
+                if self.is_gone:
+                    raise GoneError
+                await asyncio.wait({waiting}, timeout=_LOOK)
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+                self.call_soon(give_up)
+        return waiting.result()
+
+    def start(self, channel: Channel, outlet: Outlet) -> None:
+        """Deliver an outlet of a channel on this loop from now on; from any thread."""
+        self.call_soon(lambda: self._start(channel, outlet))
+
+    async def stop(self, outlet: Outlet) -> None:
+        """Stop delivering an outlet; on this loop."""
+        delivery, host = self._deliveries.pop(outlet, None), self._host
+        if delivery is not None and (ending := delivery.cancel()):
             await asyncio.wait(ending)
         self._changed.set()
-        # Let the host task go, if nobody starts a channel in the meantime: then it stays.
-        while host is not None and self._host is host and not self._reporters:  # a few turns of the loop  # noqa: ASYNC110
+        # Let the host task go, if nobody starts anything in the meantime: then it stays.
+        while host is not None and self._host is host and not self._deliveries:  # a few turns of the loop  # noqa: ASYNC110
             await asyncio.sleep(0)
         if host is not None and self._host is not host:
             await asyncio.wait({host})
@@ -162,11 +217,23 @@ class Runtime:
         Context().run(self.call_soon, lambda: self._begin_watching(channel))
 
     def _begin_watching(self, channel: Channel) -> None:
-        running = self._monitors.get(channel)
-        if self._group is None or not self._reporters.get(channel) or channel.monitor is None:
-            return  # whoever starts the channel begins it
-        if running is None or running.done():
-            self._monitors[channel] = self._group.create_task(guarded(lambda: self._watch(channel)), name="atrains-monitor")
+        if channel.monitor is not None:
+            self._begin(channel, "monitor", lambda: self._watch(channel))
+
+    def _begin(self, channel: Channel, what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Begin something for the outlet of a channel, unless it runs; whoever starts the outlet begins it. Whether it was running."""
+        delivery = None if channel.outlet is None else self._deliveries.get(channel.outlet)
+        if delivery is None or self._group is None or "reporter" not in delivery.tasks:
+            return False
+        running = delivery.tasks.get(what)
+        if running is not None and not running.done():
+            return True
+        beginning = guarded(work)
+        try:
+            delivery.tasks[what] = self._group.create_task(beginning, name=f"atrains-{what}")
+        except RuntimeError:  # the loop is ending, and the host task has still to notice
+            beginning.close()
+        return False
 
     async def _watch(self, channel: Channel) -> None:
         """Have a worker thread look at the machine whenever that is due; here is only the clock."""
@@ -183,18 +250,13 @@ class Runtime:
         self.call_soon(lambda: self._begin_lookout(channel))
 
     def _begin_lookout(self, channel: Channel) -> None:
-        running = self._lookouts.get(channel)
-        if self._group is None or not self._reporters.get(channel) or not channel.lookout:
-            return  # whoever starts the channel begins it
-        if running is None or running.done():
-            self._lookouts[channel] = self._group.create_task(guarded(channel.lookout.run), name="atrains-lookout")
-        else:
+        if channel.lookout and self._begin(channel, "lookout", channel.lookout.run):
             channel.lookout.wake()
 
-    def release(self, channel: Channel) -> None:
-        """Leave a channel to another loop; takes effect when this one runs again, if it ever does."""
+    def release(self, outlet: Outlet) -> None:
+        """Leave an outlet to another loop; takes effect when this one runs again, if it ever does."""
         if self.pid == os.getpid():  # a forked child must not touch its parent's loop
-            self.call_soon(lambda: self._release(channel))
+            self.call_soon(lambda: self._release(outlet))
 
     def begin_uploads(self, channel: Channel) -> None:
         """Have a channel begin the uploads that it was given; from any thread."""
@@ -202,12 +264,7 @@ class Runtime:
 
     def _begin_uploads(self, channel: Channel) -> None:
         uploads = None if channel.outlet is None else channel.outlet.uploads
-        if uploads is None or channel not in self._reporters or self._group is None:
-            return  # whoever starts the channel begins them
-        running = self._uploads.get(channel)
-        if running is None or running.done():
-            self._uploads[channel] = self._group.create_task(guarded(uploads.run), name="atrains-uploads")
-        else:
+        if uploads is not None and self._begin(channel, "uploads", uploads.run):
             uploads.wake()
 
     def call_soon(self, call: Callable[[], None]) -> None:
@@ -217,10 +274,12 @@ class Runtime:
         except RuntimeError:  # the loop was closed: what is in the journal is delivered by the next loop, at exit, or at the next start
             self.state = State.ORPHANED
 
-    def _start(self, channel: Channel) -> None:
-        self._reporters[channel] = None
+    def _start(self, channel: Channel, outlet: Outlet) -> None:
+        if channel.outlet is not outlet or channel.owner is not self or outlet in self._deliveries:
+            return  # let go of meanwhile, or left to another loop
+        delivery = self._deliveries[outlet] = _Delivery(channel)
         if self.state is State.RUNNING:
-            self._spawn(channel)
+            self._spawn(outlet, delivery)
         elif self.state is not State.STARTING:
             self.state = State.STARTING
             self._changed = asyncio.Event()
@@ -230,22 +289,21 @@ class Runtime:
     def _note_end(self, host: asyncio.Task[None]) -> None:
         """See to a host task that was cancelled before its first step, and so has noticed nothing: the loop is ending."""
         if self.state is State.STARTING and self._host is host:
-            self._orphan()
-            for channel in list(self._reporters):
-                if channel.outlet is not None and channel.outlet.reporter.is_awaited:
-                    self._start(channel)
+            for outlet, delivery in self._orphan().items():
+                if outlet.reporter.is_awaited:
+                    self._start(delivery.channel, outlet)
 
-    def _release(self, channel: Channel) -> None:
-        for tasks in (self._reporters, self._uploads, self._monitors, self._lookouts):
-            running = tasks.pop(channel, None)
-            if running is not None:
-                running.cancel()
+    def _release(self, outlet: Outlet) -> None:
+        delivery = self._deliveries.pop(outlet, None)
+        if delivery is not None:
+            delivery.cancel()
         self._changed.set()
 
-    def _spawn(self, channel: Channel) -> None:
-        if self._group is not None and channel.outlet is not None:
-            self._reporters[channel] = self._group.create_task(guarded(channel.outlet.reporter.run), name="atrains-reporter")
-            self._recoveries[channel] = self._group.create_task(guarded(lambda: self._look_after(channel)), name="atrains-recovery")
+    def _spawn(self, outlet: Outlet, delivery: _Delivery) -> None:
+        if self._group is not None and delivery.channel.outlet is outlet:
+            channel = delivery.channel
+            delivery.tasks["reporter"] = self._group.create_task(guarded(outlet.reporter.run), name="atrains-reporter")
+            self._begin(channel, "recovery", lambda: self._look_after(channel))
             self._begin_uploads(channel)
             self._begin_watching(channel)
             self._begin_lookout(channel)
@@ -254,29 +312,40 @@ class Runtime:
         try:
             async with asyncio.TaskGroup() as group:
                 self.state, self._group = State.RUNNING, group
-                for channel in list(self._reporters):
-                    self._spawn(channel)
-                while self._reporters:
+                for outlet, delivery in list(self._deliveries.items()):
+                    self._spawn(outlet, delivery)
+                while self._deliveries:
                     await self._changed.wait()
                     self._changed.clear()
-                # Nothing is awaited between the last look and this: whoever starts a channel from here on makes a host task of its own.
+                # Nothing is awaited between the last look and this: whoever starts an outlet from here on makes a host task of its own.
                 self.state, self._group, self._host = State.IDLE, None, None
         except asyncio.CancelledError:
             # The loop is ending around us. Everything reported is on disk: try to deliver it still, and leave the rest to who comes next.
-            self._orphan()
-            await self._last_delivery()
+            await self._last_delivery(self._orphan())
             raise
         except BaseExceptionGroup:
             self._orphan()
             _log.exception("atrains: the background of this event loop failed; what is reported is kept in the journal")
 
-    def _orphan(self) -> None:
+    def _orphan(self) -> dict[Outlet, _Delivery]:
+        """Nothing is delivered here any more, but for what is started from now on; returns what was."""
+        orphans, self._deliveries = self._deliveries, {}
         self.state, self._group, self._host = State.ORPHANED, None, None
+        return orphans
 
-    async def _last_delivery(self) -> None:
+    async def _last_delivery(self, orphans: dict[Outlet, _Delivery]) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ORPHAN_BUDGET):
-                for channel in self._reporters:
-                    if channel.outlet is not None:
-                        await channel.outlet.reporter.deliver_once()
-        self._reporters.clear()
+                for outlet, delivery in orphans.items():
+                    if delivery.channel.owner is self and outlet not in self._deliveries:  # nobody goes on with it yet
+                        await outlet.reporter.deliver_once()
+
+
+def _tell(result: Future[T], done: asyncio.Task[T]) -> None:
+    """Tell who waits on another loop what became of a task."""
+    if done.cancelled():  # there, by nobody who waits: everything on a loop is, as it ends
+        result.set_exception(GoneError())
+    elif (error := done.exception()) is not None:
+        result.set_exception(error)
+    else:
+        result.set_result(done.result())

@@ -159,6 +159,11 @@ class Handle:
         self._lock = reentrant_lock()
 
     @property
+    def identity(self) -> str:
+        """What it takes the place of."""
+        return self.upload.identity or self.upload.url
+
+    @property
     def is_of_this_process(self) -> bool:
         """Whether it goes on here: not so in a forked child."""
         return self.pid == os.getpid()

@@ -34,6 +34,7 @@ from atrains.errors import HomeError, ServerError, StorageError, TransportError
 from atrains.types import UploadState
 
 if TYPE_CHECKING:
+    from atrains._storage.base import StoredFile
     from atrains._storage.registry import StorageRegistry
 
 _FIRST_PAUSE: Final = 0.5
@@ -104,11 +105,11 @@ class Uploads:
         self._running: dict[Handle, asyncio.Task[None]] = {}
         self._carried: deque[tuple[Carried, Handle]] = deque()
         self._recording: list[tuple[Carried, Handle]] = []
-        self._chores: set[asyncio.Task[None]] = set()
+        self._begun: set[asyncio.Task[None]] = set()
+        self._turn = 0
         self._recorder: asyncio.Task[None] | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: set[asyncio.Future[None]] = set()
         self._wake = asyncio.Event()
-        self._said_away: set[str] = set()
 
     # ---- from any thread
 
@@ -202,27 +203,32 @@ class Uploads:
             if (timeout is not None and now - begun >= timeout) or (stall is not None and now - moved >= stall):
                 return False
             change = loop.create_future()
-            self._waiting.append(change)
-            look = _LOOK if timeout is None else min(_LOOK, begun + timeout - now)
-            await asyncio.wait({change}, timeout=None if timeout is None and stall is None else look)
+            self._waiting.add(change)
+            # Whoever waits for ever looks as well: it may go on on another loop, of which nothing is told here.
+            await asyncio.wait({change}, timeout=_LOOK if timeout is None else min(_LOOK, begun + timeout - now))
+            self._waiting.discard(change)
 
     async def run(self) -> None:
-        """Upload until cancelled; what is not over then goes on where `run` is called next, or at the next start."""
+        """Upload until cancelled; what is not over then goes on where `run` is called next, or at the next start.
+
+        It may be called on another loop before it has ended on one that stands still: that touches nothing any more, whenever it goes on.
+        """
+        self._turn = turn = self._turn + 1
         self._wake = asyncio.Event()
-        self._waiting.clear()
+        self._begun = begun = set[asyncio.Task[None]]()
         self._take_back()
         try:
-            while True:
+            while self._turn == turn:
                 self._take_in()
                 self._begin_what_can()
                 await self._rest()
         finally:
-            others = {*self._running.values(), *self._chores, *([self._recorder] if self._recorder else [])}
-            for other in others:
+            for other in list(begun):
                 other.cancel()
-            if others:
-                await asyncio.wait(others)
-            self._take_back()
+            if begun:
+                await asyncio.wait(list(begun))
+            if self._turn == turn:
+                self._take_back()
 
     def _take_back(self) -> None:
         """Put in the queue again what a loop had begun that ends, or stands still for ever.
@@ -234,7 +240,7 @@ class Uploads:
         for handle in begun:
             self._put_back(handle)
         self._take_back_records()
-        self._recorder, self._chores = None, set()
+        self._recorder = None
         self._unwanted.extend(handle for handle in self.pending(None) if handle.is_unwanted and handle not in self._unwanted)
 
     def _take_back_records(self) -> None:
@@ -245,18 +251,18 @@ class Uploads:
         return await run_in(self._workers, work)
 
     async def _rest(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now, wake = asyncio.get_running_loop().time(), self._wake
         due = [gate.until for place, gate in self._gates.items() if self._queues.get(place) and gate.until > now]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(due) - now if due else None):
-                await self._wake.wait()
-        self._wake.clear()
+                await wake.wait()
+        wake.clear()
 
     def _take_in(self) -> None:
         """Sort in what was added, and give up what is not wanted any more."""
         while self._incoming:
             handle = self._incoming.popleft()
-            identity = _identity(handle)
+            identity = handle.identity
             earlier = self._latest.get(identity)
             if earlier is not None and earlier.upload.is_event:
                 self._follow(earlier)
@@ -270,15 +276,15 @@ class Uploads:
             if (running := self._running.get(handle)) is not None:
                 running.cancel()
             elif handle.state is UploadState.queued and not handle.is_over:
-                self._chore(partial(self._drop, handle))
+                self._begin(partial(self._drop, handle))
 
     def _follow(self, earlier: Handle) -> None:
         """Upload only the latest of the images that have one file name; the events of the others are recorded once it is there."""
         if earlier.state is UploadState.queued and not earlier.is_over and not earlier.is_follower:
             earlier.is_follower = True
-            self._followers.setdefault(_identity(earlier), []).append(earlier)
+            self._followers.setdefault(earlier.identity, []).append(earlier)
             self.images.free(earlier.upload)
-            self._chore(partial(self._run, partial(clear_away, earlier.upload, is_stored=False, begun=0.0)))
+            self._begin(partial(self._run, partial(clear_away, earlier.upload, is_stored=False, begun=0.0)))
 
     def _put_in_queue(self, handle: Handle) -> None:
         upload = handle.upload
@@ -287,10 +293,10 @@ class Uploads:
 
     def _begin_what_can(self) -> None:
         while len(self._running) < self._limit and (handle := self._next()) is not None:
-            self._busy[_identity(handle)] = handle
-            self._running[handle] = asyncio.create_task(guarded(partial(self._carry, handle)), name="atrains-upload")
+            self._busy[handle.identity] = handle
+            self._running[handle] = self._begin(partial(self._carry, handle))
         if self._carried and self._recorder is None:
-            self._recorder = asyncio.create_task(guarded(self._record), name="atrains-upload-records")
+            self._recorder = self._begin(partial(self._record, self._turn), "atrains-upload-records")
 
     def _next(self) -> Handle | None:
         """The smallest that can begin, taken out of its queue."""
@@ -303,9 +309,9 @@ class Uploads:
             handle = heapq.heappop(min(heads, key=lambda queue: queue[0][:3]))[3]
             if handle.is_over or handle.is_unwanted or handle.is_follower:
                 continue
-            if _identity(handle) not in self._busy:
+            if handle.identity not in self._busy:
                 return handle
-            self._deferred.setdefault(_identity(handle), deque()).append(handle)
+            self._deferred.setdefault(handle.identity, deque()).append(handle)
 
     def _is_open(self, place: str, running: int, now: float) -> bool:
         """Whether one more may go to a place; one that was away is tried by one alone."""
@@ -315,49 +321,59 @@ class Uploads:
         return place.startswith("http") or running < _DISK_WORKERS
 
     async def _carry(self, handle: Handle) -> None:
-        upload, task = handle.upload, self._running[handle]
+        task = asyncio.current_task()
+        if self._running.get(handle) is not task:  # another loop goes on with it, as below
+            return
         handle.state, handle.error, handle.begun = UploadState.uploading, None, time.time()
+        stored, failure = None, None
         try:
-            stored = await carry(upload, self._storages, handle.note)
-        except asyncio.CancelledError:
-            if self._running.get(handle) is not task:  # another loop goes on with it
-                raise
-            if handle.is_unwanted is None:  # the loop is ending
-                self._put_back(handle)
-                raise
-            await self._drop(handle)
-        except UnreachableError as error:
-            self._note_away(handle, error)
-            self._put_back(handle)
-        except Exception as error:  # a file that cannot be stored, or a bug: said and recorded, and no reason for others to wait  # noqa: BLE001
-            if not isinstance(error, StorageError):
-                _log.error("atrains: the upload of %r failed", upload.name, exc_info=error)
-            self._arrive(handle, Carried(upload, None, str(error) or type(error).__name__))
-        else:
-            self._gates.pop(upload.place, None)
-            self._said_away.discard(upload.place)
-            self._arrive(handle, Carried(upload, stored))
+            try:
+                stored = await carry(handle.upload, self._storages, handle.note)
+            except asyncio.CancelledError:
+                if self._running.get(handle) is not task:
+                    raise
+                if handle.is_unwanted is None:  # the loop is ending
+                    self._put_back(handle)
+                    raise
+                await self._drop(handle)
+                return
+            except Exception as error:  # a file that cannot be stored, or a bug: said and recorded, and no reason for others to wait  # noqa: BLE001
+                failure = error
+            if self._running.get(handle) is task:
+                self._note_carried(handle, stored, failure)
         finally:
             if self._running.get(handle) is task:
                 del self._running[handle]
                 self._wake.set()
 
+    def _note_carried(self, handle: Handle, stored: StoredFile | None, failure: Exception | None) -> None:
+        upload = handle.upload
+        if isinstance(failure, UnreachableError):
+            self._note_away(handle, failure)
+            self._put_back(handle)
+            return
+        if failure is None:
+            self._gates.pop(upload.place, None)
+        elif not isinstance(failure, StorageError):
+            _log.error("atrains: the upload of %r failed", upload.name, exc_info=failure)
+        self._arrive(handle, Carried(upload, stored, None if failure is None else str(failure) or type(failure).__name__))
+
     def _put_back(self, handle: Handle) -> None:
         handle.state, handle.sent = UploadState.queued, 0
-        self._busy.pop(_identity(handle), None)
+        self._busy.pop(handle.identity, None)
         if handle.is_unwanted:
             self._unwanted.append(handle)
         self._put_in_queue(handle)
-        if handle.upload.is_event and self._latest.get(_identity(handle), handle) is not handle:
+        if handle.upload.is_event and self._latest.get(handle.identity, handle) is not handle:
             self._follow(handle)
-        self._let_next(_identity(handle))
+        self._let_next(handle.identity)
 
     def _let_next(self, identity: str) -> None:
         for handle in self._deferred.pop(identity, ()):
             self._put_in_queue(handle)
 
     def _arrive(self, handle: Handle, carried: Carried) -> None:
-        followers = self._followers.pop(_identity(handle), ())
+        followers = self._followers.pop(handle.identity, ())
         for arrived in (*(each for each in followers if not each.is_over and not each.is_unwanted), handle):
             arrived.state = UploadState.recording
             self._carried.append((replace(carried, upload=arrived.upload), arrived))
@@ -372,46 +388,46 @@ class Uploads:
         self._gates[place], handle.returns = _Gate(failures + 1, now + pause), handle.returns + 1
         for each in (handle, *(queued for *_, queued in behind)):
             each.tries, each.error = each.tries + 1, str(error)
-        if place not in self._said_away:
-            self._said_away.add(place)
+        if gate is None:
             _log.warning("atrains: cannot upload now (%s); what is to be uploaded is kept in %s", error, self._journal.folder)
 
     # ---- recording, and the end of an upload
 
-    async def _record(self) -> None:
+    async def _record(self, turn: int) -> None:
         """Record what was carried, many by one call, for as long as there is something."""
         failures = 0
         try:
-            while self._carried:
+            while self._carried and self._turn == turn:
                 self._recording = [self._carried.popleft() for _ in range(min(_BATCH, len(self._carried)))]
                 held = await self._record_batch(self._recording)
+                if self._turn == turn:
+                    self._take_back_records()
                 failures = failures + 1 if held else 0
                 if held:
                     await asyncio.sleep(min(self._transport.retry_interval, _FIRST_PAUSE * 2 ** min(failures - 1, 8)))
-        finally:
-            self._recorder = None
-            self._wake.set()
+        finally:  # cancelled: whatever is not over is recorded again, which does no harm
+            if self._turn == turn:
+                self._take_back_records()
+                self._recorder = None
+                self._wake.set()
 
     async def _record_batch(self, batch: list[tuple[Carried, Handle]]) -> bool:
-        """Record some uploads; what cannot be recorded now is put back, and then True is returned."""
+        """Record some uploads; whether some of them cannot be recorded now."""
         groups: dict[tuple[str, str], list[tuple[Carried, Handle]]] = {}
         for item in batch:
             groups.setdefault((item[0].upload.task, item[0].upload.kind), []).append(item)
         held = False
-        try:
-            for (task, kind), items in groups.items():
-                try:
-                    if self._is_to_be_made(task):
-                        raise TransportError(f"task {task} is not made yet")
-                    await self._record_group(task, kind, items)
-                except Exception as error:  # its home is away; or a bug, or an answer that nobody foresaw: kept, and said  # noqa: BLE001
-                    if not isinstance(error, TransportError | HomeError) and not items[0][1].tries:
-                        _log.error("atrains: %r could not be recorded", items[0][1].upload.name, exc_info=error)
-                    held = True
-                    for _, handle in items:
-                        handle.error, handle.tries = str(error) or type(error).__name__, handle.tries + 1
-        finally:  # cancelled: whatever is not over is recorded again, which does no harm
-            self._take_back_records()
+        for (task, kind), items in groups.items():
+            try:
+                if self._is_to_be_made(task):
+                    raise TransportError(f"task {task} is not made yet")
+                await self._record_group(task, kind, items)
+            except Exception as error:  # its home is away; or a bug, or an answer that nobody foresaw: kept, and said  # noqa: BLE001
+                if not isinstance(error, TransportError | HomeError) and not items[0][1].tries:
+                    _log.error("atrains: %r could not be recorded", items[0][1].upload.name, exc_info=error)
+                held = True
+                for _, handle in items:
+                    handle.error, handle.tries = str(error) or type(error).__name__, handle.tries + 1
         return held
 
     async def _record_group(self, task: str, kind: str, items: list[tuple[Carried, Handle]]) -> None:
@@ -449,7 +465,7 @@ class Uploads:
     def _settle(self, handle: Handle, state: UploadState, *, error: str | None = None, entry: Any = None) -> None:
         if handle.is_over:
             return
-        upload, identity = handle.upload, _identity(handle)
+        upload, identity = handle.upload, handle.identity
         with self._lock:
             handles = self._open.get(upload.task, {})
             handles.pop(upload.number, None)
@@ -472,16 +488,13 @@ class Uploads:
         handle.settle(state, error=error, entry=entry)
         if state is UploadState.failed and not upload.is_event:
             _log.error("atrains: %r of task %s could not be stored: %s", upload.name, upload.task, error)
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, set()
         for future in waiting:
-            if not future.done():
+            if not future.done() and future.get_loop() is asyncio.get_running_loop():
                 future.set_result(None)
 
-    def _chore(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        chore = asyncio.create_task(guarded(work), name="atrains-upload-chore")
-        self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
-
-
-def _identity(handle: Handle) -> str:
-    return handle.upload.identity or handle.upload.url
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, None]], name: str = "atrains-upload") -> asyncio.Task[None]:
+        begun, task = self._begun, asyncio.create_task(guarded(work), name=name)
+        begun.add(task)
+        task.add_done_callback(begun.discard)
+        return task
