@@ -42,6 +42,7 @@ KILLS = 1000 if SOAK else 50
 THREADS = 2
 KINDS = ("points", "arrays", "texts", "plots")
 ROWS = 10
+
 REPORT = """
 import mmap, sys, threading, time
 from atrains import Task

@@ -3,45 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import os
-import re
 import signal
 import tempfile
 import threading
 import time
-from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrains._api.logger import Logger
-from atrains._config.settings import JournalSettings, Overflow
-from atrains._engine import room
-from atrains._engine.journal import Journal
-from atrains._engine.ledger import FULL, LOST, Counts, Ledger
-from atrains._engine.reader import JournalReader
+from atrains._config.settings import Overflow
+from atrains._engine.ledger import FULL
 from atrains._engine.workers import DaemonExecutor
-from atrains._transport.base import Refusal
-from atrains._wire.events import REPORTED, EventBlock, EventKind, ScalarBlock, Span
+from atrains._wire.events import EventKind, ScalarBlock
 from atrains.errors import AtrainsError, JournalFullError
-
-CAP = 16 << 10
-POLICIES: tuple[Overflow, ...] = ("drop_oldest", "drop_new", "block", "raise")
-
-
-@pytest.fixture(scope="module")
-def threads() -> Iterator[DaemonExecutor]:
-    executor = DaemonExecutor()
-    yield executor
-    executor.shutdown()
+from tests.unit.engine.capped import (
+    CAP,
+    POLICIES,
+    Run,
+    made_runs,  # noqa: F401  # a fixture
+    said,
+    worker_threads,  # noqa: F401  # a fixture
+)
 
 
 class AtOnce(Executor):
@@ -51,84 +40,6 @@ class AtOnce(Executor):
         future: Future[Any] = Future()
         future.set_result(fn(*args, **kwargs))
         return future
-
-
-class Run:
-    """A journal with a cap, a logger that reports to it for each of two tasks, and a home that takes what `deliver` brings."""
-
-    def __init__(self, parent: Path, threads: Executor, **chosen: Any) -> None:
-        self.settings = JournalSettings(**{"max_bytes": CAP, **chosen})
-        self.parent = parent
-        self.stopped = self.settings.overflow != "block"
-        self.journal = Journal(parent, target="t", worker="w", workers=threads, settings=self.settings, on_roll=self.wake)
-        self.ledger = Ledger()
-        self.reader = JournalReader(self.journal, self.ledger)
-        outlet: Any = SimpleNamespace(journal=self.journal, ledger=self.ledger)
-        options: Any = {"worker": "w", "wake": lambda: None, "largest": 1 << 20, "files": None}
-        self.loggers = {task: Logger(task, outlet, **options) for task in ("one", "two")}
-        self.called = dict.fromkeys([(task, kind) for task in self.loggers for kind in REPORTED], 0)
-        self.taken: list[EventBlock] = []
-        self.number = 0
-
-    def wake(self) -> None:
-        """Somebody waits for room: deliver at once, unless the home is to stay down."""
-        if not self.stopped and not self.journal.scalars.is_held() and not self.journal.records.is_held():
-            self.deliver()
-
-    def report(self, task: str, count: int, kind: str) -> None:
-        logger = self.loggers[task]
-        for _ in range(count):
-            self.number += 1
-            of = EventKind.LOGS if kind == "text" else EventKind.SCALARS
-            rows = 7 if kind == "array" else 1
-            self.called[task, of] += rows
-            try:
-                if kind == "text":
-                    logger.report_text(f"line {self.number}", print_console=False)
-                elif kind == "array":
-                    logger.report_scalars("a", "b", values=[0.5] * 7, iterations=range(7))
-                else:
-                    logger.report_scalar("t", str(self.number % 3), 0.5, self.number)
-            except JournalFullError:
-                assert self.settings.overflow == "raise"
-
-    def deliver(self, *, refused: bool = False) -> bool:
-        blocks = self.reader.read(large=False)
-        self.reader.advance(blocks, {block.span: Refusal("no", len(block)) for block in blocks} if refused else {})
-        self.taken += blocks
-        return bool(blocks)
-
-    def counts(self, task: str | None = None) -> dict[EventKind, Counts]:
-        return self.reader.counts(task)
-
-    def check(self) -> None:
-        for (task, kind), called in self.called.items():
-            counts = self.counts(task)[kind]
-            assert counts.reported == called, (task, kind, counts)
-        self.journal.room.give(0)
-
-    def disk(self) -> int:
-        size = 0
-        for path in self.journal.folder.glob("*-*"):
-            with contextlib.suppress(FileNotFoundError):  # a worker thread has just dropped it
-                size += path.stat().st_size
-        return size
-
-    def iterations(self) -> list[int]:
-        return [number for block in self.taken if isinstance(block, ScalarBlock) for number in block.iterations]
-
-
-@pytest.fixture
-def run(tmp_path: Path, threads: DaemonExecutor) -> Iterator[Callable[..., Run]]:
-    runs: list[Run] = []
-
-    def make(*, workers: Executor = threads, **chosen: Any) -> Run:
-        runs.append(Run(tmp_path / "journals", workers, **chosen))
-        return runs[-1]
-
-    yield make
-    for made in runs:
-        made.journal.close(delivered=True)
 
 
 STEPS = st.lists(
@@ -175,10 +86,6 @@ def test_every_event_is_stored_waiting_or_dropped_whatever_the_policy(
         assert claimed == run.journal.scalars.claimed() <= sum(run.called.values())
         run.journal.close(delivered=True)
         assert os.listdir(place) == []
-
-
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_the_oldest_go_first_and_the_newest_are_kept(run: Callable[..., Run], caplog: pytest.LogCaptureFixture) -> None:
@@ -387,153 +294,3 @@ def made_series(made: Run) -> list[str]:
         assert isinstance(block, ScalarBlock)
         found += [block.names[number][1] for number in ([0] * len(block) if block.series is None else block.series)]
     return found
-
-
-def test_the_journals_of_other_runs_count_and_are_named(run: Callable[..., Run], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    left = tmp_path / "journals" / "1-dead"
-    left.mkdir(parents=True)
-    (left / "scalars-0").write_bytes(bytes(CAP))
-    for policy in POLICIES:
-        caplog.clear()
-        made = run(overflow=policy)
-        made.stopped = True
-        if policy == "block":
-            timer = threading.Timer(0.2, made.journal.seal)
-            timer.start()
-        made.report("one", 10, "point")
-        assert made.disk() == 0
-        (line,) = (message for message in said(caplog) if "other runs" in message)
-        assert re.search(r"16,384 bytes, 1\d,\d\d\d bytes of them in \d of other runs \(`atrains sync`", line)
-        assert str(tmp_path) in line
-        if policy == "drop_oldest":  # it has nothing to drop: the home may be up, then nothing is lost
-            assert "kept in memory" in line
-            assert made.journal.in_memory
-            assert made.counts()[EventKind.SCALARS].pending == 10
-        made.check()
-    (left / "scalars-0").unlink()
-
-
-def test_room_that_others_gave_back_is_used(run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "LOOK_SECONDS", 0.05)
-    left = tmp_path / "journals" / "1-dead"
-    left.mkdir(parents=True)
-    (left / "scalars-0").write_bytes(bytes(CAP))
-    made = run(overflow="drop_new")
-    made.report("one", 10, "text")
-    assert made.counts()[EventKind.LOGS].dropped == {FULL: 10}
-    (left / "scalars-0").unlink()
-    time.sleep(0.1)
-    made.report("one", 10, "text")
-    made.report("one", 10, "point")
-    assert made.counts()[EventKind.LOGS].pending == made.counts()[EventKind.SCALARS].pending == 10
-
-
-def test_the_disk_is_not_taken_below_what_is_left_to_others(
-    run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(room, "_FREE_PART", 1.0)
-    monkeypatch.setattr(room, "_FREE_BYTES", 1 << 60)
-    made = run(overflow="drop_new")
-    made.report("one", 10, "point")
-    made.report("one", 10, "text")
-    made.check()
-    assert made.disk() == 0
-    (line,) = said(caplog)
-    assert "free" in line
-    assert "left to others" in line
-
-
-def test_nothing_of_events_is_on_disk_when_they_are_to_be_in_memory(run: Callable[..., Run]) -> None:
-    made = run(durability="memory", max_bytes=1 << 30)
-    made.report("one", 20_000, "point")
-    made.report("one", 100, "text")
-    made.report("two", 10, "array")
-    assert made.journal.in_memory
-    assert sorted(path.name for path in made.journal.folder.iterdir()) == ["jobs", "journal.json", "lock", "series"]
-    assert (made.journal.folder / "series").stat().st_size == 0
-    made.check()
-    while made.deliver() or made.reader.has_unread():
-        pass
-    assert made.counts()[EventKind.SCALARS] == Counts(20_070)
-    assert made.counts()[EventKind.LOGS] == Counts(100)
-    assert made.iterations()[:20_000] != []
-
-
-def test_a_journal_without_any_folder_delivers(tmp_path: Path, threads: DaemonExecutor) -> None:
-    journal = Journal(tmp_path / "nowhere", target="t", worker="w", workers=threads, on_disk=False)
-    number = journal.register_series("task", "t", "s")
-    assert journal.scalars.append(number, 1, 0.5)
-    assert journal.records.append({"kind": "logs", "task": "task", "event": {"msg": "x"}})
-    journal.finish_job(journal.add_job("run", "task", {}))
-    journal.sync()
-    reader = JournalReader(journal, Ledger())
-    assert [len(block) for block in reader.read(large=True)] == [1, 1]
-    journal.close(delivered=False)
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_a_folder_that_somebody_removes_costs_its_unmapped_segments_by_name_and_number(
-    run: Callable[..., Run], caplog: pytest.LogCaptureFixture
-) -> None:
-    import shutil
-
-    made = run(max_bytes=1 << 20)
-    made.report("one", 20_000, "point")
-    made.report("one", 5, "text")
-    while made.journal.scalars.segments()[-4].slots is not None:
-        time.sleep(0.001)
-    made.deliver()
-    while made.parent.exists():  # a worker thread may write to a file, or make one, while the folder goes
-        shutil.rmtree(made.parent, ignore_errors=True)
-    assert made.journal.in_memory
-    made.check()
-    made.report("one", 20_000, "point")
-    made.report("one", 5, "text")
-    made.check()
-    while made.deliver() or made.reader.has_unread():
-        made.check()
-    counts = made.counts("one")
-    assert counts[EventKind.LOGS] == Counts(10)
-    assert counts[EventKind.SCALARS].pending == 0
-    assert set(counts[EventKind.SCALARS].dropped) <= {LOST, "no room"}
-    assert 0 < counts[EventKind.SCALARS].dropped[LOST] < 20_000
-    assert made.journal.scalars.abandoned == 0
-    assert [line for line in said(caplog) if "was deleted before it was delivered" in line]
-
-
-def test_a_report_larger_than_the_cap_costs_nothing_else(run: Callable[..., Run]) -> None:
-    for policy in POLICIES:
-        made = run(overflow=policy)
-        made.report("one", 20, "point")
-        made.called["one", EventKind.SCALARS] += 10_000
-        try:
-            made.loggers["one"].report_scalars("a", "b", values=array("d", bytes(80_000)), iterations=range(10_000))
-        except JournalFullError as error:
-            assert "larger than journal.max_bytes" in str(error)  # noqa: PT017  # one policy of several raises
-        made.check()
-        assert made.counts()[EventKind.SCALARS].pending in {20, 10_020}
-
-
-def test_looks_at_the_folder_are_few_and_short(run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(20):
-        folder = tmp_path / "journals" / f"1-{number}"
-        folder.mkdir(parents=True)
-        for name in ("journal.json", "lock", "series", "jobs", "scalars-0", "records-0"):
-            (folder / name).write_bytes(b"x")
-    made = run(max_bytes=1 << 30)
-    looks: list[float] = []
-    look = made.journal.room._look
-
-    def timed(folder: Path) -> None:
-        begin = time.thread_time()  # what it costs, however busy the machine is
-        look(folder)
-        looks.append(time.thread_time() - begin)
-
-    monkeypatch.setattr(made.journal.room, "_look", timed)
-    begin = time.monotonic()
-    made.report("one", 200_000, "point")
-    made.report("one", 5_000, "text")
-    seconds = time.monotonic() - begin
-    assert len(looks) <= 5 + seconds / room.LOOK_SECONDS + 1
-    assert min(looks) < 0.001
-    assert isinstance(made.reader.read(large=True)[0].span, Span)

@@ -7,165 +7,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from atrains._engine import left_uploads
-from atrains._engine.image_records import ImageAccount
-from atrains._engine.journal import Journal
-from atrains._engine.ledger import Ledger
-from atrains._engine.recovery import recover
-from atrains._engine.upload import Handle, Upload
-from atrains._engine.upload_records import ARTIFACT, CALLS
-from atrains._engine.uploads import Uploads
-from atrains._engine.workers import DaemonExecutor
-from atrains._local.transport import LocalTransport
-from atrains._storage.base import Progress, StoredFile, UnreachableError
-from atrains._storage.folder import FolderStorage
+from atrains._engine.upload import Upload
+from atrains._engine.upload_records import CALLS
+from atrains._storage.base import Progress, StoredFile
 from atrains._storage.registry import StorageRegistry
 from atrains._wire import endpoints
-from atrains._wire.endpoints import Endpoint
-from atrains.errors import StorageError, TransportError
-
-
-class Place(FolderStorage):
-    """A folder that can be away, slow or full, and counts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_away = False
-        self.refuses_for_now = ""
-        self.delay = 0.0
-        self.at_once = self.most_at_once = 0
-        self.order: list[str] = []
-        self.tries = 0
-
-    async def put(self, source: Path, target_url: str, *, progress: Progress | None = None, still: bool = False) -> StoredFile:
-        self.tries += 1
-        if self.is_away or target_url.endswith(f"/{self.refuses_for_now}"):
-            raise UnreachableError("it is away")
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            await asyncio.sleep(self.delay)
-            stored = await super().put(source, target_url, progress=progress, still=still)
-            self.order.append(Path(target_url).name)
-            return stored
-        finally:
-            self.at_once -= 1
-
-
-class Home(LocalTransport):
-    """A home that can be away, and checks that no artifact is recorded before its file is there."""
-
-    retry_interval = 0.1
-
-    def __init__(self, home: Path) -> None:
-        super().__init__(home)
-        self.is_away = False
-        self.says_nothing = False
-        self.calls: Counter[str] = Counter()
-
-    async def call(self, endpoint: Endpoint, request: Mapping[str, Any]) -> dict[str, Any]:
-        if self.is_away:
-            raise TransportError("the home is away")
-        if self.says_nothing:
-            return {}
-        self.calls[endpoint.name] += 1
-        for entry in request.get("artifacts", ()):
-            if entry.get("uri"):
-                content = Path(entry["uri"].removeprefix("file://")).read_bytes()
-                assert hashlib.sha256(content).hexdigest() == entry["hash"], entry
-        return await super().call(endpoint, request)
-
-
-class Bench:
-    """A task in a home, and what uploads to it."""
-
-    def __init__(self, folder: Path, workers: DaemonExecutor, limit: int) -> None:
-        self.folder = folder
-        self.workers = workers
-        self.place = Place()
-        self.home = Home(folder / "home")
-        self.journals = folder / "journals"
-        self.journal = Journal(self.journals, target=self.home.target, worker="host", workers=workers)
-        self.uploads = self.make(limit)
-        self.task = ""
-
-    def storages(self) -> StorageRegistry:
-        return StorageRegistry({"file": lambda: self.place})
-
-    def make(self, limit: int) -> Uploads:
-        return Uploads(
-            self.journal,
-            self.home,
-            {},
-            workers=self.workers,
-            limit=limit,
-            storages=self.storages,
-            images=ImageAccount(Ledger(), 1 << 30),
-        )
-
-    async def begin(self) -> None:
-        made = await self.home.call(endpoints.TASKS_CREATE, {"name": "a task", "type": "training"})
-        self.task = made["id"]
-        await self.home.call(endpoints.TASKS_STARTED, {"task": self.task})
-
-    def file(self, name: str, content: bytes, *, ours: bool = True) -> Path:
-        path = self.journal.folder / f"upload-{uuid.uuid4().hex}" if ours else self.folder / f"upload-{name}"
-        path.write_bytes(content)
-        return path
-
-    async def add(self, name: str, content: bytes = b"content", *, ours: bool = True, **more: Any) -> Handle:
-        source = self.file(name, content, ours=ours)
-        url = f"file://{self.folder}/stored/{name}"
-        entry = {"key": name, "type": "bytes", "mode": "output", "uri": url, "timestamp": 1}
-        fields = {"record": {"entry": entry}, "kind": ARTIFACT, "ours": ours, "size": len(content), **more}
-        upload = Upload(task=self.task, name=name, url=url, source=source, **fields)
-        handle = await asyncio.to_thread(self.uploads.add, upload)
-        self.uploads.wake()
-        return handle
-
-    async def artifacts(self) -> dict[str, dict[str, Any]]:
-        record = (await self.home.call(endpoints.TASKS_GET_BY_ID, {"task": self.task}))["task"]
-        return {entry["key"]: entry for entry in record["execution"].get("artifacts", [])}
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        run = asyncio.create_task(self.uploads.run())
-        await asyncio.sleep(0)
-        try:
-            yield
-        finally:
-            run.cancel()
-            with suppress(asyncio.CancelledError):
-                await run
-
-    def left(self) -> list[str]:
-        return [path.name for path in self.journal.folder.glob("upload-*")]
-
-    def kill(self) -> None:
-        """Leave the journal as a process does that was killed."""
-        for file in (self.journal._series_file, self.journal._jobs_file):
-            assert file is not None
-            file.close()
-        assert self.journal._lock_file is not None
-        self.journal._lock_file.release()
-
-
-@pytest.fixture
-async def bench(tmp_path: Path, workers: DaemonExecutor) -> AsyncIterator[Bench]:
-    made = Bench(tmp_path, workers, limit=8)
-    await made.begin()
-    yield made
-    await made.home.aclose()
+from tests.unit.engine.uploading import (
+    Bench,
+    Place,
+    made_bench,  # noqa: F401  # a fixture
+)
 
 
 async def test_what_is_added_is_stored_then_recorded_and_leaves_nothing(bench: Bench) -> None:
@@ -374,57 +232,6 @@ async def test_a_cancelled_upload_leaves_nothing(bench: Bench, stage: str) -> No
     assert not bench.uploads.counts(bench.task).failed
 
 
-@pytest.mark.parametrize("turns", range(1, 12))
-async def test_what_a_loop_had_begun_when_it_ended_is_stored_by_the_next(bench: Bench, turns: int) -> None:
-    """A loop ends by cancelling its tasks, whether they have made their first step or not."""
-    handles = [await bench.add(f"a{number}", b"%d" % number) for number in range(12)]
-    unwanted = await bench.add("unwanted")
-    bench.uploads.cancel(unwanted)
-    before = asyncio.all_tasks()
-    run = asyncio.create_task(bench.uploads.run())
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    for task in asyncio.all_tasks() - before:
-        task.cancel()
-    await asyncio.wait({run})
-    async with bench.running():
-        assert await bench.uploads.wait(None, timeout=20)
-    assert [handle.future.result() for handle in handles] == [True] * 12
-    assert unwanted.state == "cancelled"
-    assert bench.uploads.counts(bench.task).stored == 12
-    assert sorted(await bench.artifacts()) == sorted(handle.upload.name for handle in handles)
-    assert bench.left() == []
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.02, 0.05, 0.1])
-async def test_what_a_loop_had_begun_that_stands_still_is_stored_by_the_next(bench: Bench, seconds: float) -> None:
-    """A loop that is stopped runs none of its tasks to an end, and does not cancel them either."""
-    handles = [await bench.add(f"a{number}", b"%d" % number) for number in range(12)]
-    loop = asyncio.new_event_loop()
-    runs = []
-
-    def begin() -> None:
-        runs.append(loop.create_task(bench.uploads.run()))
-        loop.run_until_complete(asyncio.sleep(seconds))
-
-    await asyncio.to_thread(begin)
-    async with bench.running():
-        assert await bench.uploads.wait(None, timeout=20)
-    assert [handle.future.result() for handle in handles] == [True] * 12
-    assert bench.uploads.counts(bench.task).stored == 12
-    assert sorted(await bench.artifacts()) == sorted(handle.upload.name for handle in handles)
-    assert bench.left() == []
-
-    def end() -> None:
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        loop.close()
-
-    await asyncio.to_thread(end)
-
-
 async def test_an_answer_that_nobody_foresaw_is_said_once_and_asked_for_again_after_a_rest(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -468,75 +275,6 @@ async def test_a_given_file_is_removed_once_it_is_recorded_unless_it_changed(ben
         assert await bench.uploads.wait(None, timeout=20)
     assert not (tmp_path / "upload-given").exists()
     assert (tmp_path / "upload-changed").read_bytes() == b"newer"
-
-
-@pytest.mark.parametrize("stage", ["before", "uploading", "recording"])
-async def test_what_a_killed_process_left_is_stored_by_the_next(bench: Bench, stage: str, workers: DaemonExecutor) -> None:
-    bench.place.is_away = stage == "before"
-    bench.place.delay = 30.0 if stage == "uploading" else 0.0
-    async with bench.running():
-        bench.home.is_away = stage == "recording"
-        for number in range(5):
-            await bench.add(f"a{number}", b"%d" % number)
-        await bench.add("a0", b"newer", identity="") if stage != "recording" else None
-        await asyncio.sleep(0.2)
-    bench.kill()
-    bench.place.is_away = bench.home.is_away = False
-    bench.place.delay = 0.0
-    outcome = await recover(bench.journals, bench.home, workers, storages=bench.storages)
-    assert len(outcome.uploads) == 5
-    assert not outcome.failed_uploads
-    found = await bench.artifacts()
-    assert set(found) == {f"a{number}" for number in range(5)}
-    assert list(bench.journals.iterdir()) == []
-
-
-async def test_a_recovery_waits_for_a_place_that_is_away_and_marks_what_is_gone(bench: Bench, workers: DaemonExecutor) -> None:
-    bench.place.is_away = True
-    async with bench.running():
-        await bench.add("kept")
-        lost = await bench.add("lost", ours=False)
-        Path(str(lost.upload.source)).unlink()
-    bench.kill()
-    outcome = await recover(bench.journals, bench.home, workers, storages=bench.storages)
-    assert [found.why for found in outcome.left] == ["it cannot be delivered now (it is away)"]
-    bench.place.is_away = False
-    outcome = await recover(bench.journals, bench.home, workers, storages=bench.storages)
-    assert outcome.uploads == ["kept"]
-    assert "no regular file" in outcome.failed_uploads["lost"]
-    assert "uri" not in (await bench.artifacts())["lost"]
-
-
-async def test_a_recovery_stores_what_it_can_where_one_file_is_not_taken_now(
-    bench: Bench, workers: DaemonExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(left_uploads, "_BATCH", 2)
-    bench.place.refuses_for_now = "small"
-    await bench.add("small", b"x")
-    for number in range(4):
-        await bench.add(f"larger {number}", b"x" * 100)
-    bench.kill()
-    outcome = await recover(bench.journals, bench.home, workers, storages=bench.storages)
-    assert [found.why for found in outcome.left] == ["it cannot be delivered now (it is away)"]
-    assert set(await bench.artifacts()) == {f"larger {number}" for number in range(4)}
-
-
-async def test_who_waits_when_the_journal_is_let_go_of_is_told(bench: Bench) -> None:
-    handle = await bench.add("a")
-    bench.uploads.abandon()
-    with pytest.raises(StorageError, match=r"'a' of task .* is kept in"):
-        await asyncio.wrap_future(handle.future)
-
-
-async def test_a_run_that_is_cancelled_goes_on_where_the_next_begins(bench: Bench) -> None:
-    bench.place.delay = 0.05
-    handles = [await bench.add(f"a{number}") for number in range(12)]
-    for _ in range(40):
-        async with bench.running():
-            await asyncio.sleep(0.08)
-        if all(handle.is_over for handle in handles):
-            break
-    assert len(await bench.artifacts()) == 12
 
 
 async def test_ten_thousand_small_ones_are_recorded_in_few_calls(bench: Bench) -> None:
