@@ -149,11 +149,14 @@ def metadata_pairs(metadata: Mapping[str, object] | None) -> dict[str, str]:
     """The user's pairs as text, which is what servers keep.
 
     Raises:
-        ValidationError: it is no dictionary.
+        ValidationError: it is no dictionary, or nested too deep.
     """
     if metadata is not None and not isinstance(metadata, Mapping):
         raise ValidationError(f"the metadata of an artifact must be a dictionary, not {type(metadata).__qualname__}")
-    return {_plain(str(key)): _plain(str(value)) for key, value in (metadata or {}).items()}
+    try:
+        return {_plain(str(key)): _plain(str(value)) for key, value in (metadata or {}).items()}
+    except RecursionError as error:
+        raise ValidationError("the metadata of an artifact is nested too deep; give texts and numbers") from error
 
 
 def _plain(text: str) -> str:

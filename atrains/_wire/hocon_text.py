@@ -35,12 +35,12 @@ def write(configuration: Mapping[Any, Any]) -> str:
     a quote, a backslash or a control character in it, at empty text in a list, at control characters other than tab and line ends.
 
     Args:
-        configuration: Nested as deep as you like. Keys that are no strings are taken as their `str()`; tuples become lists, members of an
-            `Enum` their names, paths, dates and times their text.
+        configuration: Nested dictionaries and lists. Keys that are no strings are taken as their `str()`; tuples become lists, members of
+            an `Enum` their names, paths, dates and times their text.
 
     Raises:
         UnsupportedTypeError: it holds a value of another kind; names it.
-        ValidationError: it holds a number that is not finite, or itself, or two keys that are one as text.
+        ValidationError: it holds a number that is not finite, or itself, or two keys that are one as text, or is nested too deep.
 
     Example:
         >>> print(write({"a": 1, "b": {"c": [1, 2], "n": None}, "s": "x y"}), end="")
@@ -51,10 +51,13 @@ def write(configuration: Mapping[Any, Any]) -> str:
         }
         s = "x y"
     """
-    plain = _plain_dict(configuration, "", ())
-    if _is_awkward(plain):
-        return json.dumps(plain, indent=2) + "\n"
-    return "".join(f"{line}\n" for line in _block(plain, ""))
+    try:
+        plain = _plain_dict(configuration, "", ())
+        if _is_awkward(plain):
+            return json.dumps(plain, indent=2) + "\n"
+        return "".join(f"{line}\n" for line in _block(plain, ""))
+    except RecursionError as error:
+        raise ValidationError("the configuration is nested too deep; store it as an artifact") from error
 
 
 def _plain_dict(values: Mapping[Any, Any], path: str, inside: tuple[int, ...]) -> dict[str, Plain]:

@@ -69,17 +69,21 @@ def flatten(parameters: Mapping[str, object], *, section: str) -> list[HyperPara
 
     Raises:
         UnsupportedTypeError: if a value, also one inside a container, cannot be stored.
-        ValidationError: if the section or a key is empty, two keys give one flat name, or a container holds itself.
+        ValidationError: if the section or a key is empty, two keys give one flat name, or a container holds itself or is nested too
+            deep.
     """
     section, _, prefix = section.partition("/")
     if not section.strip():
         raise ValidationError("the section of a parameter is empty; give a name such as 'General'")
     prefix = f"{prefix}/" if prefix else ""
     found: dict[str, HyperParameter] = {}
-    for name, value in _leaves(parameters, prefix, section, ()):
-        if name in found:
-            raise ValidationError(f"two parameters have the one flat name {section}/{name}; rename one of the keys that lead to it")
-        found[name] = item_of(section, name, value)
+    try:
+        for name, value in _leaves(parameters, prefix, section, ()):
+            if name in found:
+                raise ValidationError(f"two parameters have the one flat name {section}/{name}; rename one of the keys that lead to it")
+            found[name] = item_of(section, name, value)
+    except RecursionError as error:
+        raise ValidationError(f"the parameters of section {section} are nested too deep; store them as an artifact") from error
     return list(found.values())
 
 

@@ -35,7 +35,7 @@ def encode(value: object, path: str) -> tuple[str, str]:
 
     Raises:
         UnsupportedTypeError: if it, or something in it, cannot be stored.
-        ValidationError: if it holds itself.
+        ValidationError: if it holds itself, or is nested too deep.
     """
     if value is None:
         return "", ""
@@ -43,7 +43,10 @@ def encode(value: object, path: str) -> tuple[str, str]:
         return value.name, type(value).__name__
     if isinstance(value, Mapping | list | tuple):
         kind = "dict" if isinstance(value, Mapping) else "tuple" if isinstance(value, tuple) else "list"
-        return json.dumps(_as_json(value, path, ()), ensure_ascii=False), kind
+        try:
+            return json.dumps(_as_json(value, path, ()), ensure_ascii=False), kind
+        except RecursionError as error:
+            raise ValidationError(f"the parameter {path[:100]} is nested too deep; store it as an artifact") from error
     plain = _as_plain(value, path)
     return str(plain), type(plain).__name__
 

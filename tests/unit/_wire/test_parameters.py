@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atrains._wire import hocon_text
+from atrains._wire.artifacts import metadata_pairs
 from atrains._wire.parameters import HyperParameter, as_nested_dict, flatten
 from atrains.errors import UnsupportedTypeError, ValidationError
 
@@ -120,6 +122,20 @@ def test_containers_that_hold_themselves_are_an_error_and_no_endless_run() -> No
     for parameters in (folder, {"a": listed}):
         with pytest.raises(ValidationError, match="holds itself"):
             flatten(parameters, section="General")
+
+
+def test_what_is_nested_too_deep_is_refused() -> None:
+    dictionaries: dict[str, object] = {}
+    lists: list[object] = []
+    for _ in range(100_000):
+        dictionaries, lists = {"in": dictionaries}, [lists]
+    for parameters in (dictionaries, {"a": lists}):
+        with pytest.raises(ValidationError, match="nested too deep"):
+            flatten(parameters, section="General")
+        with pytest.raises(ValidationError, match="nested too deep"):
+            hocon_text.write(parameters)
+        with pytest.raises(ValidationError, match="nested too deep"):
+            metadata_pairs({"a": parameters})
 
 
 def test_one_object_under_two_names_is_no_circle() -> None:
