@@ -61,7 +61,8 @@ class AsyncOutputModel(ModelPart):
         framework: str | None = None,
         base_model_id: str | None = None,
     ) -> None:
-        maker = task if task is not None else current.current_task()
+        # A coroutine may have a blocking task, from `Task.current_task()`: it holds one of ours.
+        maker = getattr(task, "_core", task) if task is not None else current.current_task()
         if not isinstance(maker, TaskPart):
             raise UsageError("an OutputModel belongs to a task, and none is open here: begin one with Task.init, or pass task=")
         if config_text is not None and config_dict is not None:

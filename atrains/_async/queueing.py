@@ -143,9 +143,10 @@ class Queueing(Finding):
 
 
 def _task_id(task: object, argument: str, what: str = "") -> str:
-    """The id of a task that was given as such or by its id."""
-    if isinstance(task, Finding):
-        return task.id
+    """The id of a task that was given as such, as a coroutine may have it from `Task.current_task()` too, or by its id."""
+    given = getattr(task, "_core", task)  # a blocking task holds one of ours
+    if isinstance(given, Finding):
+        return given.id
     if isinstance(task, str):
         return validate_task_id(task)
     raise ValidationError(f"{what}{argument} is a task or the id of one, not {task!r}")

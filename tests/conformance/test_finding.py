@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from atrains import AsyncTask
+from atrains import AsyncOutputModel, AsyncTask, OutputModel, Task
 from atrains.errors import NotFoundError, TaskStatusError, UsageError, ValidationError
 from tests.conformance.conftest import is_ours, make_queue, own
 
@@ -139,6 +139,21 @@ async def test_the_four_parents_of_a_clone(world: World) -> None:
     assert (await world(world.Task.clone(first))).parent == source.id, "that of the source"
     assert (await world(world.Task.clone(first, parent=other))).parent == other.id
     assert (await world(world.Task.clone(first, parent=other.id))).parent == other.id
+
+
+async def test_a_task_of_the_other_world_will_do(world: World) -> None:
+    source, other = await make(world, "source", "other")
+    given = Task._of(source) if world.Task is AsyncTask else source._core  # as `Task.current_task()` gives it to a coroutine
+    copy = await world(world.Task.clone(given, parent=given))
+    assert copy.parent == source.id
+    await world(other.set_parent(given))
+    assert other.parent == source.id
+    assert (await world(world.Task.enqueue(given, "default")))["queued"] == 1
+    assert (await world(world.Task.dequeue(given)))["dequeued"] == 1
+    model = (AsyncOutputModel if world.Task is AsyncTask else OutputModel)(given, name="of the source")
+    await world(model.update_weights(register_uri="file:///nowhere/model.pt"))
+    await world(source.reload())
+    assert len((await world(source.get_models()))["output"]) == 1
 
 
 async def test_a_clone_takes_what_it_is_given(world: World) -> None:
