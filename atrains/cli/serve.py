@@ -137,6 +137,7 @@ async def _serve(
             loop.add_signal_handler(number, _stop, stop, loop, number)
     async with serving as server:
         note = settings.home.path / "serving.json"
+        beside = _read_note(settings.home.path)
         note.write_text(json.dumps({"url": server.url, "own_keys": chosen, "process": os.getpid()}), encoding="utf-8")
         try:
             _print_start(server, settings.home.path, as_json=as_json)
@@ -147,7 +148,7 @@ async def _serve(
                 recovery.cancel()
                 await asyncio.wait([recovery])
         finally:
-            _remove_note(note)
+            _remove_note(note, beside)
 
 
 def _stop(stop: asyncio.Event, loop: asyncio.AbstractEventLoop, number: int) -> None:
@@ -155,10 +156,14 @@ def _stop(stop: asyncio.Event, loop: asyncio.AbstractEventLoop, number: int) -> 
     stop.set()
 
 
-def _remove_note(note: Path) -> None:
+def _remove_note(note: Path, beside: Mapping[str, Any]) -> None:
+    """Leave the note of a server that served the home before this one, and may do so still, or none."""
     with suppress(OSError, ValueError, KeyError):  # removed, or another server's by now
-        if json.loads(note.read_text(encoding="utf-8"))["process"] == os.getpid():
-            note.unlink()
+        if json.loads(note.read_text(encoding="utf-8"))["process"] != os.getpid():
+            return
+        note.unlink()
+        if beside:
+            note.write_text(json.dumps(beside), encoding="utf-8")
 
 
 async def _look_after(settings: Settings, watchdog: float) -> None:

@@ -79,6 +79,9 @@ def test_the_variables_can_be_asked_for_from_a_second_shell(tmp_path: Path) -> N
             env=environment(home), capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip
         assert shell.stdout.strip() == printed["environment"]["CLEARML_API_SECRET_KEY"]
+        with serving(home) as (second, _):  # of the same home, and ends before the first
+            second.terminate()
+            assert second.wait(30) == 0
         # And a server can be asked about in a shell that these variables were set in.
         again = atrains(home, "serve", "--env", "--json", **printed["environment"])
         assert json.loads(again.stdout)["environment"] == printed["environment"]
