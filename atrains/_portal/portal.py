@@ -17,6 +17,12 @@ T = TypeVar("T")
 
 STOP_BUDGET: Final = 2.0
 """Seconds to wait for the loop to end at exit."""
+_LOOK: Final = 0.25
+"""Seconds between two looks whether a loop of the program's still runs: it tells nobody that it ends."""
+
+
+class LoopGoneError(Exception):
+    """The loop ended, or stands still, before it began what it was asked for."""
 
 
 class Portal:
@@ -52,7 +58,10 @@ class Portal:
             raise SyncInAsyncError(f"a blocking call on the thread that would have to serve it: use {instead}")
         if self.loop.is_closed():
             raise UsageError("the process ends, and what serves blocking calls has ended: do this before the exit handlers run")
-        result = run_on(self.loop, make, timeout=timeout)
+        try:
+            result = run_on(self.loop, make, timeout=timeout, is_gone=self.loop.is_closed)
+        except LoopGoneError as error:
+            raise UsageError("the process ends, and what serves blocking calls ended a moment ago") from error
         if self.due is not None and threading.current_thread() is threading.main_thread():
             due, self.due = self.due, None
             due()
@@ -78,75 +87,115 @@ class Portal:
             self.loop.close()
 
 
-def run_on(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]], *, timeout: float | None = None) -> T:
+def run_on(
+    loop: asyncio.AbstractEventLoop,
+    make: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    timeout: float | None = None,
+    is_gone: Callable[[], bool] = lambda: False,
+) -> T:
     """Run a coroutine on the loop of another thread and wait for it.
 
     Interrupted by Ctrl-C or any other exception of the waiting thread, it cancels the coroutine and waits for its clean-up before it
     raises: a coroutine is never left running behind the caller's back. A second Ctrl-C ends the wait, and so does the end of `timeout`.
+
+    Raises:
+        LoopGoneError: `is_gone` says so, and nothing was begun.
+        UsageError: the same, but it was begun.
     """
-    answer: _Answer[T] = _Answer()
-    started: list[asyncio.Task[T]] = []
-
-    def start() -> None:
-        try:
-            task = loop.create_task(make())
-        except Exception as error:  # whatever it is belongs to the caller, who would wait for ever  # noqa: BLE001
-            answer.give(error=error)
-            return
-        started.append(task)
-        task.add_done_callback(lambda done: _settle(answer, done))
-
-    loop.call_soon_threadsafe(start)
+    call = _Call(loop, make)
+    try:
+        loop.call_soon_threadsafe(call.start)
+    except RuntimeError as error:  # it was closed
+        raise LoopGoneError from error
     try:
         with replaced():
-            return answer.wait(timeout)
+            while not call.is_over(_LOOK if timeout is None else timeout) and not is_gone():
+                if timeout is not None:
+                    raise TimeoutError
     except BaseException:  # whatever interrupts the wait, the coroutine must not run on behind the caller's back
-        if not answer.is_there:
-            loop.call_soon_threadsafe(lambda: [task.cancel() for task in started])
+        with contextlib.suppress(RuntimeError):
+            call.is_given_up = True
+            loop.call_soon_threadsafe(call.cancel)
             # How the cancelled coroutine ended does not matter: the interruption is what is raised.
-            with contextlib.suppress(Exception, asyncio.CancelledError):
-                answer.wait(None if timeout is None else 0)
+            while timeout is None and not call.is_over(_LOOK) and not is_gone():
+                pass
         raise
+    call.is_given_up = True
+    return call.result()
 
 
-class _Answer(Generic[T]):
-    """What became of a coroutine on another loop, for one thread that waits for it.
+class _Call(Generic[T]):
+    """A coroutine on another loop, for one thread that waits for it.
 
     A future has a lock, which the waiting thread may hold at the moment in which a signal interrupts it: then the loop that tells the
     future would wait for the signal's handler, and what the handler waits for for the loop. To tell this takes no lock.
+
+    Attributes:
+        is_given_up: Whether it is not to be begun any more.
     """
 
-    def __init__(self) -> None:
-        self._coming = threading.Lock()
-        self._coming.acquire()  # let go of once the answer is there
+    def __init__(self, loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._loop = loop
+        self._make = make
+        self._task: asyncio.Task[T] | None = None
+        self._running = threading.Lock()
+        self._running.acquire()  # let go of once it is over
         self._result: T | None = None
         self._error: BaseException | None = None
-        self.is_there = False
+        self._is_over = self.is_given_up = False
 
-    def give(self, result: T | None = None, *, error: BaseException | None = None) -> None:
-        """Tell it; once."""
-        self._result, self._error, self.is_there = result, error, True
-        self._coming.release()
+    def start(self) -> None:
+        """Begin it; on its loop."""
+        if self.is_given_up:
+            return
+        try:
+            task = self._task = self._loop.create_task(self._make())
+        except Exception as error:  # whatever it is belongs to the caller, who would wait for ever  # noqa: BLE001
+            self._end(error=error)
+            return
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # where its loop ends the caller is told  # noqa: SLF001
+        task.add_done_callback(self._settle)
 
-    def wait(self, timeout: float | None) -> T:
-        """Wait until it is told, and return or raise it; at most `timeout` seconds."""
-        if not self._coming.acquire(timeout=-1 if timeout is None else timeout):
-            raise TimeoutError
-        if self._error is not None:
+    def cancel(self) -> None:
+        """Cancel it, after `start`; on its loop."""
+        if self._task is not None:
+            self._task.cancel()
+        elif not self._is_over:
+            self._end(error=asyncio.CancelledError())
+
+    def is_over(self, timeout: float) -> bool:
+        """Whether it is over, after so many seconds at most."""
+        if not self._is_over and self._running.acquire(timeout=timeout):
+            self._running.release()
+        return self._is_over
+
+    def result(self) -> T:
+        """Return what it returned, or raise what it raised; errors as `run_on` says."""
+        error, self._error = self._error, None  # or it and its traceback, which leads here, would keep each other
+        task, self._task = self._task, None
+        if not self._is_over and task is None:
+            raise LoopGoneError
+        if not self._is_over or isinstance(error, asyncio.CancelledError):
+            raise UsageError("the event loop that served this call ended in the midst of it: look what became of it, and make it again")
+        if error is not None:
             try:
-                raise self._error
+                raise error
             finally:
-                self._error = None  # or it and its traceback, which leads here, would keep each other
+                del error, task
         return cast("T", self._result)
 
+    def _settle(self, done: asyncio.Task[T]) -> None:
+        if done.cancelled():
+            self._end(error=asyncio.CancelledError())
+        elif (error := done.exception()) is not None:
+            self._end(error=error)
+        else:
+            self._end(done.result())
 
-def _settle(answer: _Answer[T], done: asyncio.Task[T]) -> None:
-    if done.cancelled():
-        answer.give(error=asyncio.CancelledError())
-    elif (error := done.exception()) is not None:
-        answer.give(error=error)
-    else:
-        answer.give(done.result())
+    def _end(self, result: T | None = None, *, error: BaseException | None = None) -> None:
+        self._result, self._error, self._is_over = result, error, True
+        self._running.release()
 
 
 _lock = reentrant_lock()

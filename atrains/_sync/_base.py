@@ -26,7 +26,7 @@ from atrains._engine.disabled import DisabledChannel
 from atrains._engine.endings import ending_of
 from atrains._engine.process import process
 from atrains._portal import exit as process_exit
-from atrains._portal.portal import run_on
+from atrains._portal.portal import LoopGoneError, run_on
 from atrains.errors import SyncInAsyncError, UsageError
 from atrains.types import TaskStatusEnum, TaskTypes
 
@@ -65,7 +65,9 @@ class Twin:
             return process_exit.watched_portal().run(make, instead=instead)
         if runtime.loop is _running_loop():
             raise SyncInAsyncError(f"{name} would stop the event loop that has to serve it: use {instead}")
-        return run_on(runtime.loop, make)
+        with contextlib.suppress(LoopGoneError):
+            return run_on(runtime.loop, make, is_gone=lambda: bool(runtime.is_gone))
+        return process_exit.watched_portal().run(make, instead=instead)
 
     @classmethod
     def _iterate(cls, core: Any, make: Callable[[], AsyncGenerator[Any]], name: str) -> Generator[Any]:

@@ -65,3 +65,44 @@ def test_loops_that_begin_and_end_disturb_no_other(user: Any, manner: str) -> No
     assert min(found["rounds"].values()) > 3
     assert "could not be stored" not in done.stderr, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
+
+
+ENDING = """
+import asyncio, json, threading, time
+from collections import Counter
+from atrains import AsyncTask, Task
+
+found, end = Counter(), time.monotonic() + 3
+
+def call(task, over):
+    while not over.is_set():
+        try:
+            task.get_status()
+            found["answered"] += 1
+        except BaseException as error:
+            found[type(error).__name__] += 1
+
+while time.monotonic() < end:
+    over = threading.Event()
+
+    async def open_one():
+        task = await AsyncTask.create("project", "of a loop")
+        thread = threading.Thread(target=call, args=(Task._of(task), over), daemon=True)
+        thread.start()
+        await asyncio.sleep(0.01)
+        return thread
+
+    thread = asyncio.run(open_one())
+    time.sleep(0.01)
+    over.set()
+    thread.join(5)
+    found["hanging"] += thread.is_alive()
+print(json.dumps(found), flush=True)
+"""
+
+
+def test_a_blocking_call_does_not_wait_for_a_loop_that_has_ended(user: Any) -> None:
+    done = user.run(ENDING, PYTHONWARNINGS="default")
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["hanging"] == 0, done.stderr
+    assert found.keys() <= {"answered", "hanging", "UsageError"}, found
