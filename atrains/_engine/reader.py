@@ -18,19 +18,20 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from atrains._engine.ledger import NOT_FINITE, REFUSED, RESET, Counts, Ledger
 from atrains._engine.nonfinite import replacements
+from atrains._engine.records import FRAMES
 from atrains._engine.segment import Segment
 from atrains._engine.slots import EMPTY, SLOT, VOID, column, count, runs
 from atrains._engine.spans import StoredSpans, forgotten, record_stream, slot_stream
 from atrains._transport.base import Refusal
-from atrains._transport.pace import rest
+from atrains._transport.pace import paced, rest
 from atrains._wire.events import REPORTED, EventBlock, EventKind, RecordBlock, ScalarBlock, Span
 from atrains._wire.frames import Frame
 
 SLICE: Final = 8_192
 """Slots read at once while somebody is reporting: about a millisecond of work, after which loop and GIL are let go."""
 LARGE_SLICE: Final = 65_536
-RECORD_BYTES: Final = 4 << 20
-"""Bytes of records read at once."""
+RECORD_BYTES: Final = 1 << 20
+"""Bytes of records read at once: some seven thousand printed lines."""
 PATIENCE: Final = 3
 """Looks at the holes of a full segment before they are given up."""
 
@@ -358,7 +359,7 @@ class JournalReader:
         groups: dict[tuple[str, EventKind], list[Frame]] = {}
         rows: Counter[tuple[str, EventKind]] = Counter()
         expected = 0
-        for frame in frames:
+        for frame in paced(frames, FRAMES):
             key = (frame.header["task"], EventKind(frame.header["kind"]))
             size = int(frame.header.get("rows", 1))
             stored = self._stored.covers(record_stream(*key), start + frame.start, start + frame.end)

@@ -20,6 +20,7 @@ from atrains._engine.frame_files import ONE_WRITE, Buffers, FrameFile, MemoryFra
 from atrains._engine.held import is_owned, reentrant_lock
 from atrains._engine.ledger import FULL
 from atrains._engine.room import MEMORY_BYTES, Relief, Room
+from atrains._transport.pace import paced
 from atrains._wire.events import EventKind
 from atrains._wire.frames import Frame, encode_frame, encode_header, scan_frames
 from atrains.errors import HomeError
@@ -30,6 +31,8 @@ MEMORY_FILE_BYTES: Final = 4 << 20
 """The same for what stands in for one in memory."""
 WINDOW_BYTES: Final = 256 << 10
 """Of the end of a file, mapped while lines are printed; no file is mapped that does not hold several of them."""
+FRAMES: Final = 200
+"""Frames that are read in a millisecond."""
 RETRY_SECONDS: Final = 1.0
 """Between two tries whether the disk has room again."""
 
@@ -197,7 +200,7 @@ class RecordStream:
             available = source.end - position
         begin = position - source.first
         data = source.frames.read(begin, begin + min(limit, available))
-        frames = [found for found in scan_frames(data) if isinstance(found, Frame)]
+        frames = [found for found in paced(scan_frames(data), FRAMES) if isinstance(found, Frame)]
         if not frames:
             data = source.frames.read(begin, begin + available)
             frames = [found for found in scan_frames(data) if isinstance(found, Frame)][:1]

@@ -48,7 +48,7 @@ class Sender:
         journal: Whose blocks these are; what its mark says was sent and not answered is compared first. The mark is asked for each time:
             in a forked child the journal gets another folder, and must not write to that of its parent.
         aliases: The ids that tasks have at home, by those that they were reported under, where they differ.
-        workers: Threads in which the mark is written.
+        workers: Threads in which lines are joined and the mark is written.
     """
 
     def __init__(self, transport: Transport, journal: Marked, aliases: Mapping[str, str], *, workers: Executor) -> None:
@@ -64,10 +64,10 @@ class Sender:
         """Send blocks in one call of the transport; see `Transport.add_events` for what it returns and raises."""
         named = [self._at_home(block) for block in blocks]
         if self._transport.keeps_spans:
-            parts = [_joined(block) for block in named]
+            parts = [await self._joined(block) for block in named]
             return _in_lines(await self._transport.add_events(parts), parts, blocks)
         lines = [block.span for block in blocks if _is_log(block)]
-        parts = [_joined(await self._without_stored(block) if self._is_unsure(block) else block) for block in named]
+        parts = [await self._joined(await self._without_stored(block) if self._is_unsure(block) else block) for block in named]
         before = frozenset(self._unsure)
         if lines:
             self._unsure.update(lines)
@@ -91,6 +91,12 @@ class Sender:
     def _at_home(self, block: EventBlock) -> EventBlock:
         name = self._aliases.get(block.task)
         return block if name is None else replace(block, task=name)
+
+    async def _joined(self, block: EventBlock) -> EventBlock:
+        """A block as it is sent: of what was captured of the console, several lines make one event."""
+        if not isinstance(block, RecordBlock) or block.kind is not EventKind.LOGS:
+            return block
+        return replace(block, events=await run_in(self._workers, partial(joined, block.events)))
 
     def _is_unsure(self, block: EventBlock) -> bool:
         return _is_log(block) and (block.span.first < self._unsure_until or block.span in self._unsure)
@@ -138,11 +144,6 @@ def grouped(blocks: Iterable[EventBlock], rows: int) -> Iterator[list[EventBlock
 
 def _is_log(block: EventBlock) -> bool:
     return isinstance(block, RecordBlock) and block.kind is EventKind.LOGS
-
-
-def _joined(block: EventBlock) -> EventBlock:
-    """A block as it is sent: of what was captured of the console, several lines make one event."""
-    return replace(block, events=joined(block.events)) if isinstance(block, RecordBlock) and block.kind is EventKind.LOGS else block
 
 
 def _in_lines(refused: Mapping[Span, Refusal], sent: Sequence[EventBlock], blocks: Sequence[EventBlock]) -> Mapping[Span, Refusal]:

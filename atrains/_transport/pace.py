@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 _REST: Final = 0.0001
 
@@ -16,3 +19,11 @@ def rest() -> None:
     done, since the connection waits for the lock as often, and each would be a pause of some milliseconds in the other thread.
     """
     time.sleep(_REST)
+
+
+def paced(items: Iterable[T], every: int) -> Iterator[T]:
+    """Yield items, with a rest behind each `every` of them, which are to take about a millisecond."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % every == 0:
+            rest()
