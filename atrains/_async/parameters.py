@@ -56,7 +56,7 @@ class Parameters(TaskPart):
         is stored. A key that the task held keeps the task's value when the code assigns to it later.
 
         Args:
-            mutable: A dictionary, nested some hundred levels deep; a `TaskParameters`, an argparse parser or namespace, an instance of a data
+            mutable: A dictionary, some hundred levels at most; a `TaskParameters`, an argparse parser or namespace, an instance of a data
                 class or of a class of attrs or pydantic; any other object, or class, whose public attributes are the parameters. Or a
                 model: an `InputModel` (or `Model`) that the task uses, an `OutputModel` that it makes.
             name: The section to store it under; `General` by default, `Args` for what argparse made. What follows a `/` in it is the
