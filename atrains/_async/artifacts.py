@@ -15,7 +15,7 @@ from atrains._async.upload import AsyncUpload
 from atrains._engine.disabled import DisabledChannel
 from atrains._engine.outlet import Outlet
 from atrains._wire import endpoints
-from atrains._wire.artifacts import HOME_URL, TABLE, ArtifactRecord, check_name
+from atrains._wire.artifacts import HOME_URL, TABLE, ArtifactRecord, check_entry
 from atrains.errors import AccessError, ServerError, StorageError, TaskStatusError, TransportError, UnsupportedTypeError, ValidationError
 from atrains.types import TaskStatusEnum
 
@@ -294,7 +294,5 @@ def _entry_of(item: AsyncArtifact | Mapping[str, Any] | object) -> dict[str, Any
     entry = item.to_dict() if not isinstance(item, Mapping) and hasattr(item, "to_dict") else item
     if not isinstance(entry, Mapping) or not isinstance(entry.get("key"), str) or not isinstance(entry.get("type"), str):
         raise ValidationError(f"{item!r} is no artifact: it needs key and type, such as {{'key': 'name', 'type': 'custom', 'uri': ...}}")
-    check_name(entry["key"])
-    if not isinstance(entry.get("uri"), str | None):
-        raise ValidationError(f"the uri of artifact {entry['key']!r} is a URL as text, not {entry['uri']!r}")
+    check_entry(entry)
     return {name: value for name, value in entry.items() if value is not None}

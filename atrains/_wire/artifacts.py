@@ -34,6 +34,17 @@ FAILED: Final = "upload failed"
 """The pair of an entry's metadata that says why its file, or the one that was to replace it, could not be stored."""
 _OF_A_FILE: Final = frozenset({"uri", "content_size", "hash"})
 
+_KINDS: Final[Mapping[str, tuple[Any, str]]] = {
+    "uri": (str, "a URL as text"),
+    "hash": (str, "a text"),
+    "mode": (str, "input or output"),
+    "content_size": (int, "a number of bytes"),
+    "timestamp": (int, "a number of whole seconds"),
+    "type_data": (Mapping, "an object"),
+    "display_data": (list | tuple, "a list of pairs of texts"),
+}
+"""What the parts of an entry are, where they are given."""
+
 Decoded: TypeAlias = Any
 """What an artifact is read back as: a dict, list, str, bytes, Path, or an object of a package that is not imported here."""
 
@@ -143,6 +154,21 @@ def check_name(name: object) -> None:
         raise ValidationError(f"the name {name!r} of an artifact cannot be written as UTF-8 ({error.reason}); choose another") from error
     if "\0" in name:
         raise ValidationError(f"the name {name!r} of an artifact holds a zero character, which no home keeps; choose another")
+
+
+def check_entry(entry: Mapping[str, Any]) -> None:
+    """Refuse an entry that has a name and a type, and that no home keeps, or no reader could read.
+
+    Raises:
+        ValidationError: saying why.
+    """
+    check_name(entry["key"])
+    for part, (kind, words) in _KINDS.items():
+        if not isinstance(entry.get(part), kind | None) or isinstance(entry.get(part), bool):
+            raise ValidationError(f"the {part} of artifact {entry['key']!r} is {words}, not {entry[part]!r}")
+    for pair in entry.get("display_data") or ():
+        if not isinstance(pair, list | tuple) or not all(isinstance(text, str) for text in pair):
+            raise ValidationError(f"the display_data of artifact {entry['key']!r} are pairs of texts, not {pair!r}")
 
 
 def metadata_pairs(metadata: Mapping[str, object] | None) -> dict[str, str]:
