@@ -24,8 +24,8 @@ from atrains._engine.segment import NO_SEGMENT, Segment, claims, seal
 from atrains._engine.slots import EMPTY, SLOT, VOID
 
 FIRST_SLOTS: Final = 8_192
-SLOTS: Final = 131_072
-MEMORY_SEGMENTS: Final = 16
+SLOTS: Final = 65_536
+MEMORY_SEGMENTS: Final = 32
 """Segments kept in memory at most when there is no room on disk; what comes after that is dropped."""
 
 QUICK: Final = 1.0
@@ -241,7 +241,7 @@ class ScalarStream:
     def _settle(self) -> None:
         """After a roll, in a worker thread: make the next segments ahead, and leave those to their files that no writer is in any more."""
         while True:
-            # Held while 4 MiB of zeros are written (2 ms): a writer that needs the spare meanwhile could only make one too.
+            # Held while 2 MiB of zeros are written (1 ms): a writer that needs the spare meanwhile could only make one too.
             with self._lock:
                 if not self._needs_spare():
                     break

@@ -61,7 +61,7 @@ def test_eight_threads_through_many_segments(journal: Journal, read_all: ReadAll
     assert reader.abandoned == 0
     assert journal.scalars.claimed() == THREADS * POINTS
     on_disk = list(journal.folder.glob("scalars-*"))
-    assert len(on_disk) <= 3 if concurrent else THREADS * POINTS * 32 // (4 << 20), "what was delivered is to be deleted"
+    assert len(on_disk) <= 3 if concurrent else THREADS * POINTS * 32 // (2 << 20), "what was delivered is to be deleted"
 
 
 def test_records_from_eight_threads_through_many_files(journal: Journal, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch) -> None:
