@@ -145,8 +145,8 @@ class Place:
         where = self.variables if over_http else {"ATRAINS_HOME": str(self.home), "ATRAINS_API_HOST": "local"}
         user = outcome.parent / "user"  # a home directory with no cache, and no configuration but one
         user.mkdir()
-        for name in ("clearml.conf", "trains.conf"):  # their thread for it was seen to write to a connection in use
-            (user / name).write_text("sdk.development.vcs_repo_detect_async: false\n")
+        for name in ("clearml.conf", "trains.conf"):  # a thread, and a forked process, were seen to write to a connection in use
+            (user / name).write_text("sdk.development.vcs_repo_detect_async: false\nsdk.development.report_use_subprocess: false\n")
         # Outside of the checkout: the official packages record the state of the repository that a script is in, which may take a minute.
         copied = shutil.copy(HERE / "peers" / script, outcome.parent)
         done = subprocess.run(
