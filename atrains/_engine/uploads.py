@@ -273,7 +273,9 @@ class Uploads:
             self._put_in_queue(handle)
         while self._unwanted:
             handle = self._unwanted.popleft()
-            if (running := self._running.get(handle)) is not None:
+            running, is_replaced = self._running.get(handle), handle.is_unwanted is UploadState.replaced
+            # Where all of it is with the server, that might store it after what takes its place, which is to wait then.
+            if running is not None and (not is_replaced or handle.sent < handle.upload.size):
                 running.cancel()
             elif handle.state is UploadState.queued and not handle.is_over:
                 self._begin(partial(self._drop, handle))
@@ -300,8 +302,7 @@ class Uploads:
 
     def _next(self) -> Handle | None:
         """The smallest that can begin, taken out of its queue."""
-        now = asyncio.get_running_loop().time()
-        at = Counter(handle.upload.place for handle in self._running)
+        now, at = asyncio.get_running_loop().time(), Counter(handle.upload.place for handle in self._running)
         while True:
             heads = [queue for place, queue in self._queues.items() if queue and self._is_open(place, at[place], now)]
             if not heads:
@@ -467,8 +468,7 @@ class Uploads:
             return
         upload, identity = handle.upload, handle.identity
         with self._lock:
-            handles = self._open.get(upload.task, {})
-            handles.pop(upload.number, None)
+            (handles := self._open.get(upload.task, {})).pop(upload.number, None)
             if not handles:
                 self._open.pop(upload.task, None)
             if upload.is_event:

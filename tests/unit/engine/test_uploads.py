@@ -1,6 +1,6 @@
 """Uploads of a journal: nothing that was accepted is lost, nothing is recorded before it is there, however places and homes behave."""
 
-# ruff: noqa: ASYNC230, ASYNC240  # files are looked at between the steps; nothing else runs on the loop of a test
+# ruff: noqa: ASYNC110, ASYNC230, ASYNC240  # files are looked at between the steps; nothing else runs on the loop of a test
 
 from __future__ import annotations
 
@@ -60,6 +60,41 @@ async def test_the_limit_holds_at_a_server(bench: Bench) -> None:
             await add_web(bench, number)
         assert await bench.uploads.wait(None, timeout=20)
     assert bench.place.most_at_once == 8
+
+
+class Late(Place):
+    """Takes a whole file and stores it a while later, like a server also where the request is given up meanwhile."""
+
+    late = 0.2
+
+    async def put(self, source: Path, target_url: str, *, progress: Progress | None = None, still: bool = False) -> StoredFile:
+        del still
+        content, target = source.read_bytes(), Path(target_url.removeprefix("file://"))
+        assert progress is not None
+        progress(len(content))
+
+        async def store(late: float) -> StoredFile:
+            await asyncio.sleep(late)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            return StoredFile(url=target_url, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+        return await asyncio.shield(asyncio.create_task(store(self.late)))
+
+
+async def test_what_a_server_has_whole_is_not_stored_after_what_takes_its_place(bench: Bench) -> None:
+    bench.place = late = Late()
+    async with bench.running():
+        first = await bench.add("a", b"old")
+        while first.sent < len(b"old"):
+            await asyncio.sleep(0.001)
+        late.late = 0.0
+        await bench.add("a", b"newer")
+        assert await bench.uploads.wait(bench.task, timeout=20)
+        await asyncio.sleep(0.3)
+    (entry,) = (await bench.artifacts()).values()
+    content = Path(entry["uri"].removeprefix("file://")).read_bytes()
+    assert (content, hashlib.sha256(content).hexdigest()) == (b"newer", entry["hash"])
 
 
 class Web:
