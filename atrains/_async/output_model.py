@@ -352,7 +352,7 @@ class AsyncOutputModel(ModelPart):
         if note:
             comment = str(given.get("comment", held.get("comment") or ""))
             changes["comment"] = f"{note}\n{comment}" if comment else note
-        under_way = [handle.upload.record for handle in self._handles if not handle.is_unwanted]
+        under_way = [handle.upload.record for handle in self._handles]  # also what is replaced: its file may be with the server by now
         known = [[(one["fields"] | one["changes"])["name"], one["changes"]["uri"]] for one in under_way if one["model"] is None]
         return {
             "model": self.id or None, "changes": changes, "fields": {} if self.id else {**held, "system_tags": []}, "known_as": known,

@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
@@ -157,6 +159,54 @@ async def test_of_weights_that_follow_each_other_quickly_the_last_count(world: W
     assert await world(model.wait_for_uploads()) is True
     assert await content(world, kind(world, "Model")(model.id)) == b"7" * 1000
     assert [found.id for found in (await world(task.get_models()))["output"]] == [model.id]
+
+
+class Files(BaseHTTPRequestHandler):
+    """A file server that has a first file whole, and does not say so before it is told."""
+
+    arrived: ClassVar[threading.Event]
+    answered: ClassVar[threading.Event]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if b"epoch-0.pt" in body:
+            self.arrived.set()
+            assert self.answered.wait(30)
+        named = b'["%s"]' % body.partition(b' name="')[2].partition(b'"')[0]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(named)))
+        self.end_headers()
+        self.wfile.write(named)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def files() -> Iterator[str]:
+    Files.arrived, Files.answered = threading.Event(), threading.Event()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        Files.answered.set()
+        server.shutdown()
+        thread.join()
+
+
+async def test_weights_that_the_server_has_are_the_same_model_as_those_after_them(world: World, work: Path, files: str) -> None:
+    task = await world(world.Task.init("project", "a run", output_uri=files))
+    model = kind(world, "OutputModel")(task, name="a model")
+    for name in ("epoch-0.pt", "epoch-1.pt", "epoch-2.pt"):
+        (work / name).write_bytes(WEIGHTS)
+        await world(model.update_weights(name, async_enable=True))
+        assert await world(model.wait_for_uploads(timeout=0.1)) is False
+        while not Files.arrived.is_set():
+            assert await world(model.wait_for_uploads(timeout=0.1)) is False
+    Files.answered.set()
+    assert await world(model.wait_for_uploads()) is True
+    assert [found.id for found in (await world(task.get_models()))["output"]] == [model.id]
+    assert (await world(kind(world, "Model")(model.id).url)).endswith("/epoch-2.pt")
 
 
 async def test_several_files_are_a_package(world: World, work: Path) -> None:
