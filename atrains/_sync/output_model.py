@@ -84,7 +84,7 @@ class OutputModel(Twin):
             update_comment: Note the file in the model's comment.
             is_package: Whether it is a zip file with the files of the model.
             async_enable: Return at once: the file has to stay as it is until it is stored. Weights of this model that are still on their
-                way are given up for the new ones.
+                way are given up for the new ones, unless all of their bytes are sent.
 
         Returns:
             Where they are, or with `async_enable` where they will be.

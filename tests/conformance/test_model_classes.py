@@ -10,7 +10,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -28,6 +28,7 @@ from tests.conformance.models import (
     published,
     work_folder,  # noqa: F401  # a fixture
 )
+from tests.web_server import serving
 
 # ---- the classes
 
@@ -185,13 +186,9 @@ class Files(BaseHTTPRequestHandler):
 @pytest.fixture
 def files() -> Iterator[str]:
     Files.arrived, Files.answered = threading.Event(), threading.Event()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+    with serving(Files) as url:
+        yield url
         Files.answered.set()
-        server.shutdown()
-        thread.join()
 
 
 async def test_weights_that_the_server_has_are_the_same_model_as_those_after_them(world: World, work: Path, files: str) -> None:

@@ -8,8 +8,7 @@ import io
 import json
 import logging
 import math
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from atrains import Logger, LogHandler, Task
 from atrains._api import figures
 from atrains.errors import SyncInAsyncError, TaskClosedError, UsageError, ValidationError
 from atrains.types import SeriesInfo
+from tests.web_server import serving
 
 World = Any
 
@@ -190,24 +190,19 @@ class Csv(BaseHTTPRequestHandler):
 async def test_a_table_is_fetched_from_the_web(world: World, caplog: pytest.LogCaptureFixture) -> None:
     task = await world(world.Task.init("project", "plots"))
     log = task.get_logger()
-    with HTTPServer(("127.0.0.1", 0), Csv) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        base = f"http://127.0.0.1:{server.server_port}"
+    with serving(Csv) as base:
 
         def report(path: str) -> None:
             log.report_table("web", path, url=f"{base}/{path}")
 
-        try:
-            if world.Task is Task:
+        if world.Task is Task:
+            report("a.csv")
+            report("none.csv")
+        else:
+            with pytest.raises(SyncInAsyncError, match=r"asyncio\.to_thread"):
                 report("a.csv")
-                report("none.csv")
-            else:
-                with pytest.raises(SyncInAsyncError, match=r"asyncio\.to_thread"):
-                    report("a.csv")
-                await asyncio.to_thread(report, "a.csv")
-                await asyncio.to_thread(report, "none.csv")
-        finally:
-            server.shutdown()
+            await asyncio.to_thread(report, "a.csv")
+            await asyncio.to_thread(report, "none.csv")
     assert "none.csv" in caplog.text
     found = await read(world, task)
     assert list(found) == [("web", "a.csv", 0)]

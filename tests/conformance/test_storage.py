@@ -10,7 +10,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -19,6 +19,7 @@ import pytest
 
 from atrains import AsyncStorageManager, AsyncTask, StorageManager
 from atrains.errors import StorageError, ValidationError
+from tests.web_server import serving
 
 
 class Web(BaseHTTPRequestHandler):
@@ -68,13 +69,9 @@ class Web(BaseHTTPRequestHandler):
 @pytest.fixture
 def web() -> Iterator[str]:
     Web.files, Web.asked, Web.answers, Web.slow, Web.at_once = {}, [], [], threading.Event(), [0, 0]
-    with ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+    with serving(Web) as url:
+        yield url
         Web.slow.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

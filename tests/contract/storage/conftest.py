@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import http.server
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from atrains._storage.layout import join_url
 from atrains._storage.registry import default_registry
 from atrains._transport.client import HttpClient
 from atrains.testing import RunningServer
+from tests.web_server import serving
 
 
 @dataclass
@@ -67,12 +67,8 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def plain_http(folder: Path) -> Iterator[str]:
     """The web server of the standard library: reads only, no ranges, no marks of versions but times."""
     folder.mkdir()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(functools.partial(_Quiet, directory=str(folder))) as url:
+        yield url
 
 
 @pytest.fixture(params=["path", "file", "home", "file server", "plain http"])
