@@ -115,7 +115,6 @@ class Handle:
         size: Bytes in all; of a file that changes, as last seen.
         error: Why it failed, or why it waits.
         entry: What was recorded in the end.
-        future: Done once it is over: whether it is stored.
         pid: The process whose it is.
         tries: How often its home was away, or the place that it goes to.
         returns: How often it was put back in the queue for that.
@@ -124,12 +123,13 @@ class Handle:
     """
 
     __slots__ = (
+        "_future",
         "_listener",
         "_lock",
+        "_outcome",
         "begun",
         "entry",
         "error",
-        "future",
         "is_follower",
         "is_unwanted",
         "pid",
@@ -148,7 +148,6 @@ class Handle:
         self.size = upload.size
         self.error: str | None = None
         self.entry: Mapping[str, Any] | None = None
-        self.future: Future[bool] = Future()
         self.pid = os.getpid()
         self.tries = 0
         self.returns = 0
@@ -157,6 +156,8 @@ class Handle:
         self.is_follower = False
         self._listener = listener
         self._lock = reentrant_lock()
+        self._outcome: bool | Exception | None = None
+        self._future: Future[bool] | None = None
 
     @property
     def identity(self) -> str:
@@ -171,7 +172,18 @@ class Handle:
     @property
     def is_over(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.future.done()
+        return self._outcome is not None
+
+    @property
+    def future(self) -> Future[bool]:
+        """Done once it is over: whether it is stored. Made for who asks: of thousands that wait, nearly all are asked by nobody."""
+        with self._lock:
+            if self._future is None:
+                self._future = Future()
+                self._future.set_running_or_notify_cancel()  # who gives up waiting does not end it for others
+                if self._outcome is not None:
+                    _fulfil(self._future, self._outcome)
+            return self._future
 
     def note(self, sent: int) -> None:
         """Take down how far it is; called where the file is read, in a worker thread."""
@@ -183,16 +195,28 @@ class Handle:
     def settle(self, state: UploadState, *, error: str | None = None, entry: Mapping[str, Any] | None = None) -> None:
         """Say how it ended; once."""
         with self._lock:
-            if self.future.done():
+            if self.is_over:
                 return
             if state is UploadState.stored:
                 self.note(self.size)
             self.state, self.error, self.entry = state, error, entry
-            self.future.set_result(state is UploadState.stored)
+            self._end(state is UploadState.stored)
 
     def abandon(self, error: Exception) -> None:
         """Say that nobody here goes on with it: who waits is told why."""
         with self._lock:
-            if not self.future.done():
+            if not self.is_over:
                 self.error = str(error)
-                self.future.set_exception(error)
+                self._end(error)
+
+    def _end(self, outcome: bool | Exception) -> None:
+        self._outcome = outcome
+        if self._future is not None:
+            _fulfil(self._future, outcome)
+
+
+def _fulfil(future: Future[bool], outcome: bool | Exception) -> None:
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
